@@ -1,0 +1,1 @@
+"""Training algorithms without schedules for the AlgoPerf benchmark."""
