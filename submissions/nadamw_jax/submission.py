@@ -1,0 +1,67 @@
+"""The baseline for JAX: NadamW with linear warmup and cosine decay.
+
+Adam with Nesterov momentum (Dozat, 2016) and decoupled weight decay; the schedule
+ends at `step_hint`.
+"""
+
+from typing import NamedTuple
+
+import optax
+
+from unscheduled import spec
+from unscheduled.entries import hyperparameters as hps
+from unscheduled.entries.data import data_selection, get_batch_size
+from unscheduled.entries.jax.training import Trainer, prepare_for_eval, update_params
+
+__all__ = [
+    "data_selection",
+    "get_batch_size",
+    "init_optimizer_state",
+    "prepare_for_eval",
+    "update_params",
+]
+
+
+class Hyperparameters(NamedTuple):
+    """The published self-tuning baseline (AlgoPerf v0.5/v0.6, nadamw full budget)."""
+
+    learning_rate: float = 0.0017486387539278373
+    one_minus_beta1: float = 0.06733926164
+    beta2: float = 0.9955159689799007
+    weight_decay: float = 0.08121616522670176
+    warmup_factor: float = 0.02  # of step_hint
+    label_smoothing: float | None = None  # the workload's own
+    dropout_rate: float | None = 0.1
+    grad_clip: float | None = None
+
+
+def init_optimizer_state(
+    workload: spec.Workload,
+    model_params: spec.ParameterContainer,
+    model_state: spec.ModelAuxiliaryState,
+    hyperparameters: spec.Hyperparameters,
+    rng: spec.RandomState,
+) -> spec.OptimizerState:
+    """NadamW with its schedule, and the trainer that steps it."""
+    del model_state, rng
+    hp = hps.resolve(Hyperparameters, hyperparameters)
+    schedule = optax.warmup_cosine_decay_schedule(
+        init_value=0.0,
+        peak_value=hp.learning_rate,
+        warmup_steps=int(hp.warmup_factor * workload.step_hint),
+        decay_steps=workload.step_hint,
+    )
+    optimizer = optax.nadamw(
+        schedule,
+        b1=1 - hp.one_minus_beta1,
+        b2=hp.beta2,
+        weight_decay=hp.weight_decay,
+    )
+    trainer = Trainer(
+        workload,
+        optimizer,
+        dropout_rate=hp.dropout_rate,
+        label_smoothing=hp.label_smoothing,
+        grad_clip=hp.grad_clip,
+    )
+    return trainer.init(model_params), trainer

@@ -1,0 +1,69 @@
+"""Schedule-Free AdamW for PyTorch: no decay of the rate, no horizon to know.
+
+The gradient is taken at y, the model is evaluated at x (Defazio et al., arXiv
+2405.15682). Only the warmup depends on `step_hint`.
+"""
+
+from typing import NamedTuple
+
+from unscheduled import spec
+from unscheduled.entries import hyperparameters as hps
+from unscheduled.entries.data import data_selection, get_batch_size
+from unscheduled.entries.pytorch.training import (
+    Trainer,
+    prepare_for_eval,
+    update_params,
+)
+from unscheduled.optim_torch import AdamWScheduleFree
+
+__all__ = [
+    "data_selection",
+    "get_batch_size",
+    "init_optimizer_state",
+    "prepare_for_eval",
+    "update_params",
+]
+
+
+class Hyperparameters(NamedTuple):
+    """The published self-tuning setting (AlgoPerf v0.5/v0.6, schedule_free_adamw)."""
+
+    learning_rate: float = 0.0025
+    one_minus_beta1: float = 0.1
+    beta2: float = 0.9955159689799007
+    weight_decay: float = 0.08121616522670176
+    warmup_factor: float = 0.02  # of 0.75 step_hint
+    weight_lr_power: float = 2.0
+    label_smoothing: float | None = 0.2
+    dropout_rate: float | None = None  # the workload's own
+    grad_clip: float | None = None
+
+
+def init_optimizer_state(
+    workload: spec.Workload,
+    model_params: spec.ParameterContainer,
+    model_state: spec.ModelAuxiliaryState,
+    hyperparameters: spec.Hyperparameters,
+    rng: spec.RandomState,
+) -> spec.OptimizerState:
+    """Schedule-Free AdamW, and the trainer that steps it."""
+    del model_state, rng
+    hp = hps.resolve(Hyperparameters, hyperparameters)
+    optimizer = AdamWScheduleFree(
+        model_params.parameters(),
+        lr=hp.learning_rate,
+        betas=(1 - hp.one_minus_beta1, hp.beta2),
+        weight_decay=hp.weight_decay,
+        warmup_steps=int(hp.warmup_factor * 0.75 * workload.step_hint),
+        weight_lr_power=hp.weight_lr_power,
+    )
+    trainer = Trainer(
+        workload,
+        model_params,
+        optimizer,
+        dropout_rate=hp.dropout_rate,
+        label_smoothing=hp.label_smoothing,
+        grad_clip=hp.grad_clip,
+        evaluate_at_x=True,
+    )
+    return {"trainer": trainer}

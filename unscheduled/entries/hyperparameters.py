@@ -1,0 +1,57 @@
+"""A submission's hyperparameters: its own defaults, overridden by name."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeVar
+
+Defaults = TypeVar("Defaults", bound=NamedTuple)
+
+
+def resolve(defaults: type[Defaults], given: Any) -> Defaults:
+    """The defaults with the given values in place.
+
+    Args:
+      defaults: a NamedTuple class whose every field has a default.
+      given: None (self-tuning), a mapping, or an object with `_asdict` (the trial's
+        point of the tuning search space); other names keep their default.
+
+    Returns:
+      An instance of `defaults`.
+
+    Raises:
+      ValueError: for a name that `defaults` does not have, or a value that is not a
+        finite number where the default is one.
+
+    Example:
+      >>> class Hyperparameters(NamedTuple):
+      ...     learning_rate: float = 0.1
+      >>> resolve(Hyperparameters, {"learning_rate": 0.2})
+      Hyperparameters(learning_rate=0.2)
+    """
+    values = _as_mapping(given)
+    for name, value in values.items():
+        if name not in defaults._fields:
+            raise ValueError(
+                f"unknown hyperparameter {name!r}; "
+                f"this submission has {', '.join(defaults._fields)}."
+            )
+        optional = defaults._field_defaults[name] is None
+        if not (_is_number(value) or (optional and value is None)):
+            raise ValueError(f"{name} must be a finite number, got {value!r}.")
+    return defaults(**values)
+
+
+def _as_mapping(given: Any) -> Mapping[str, Any]:
+    if given is None:
+        return {}
+    if isinstance(given, Mapping):
+        return given
+    return given._asdict()
+
+
+def _is_number(value: Any) -> bool:
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+    )

@@ -1,0 +1,1 @@
+"""What the JAX submissions share."""

@@ -1,0 +1,1 @@
+"""The embedded runner: the official contract, clock and files, without TensorFlow."""

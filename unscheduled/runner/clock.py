@@ -1,0 +1,91 @@
+"""The clock of a run: real time, or a fixed time a step."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Seconds, from an origin of the clock's own that lies before the run."""
+
+    def now(self) -> float:
+        """The time."""
+        ...
+
+    def step_done(self) -> None:
+        """Says that a training step has ended."""
+        ...
+
+    def resume(self, saved_now: float) -> float:
+        """Goes on from a checkpoint; returns how far the origin has moved since."""
+        ...
+
+
+class WallClock:
+    """Real time. Evaluation and logging pass on it too: the rules leave them out.
+
+    Args:
+      time_source: returns seconds.
+    """
+
+    def __init__(self, time_source: Callable[[], float] = time.time):
+        self._time = time_source
+
+    def now(self) -> float:
+        return self._time()
+
+    def step_done(self) -> None:
+        pass
+
+    def resume(self, saved_now: float) -> float:
+        return self._time() - saved_now
+
+
+class StepsClock:
+    """A fixed time a step and none for anything else: the same on every machine.
+
+    Args:
+      seconds: the time of a step, positive.
+    """
+
+    def __init__(self, seconds: float):
+        self._seconds = seconds
+        self._steps = 0
+
+    def now(self) -> float:
+        return self._steps * self._seconds
+
+    def step_done(self) -> None:
+        self._steps += 1
+
+    def resume(self, saved_now: float) -> float:
+        self._steps = round(saved_now / self._seconds)
+        return 0.0
+
+
+def parse_clock(text: str) -> Clock:
+    """The clock that a --clock flag asks for: "wall" or "steps:SECONDS".
+
+    Raises:
+      ValueError: for anything else.
+
+    Example:
+      >>> clock = parse_clock("steps:0.5")
+      >>> clock.step_done(); clock.step_done()
+      >>> clock.now()
+      1.0
+    """
+    if text == "wall":
+        return WallClock()
+    kind, _, seconds = text.partition(":")
+    try:
+        value = float(seconds) if kind == "steps" else math.nan
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise ValueError(
+            f"--clock must be wall or steps:SECONDS with a positive number, "
+            f"got {text!r}."
+        )
+    return StepsClock(value)

@@ -1,0 +1,337 @@
+"""The training loop of one trial: steps and evaluations on the clock of the rules."""
+
+import dataclasses
+from types import MappingProxyType
+from typing import Any
+
+from unscheduled import spec
+from unscheduled.runner import rules, seeds
+from unscheduled.runner.backend import Backend, TrainingState
+from unscheduled.runner.clock import Clock
+from unscheduled.runner.errors import UserError
+from unscheduled.runner.input_queue import CountedQueue
+from unscheduled.runner.measurements import MetricsLogger, as_numbers
+from unscheduled.runner.profiler import Profiler
+from unscheduled.runner.progress import ProgressLine
+from unscheduled.runner.run_directory import TrialDirectory, remove
+from unscheduled.runner.submission import Submission
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What is fixed for all trials of a run.
+
+    data_dir and imagenet_v2_data_dir are folders, batch sizes global, the budget in
+    seconds of submission time.
+    """
+
+    workload: spec.Workload
+    submission: Submission
+    backend: Backend
+    clock: Clock
+    profiler: Profiler
+    global_batch_size: int
+    global_eval_batch_size: int
+    data_dir: str
+    budget_sec: float
+    imagenet_v2_data_dir: str | None = None
+    torch_compile: bool | None = None
+    max_global_steps: int | None = None
+    save_checkpoints: bool = True
+    save_intermediate_checkpoints: bool = True
+    skip_evals: bool = False
+
+
+class Trial:
+    """One trial: its state, and how it steps, evaluates, saves and goes on.
+
+    Args:
+      settings: the run's.
+      directory: where the trial writes.
+      hyperparameters: None in self-tuning, else a namedtuple.
+      seed: the trial's own.
+
+    Raises:
+      UserError: where the submission refuses the hyperparameters, or a checkpoint
+        can't be read.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        directory: TrialDirectory,
+        hyperparameters: Any,
+        seed: int,
+    ):
+        self._settings = settings
+        self._directory = directory
+        self._hyperparameters = hyperparameters
+        self._random = settings.backend.random
+        self.train_state = rules.new_train_state()
+        self.eval_results: list[tuple[int, dict[str, float]]] = []
+        self.global_step = 0
+        self.preemption_count = 0
+        self.finished = False
+        self.kept_rows = (0, 0)  # of the two CSV files, known to the checkpoint
+
+        seeds.seed_global_generators(seed)
+        settings.backend.start_trial(seed)
+        data_rng, optimizer_rng, model_rng, self._rng = self._random.split(
+            self._random.key(seed), 4
+        )
+        profile = settings.profiler.section
+        with profile("Initializing dataset"):
+            self._queue = CountedQueue(
+                settings.workload._build_input_queue(
+                    data_rng,
+                    "train",
+                    data_dir=settings.data_dir,
+                    global_batch_size=settings.global_batch_size,
+                )
+            )
+        with profile("Initializing model"):
+            params, model_state = settings.workload.init_model_fn(model_rng)
+            params = settings.backend.compile_model(params, settings.torch_compile)
+        with profile("Initializing optimizer"):
+            optimizer_state = self._init_optimizer(params, model_state, optimizer_rng)
+        self._state = TrainingState(optimizer_state, params, model_state)
+        self._restore()
+        self._logger: MetricsLogger | None = None
+
+    def run(self, logger: MetricsLogger, progress: ProgressLine) -> None:
+        """Trains until a rule ends it; writes measurements and checkpoints."""
+        self._logger = logger
+        self._settings.workload.attach_metrics_logger(logger)
+        self.train_state["last_step_end_time"] = self._settings.clock.now()
+        while rules.keep_training(self.train_state):
+            evaluation_rngs = self._step()
+            progress.step(self.global_step, self._submission_time, logger.last)
+            if self._evaluation_due():
+                self._prepare_for_eval(evaluation_rngs[0])
+                if self.train_state["is_time_remaining"]:
+                    self._evaluate(evaluation_rngs[1])
+                    progress.evaluation(
+                        self.global_step, self._submission_time, logger.last
+                    )
+                    self._log_and_save()
+            self.train_state["last_step_end_time"] = self._settings.clock.now()
+        logger.append_scalar_metrics(
+            {"score": self._submission_time}, self.global_step, self.preemption_count
+        )
+        self.finished = True
+        self._save()
+
+    @property
+    def _submission_time(self) -> float:
+        return self.train_state["accumulated_submission_time"]
+
+    def _init_optimizer(self, params, model_state, rng) -> Any:
+        try:
+            return self._settings.submission.init_optimizer_state(
+                self._settings.workload,
+                params,
+                model_state,
+                self._hyperparameters,
+                rng,
+            )
+        except ValueError as error:
+            raise UserError(f"{self._settings.submission.path}: {error}") from error
+
+    def _step(self) -> tuple[Any, Any]:
+        """One timed step; returns the keys of (prepare_for_eval, evaluation)."""
+        settings, profile = self._settings, self._settings.profiler.section
+        step_rng = self._random.fold_in(self._rng, self.global_step)
+        select_rng, update_rng, prepare_rng, eval_rng = self._random.split(step_rng, 4)
+        with profile("Data selection"):
+            batch = settings.submission.data_selection(
+                settings.workload,
+                self._queue,
+                self._state.optimizer_state,
+                self._state.model_params,
+                self._state.model_state,
+                self._hyperparameters,
+                self.global_step,
+                select_rng,
+            )
+        extra = {}
+        if settings.submission.takes_train_state:
+            extra["train_state"] = MappingProxyType(self.train_state)
+        try:
+            with profile("Update parameters"):
+                self._state = TrainingState(
+                    *settings.submission.update_params(
+                        **self._api_arguments(),
+                        batch=batch,
+                        rng=update_rng,
+                        **extra,
+                    )
+                )
+        except spec.TrainingCompleteError:
+            self.train_state["training_complete"] = True
+        self.global_step += 1
+        if rules.steps_exhausted(self.global_step, settings.max_global_steps):
+            self.train_state["training_complete"] = True
+        settings.backend.synchronize()
+        settings.clock.step_done()
+        self._spend(settings.clock.now() - self.train_state["last_step_end_time"])
+        return prepare_rng, eval_rng
+
+    def _api_arguments(self) -> dict[str, Any]:
+        """What update_params and prepare_for_eval both take."""
+        workload = self._settings.workload
+        return {
+            "workload": workload,
+            "current_param_container": self._state.model_params,
+            "current_params_types": workload.model_params_types,
+            "model_state": self._state.model_state,
+            "hyperparameters": self._hyperparameters,
+            "loss_type": workload.loss_type,
+            "optimizer_state": self._state.optimizer_state,
+            "eval_results": self.eval_results,
+            "global_step": self.global_step,
+        }
+
+    def _spend(self, seconds: float) -> None:
+        self.train_state["accumulated_submission_time"] += seconds
+
+    def _evaluation_due(self) -> bool:
+        return not self._settings.skip_evals and rules.evaluation_due(
+            self._settings.clock.now(),
+            self.train_state["last_eval_time"],
+            self._settings.workload.eval_period_time_sec,
+            self.train_state["training_complete"],
+        )
+
+    def _prepare_for_eval(self, rng: Any) -> None:
+        """Timed; then tells whether the budget still allows the evaluation."""
+        settings = self._settings
+        start = settings.clock.now()
+        if settings.submission.prepare_for_eval is not None:
+            with settings.profiler.section("Prepare for eval"):
+                self._state = TrainingState(
+                    *settings.submission.prepare_for_eval(
+                        **self._api_arguments(), rng=rng
+                    )
+                )
+        # What was only dispatched so far is the submission's time, not evaluation's.
+        settings.backend.wait_for(self._state)
+        self._spend(settings.clock.now() - start)
+        self.train_state["is_time_remaining"] = rules.is_time_remaining(
+            self._submission_time, settings.budget_sec
+        )
+
+    def _evaluate(self, rng: Any) -> None:
+        """Untimed: metrics, targets, bookkeeping."""
+        settings, clock = self._settings, self._settings.clock
+        start = clock.now()
+        with settings.profiler.section("Evaluation"):
+            try:
+                results = settings.workload.eval_model(
+                    settings.global_eval_batch_size,
+                    self._state.model_params,
+                    self._state.model_state,
+                    rng,
+                    settings.data_dir,
+                    settings.imagenet_v2_data_dir,
+                    self.global_step,
+                )
+            except RuntimeError as error:
+                raise UserError(
+                    f"the evaluation at step {self.global_step} failed: {error}"
+                ) from error
+        results = as_numbers(results)
+        state, workload = self.train_state, settings.workload
+        state["validation_goal_reached"] |= workload.has_reached_validation_target(
+            results
+        )
+        state["test_goal_reached"] |= workload.has_reached_test_target(results)
+        end = clock.now()
+        state["last_eval_time"] = end
+        state["accumulated_eval_time"] += end - start
+        results["score"] = self._submission_time
+        results["total_duration"] = (
+            self._submission_time
+            + state["accumulated_eval_time"]
+            + state["accumulated_logging_time"]
+        )
+        for name in ("submission", "eval", "logging"):
+            results[f"accumulated_{name}_time"] = state[f"accumulated_{name}_time"]
+        self.eval_results.append((self.global_step, results))
+
+    def _log_and_save(self) -> None:
+        start = self._settings.clock.now()
+        assert self._logger is not None
+        self._logger.append_scalar_metrics(
+            self.eval_results[-1][1],
+            self.global_step,
+            self.preemption_count,
+            is_eval=True,
+        )
+        self._save()
+        self.train_state["accumulated_logging_time"] += (
+            self._settings.clock.now() - start
+        )
+
+    def _save(self) -> None:
+        settings = self._settings
+        if not settings.save_checkpoints:
+            return
+        assert self._logger is not None
+        record = {
+            "train_state": self.train_state,
+            "eval_results": self.eval_results,
+            "global_step": self.global_step,
+            "preemption_count": self.preemption_count,
+            "batches_taken": self._queue.taken,
+            "clock_now": settings.clock.now(),
+            "csv_rows": self._logger.rows,
+            "global_generators": seeds.global_generator_states(),
+            "framework_generators": settings.backend.generator_state(),
+            "finished": self.finished,
+        }
+        older = self._directory.checkpoints()
+        path = self._directory.checkpoint(self.global_step)
+        try:
+            settings.backend.save(path, self._state, record)
+        except Exception as error:  # each format has its own
+            raise UserError(
+                f"{path} can't be written ({_reason(error)}); the checkpoints before "
+                "it are whole: make room and go on with --resume_last_run."
+            ) from error
+        if not settings.save_intermediate_checkpoints:
+            for other in older:
+                if other != path:
+                    remove(other)
+
+    def _restore(self) -> None:
+        """Goes on from the newest checkpoint, where there is one."""
+        settings = self._settings
+        self._directory.remove_unfinished()
+        checkpoints = self._directory.checkpoints()
+        if not checkpoints:
+            return
+        path = checkpoints[-1]
+        try:
+            self._state, record = settings.backend.restore(path, self._state)
+        except Exception as error:  # each format has its own
+            raise UserError(
+                f"{path} can't be read ({_reason(error)}): remove it to go on from the "
+                "checkpoint before it, or start anew with --overwrite."
+            ) from error
+        self.train_state = dict(record["train_state"])
+        self.eval_results = [(step, dict(r)) for step, r in record["eval_results"]]
+        self.global_step = record["global_step"]
+        self.preemption_count = record["preemption_count"] + 1
+        self.kept_rows = tuple(record["csv_rows"])
+        self.finished = record["finished"]
+        self._queue.skip(record["batches_taken"])
+        shift = settings.clock.resume(record["clock_now"])
+        if self.train_state["last_eval_time"]:
+            self.train_state["last_eval_time"] += shift
+        seeds.restore_global_generators(record["global_generators"])
+        settings.backend.restore_generators(record["framework_generators"])
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what an exception says."""
+    return str(error).partition("\n")[0] or type(error).__name__

@@ -1,0 +1,92 @@
+"""The meta data of a run: workload constants, machine and software."""
+
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from unscheduled import spec
+
+
+def collect(
+    workload: spec.Workload, rng_seed: int, framework: dict[str, Any]
+) -> dict[str, Any]:
+    """The values of `meta_data_<n>.json`, by the official names.
+
+    Args:
+      rng_seed: the trial's seed.
+      framework: versions and devices, from the backend.
+    """
+    return {
+        **_workload_constants(workload),
+        **_utilization(),
+        "cpu_model_name": _cpu_model_name(),
+        "cpu_count": psutil.cpu_count(),
+        **framework,
+        **_gpu_driver(framework),
+        "os_platform": platform.platform(),
+        "python_version": platform.python_version(),
+        "python_compiler": platform.python_compiler(),
+        **_git(),
+        "rng_seed": rng_seed,
+    }
+
+
+def _workload_constants(workload: spec.Workload) -> dict[str, Any]:
+    unknown_before_init = ("param_shapes", "model_params_types")
+    names = [n for n in dir(workload) if not n.startswith("_")]
+    values = {n: getattr(workload, n) for n in names if n not in unknown_before_init}
+    return {
+        f"workload.{name}": value
+        for name, value in values.items()
+        if isinstance(value, float | int | str | bool)
+    }
+
+
+def _utilization() -> dict[str, Any]:
+    memory = psutil.virtual_memory()
+    network = psutil.net_io_counters()
+    frequency = psutil.cpu_freq()
+    return {
+        "cpu.util.avg_percent_since_last": psutil.cpu_percent(interval=None),
+        "cpu.freq.current": frequency.current if frequency else None,
+        "mem.total": memory.total,
+        "mem.available": memory.available,
+        "mem.used": memory.used,
+        "mem.percent_used": memory.percent,
+        "net.bytes_sent_since_boot": network.bytes_sent if network else None,
+        "net.bytes_recv_since_boot": network.bytes_recv if network else None,
+    }
+
+
+def _cpu_model_name() -> str:
+    cpu_info = Path("/proc/cpuinfo")
+    lines = cpu_info.read_text().splitlines() if cpu_info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
+    return names[0] if names else platform.processor()
+
+
+def _gpu_driver(framework: dict[str, Any]) -> dict[str, str]:
+    if "gpu_count" not in framework or shutil.which("nvidia-smi") is None:
+        return {}
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    return {"gpu_driver": _output(query).splitlines()[0]}
+
+
+def _git() -> dict[str, str]:
+    """Branch and commit of the working directory, where it is a git checkout."""
+    if shutil.which("git") is None or not _output(["git", "rev-parse", "HEAD"]):
+        return {}
+    return {
+        "git_branch": _output(["git", "rev-parse", "--abbrev-ref", "HEAD"]),
+        "git_commit_hash": _output(["git", "rev-parse", "HEAD"]),
+    }
+
+
+def _output(command: list[str]) -> str:
+    """What a command prints; nothing where it fails."""
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    return result.stdout.strip() if result.returncode == 0 else ""

@@ -1,0 +1,85 @@
+"""The random source: seeds of trials and, for PyTorch, keys made of NumPy integers.
+
+JAX runs use `jax.random` itself; `NumpyRandom` gives PyTorch runs the same three
+functions, without jax. A key is two integers below 2**31, as official workloads take.
+"""
+
+import os
+import random
+from typing import Any, Protocol
+
+import numpy as np
+
+
+class RandomSource(Protocol):
+    """Keys that are split and folded, never drawn from twice."""
+
+    def key(self, seed: int) -> Any: ...
+
+    def split(self, key: Any, num: int) -> Any: ...
+
+    def fold_in(self, key: Any, data: int) -> Any: ...
+
+
+class NumpyRandom:
+    """Keys by NumPy's SeedSequence.
+
+    Example:
+      >>> source = NumpyRandom()
+      >>> a, b = source.split(source.key(0), 2)
+      >>> bool((a == b).all()), source.fold_in(a, 7).shape
+      (False, (2,))
+    """
+
+    def key(self, seed: int) -> np.ndarray:
+        return self._generate([seed], 1)[0]
+
+    def split(self, key: np.ndarray, num: int) -> np.ndarray:
+        return self._generate([*key.tolist(), num, 0], num)
+
+    def fold_in(self, key: np.ndarray, data: int) -> np.ndarray:
+        return self._generate([*key.tolist(), data, 1], 1)[0]
+
+    def _generate(self, entropy: list[int], num: int) -> np.ndarray:
+        words = np.random.SeedSequence(entropy).generate_state(2 * num, np.uint32)
+        return (words >> 1).astype(np.int64).reshape(num, 2)
+
+
+def hardware_seed() -> int:
+    """A seed that nobody chose, below 2**31."""
+    return int.from_bytes(os.urandom(4), "little") >> 1
+
+
+def trial_seed(rng_seed: int, trial_index: int) -> int:
+    """The seed of one trial, below 2**31: its own, and the same in every run.
+
+    Args:
+      rng_seed: the run's seed, at least 0 (0 is a seed like any other).
+      trial_index: from 0.
+    """
+    words = np.random.SeedSequence([rng_seed, trial_index]).generate_state(1)
+    return int(words[0]) >> 1
+
+
+def seed_global_generators(seed: int) -> None:
+    """Seeds Python's and NumPy's global generators, for code that uses them."""
+    random.seed(seed)
+    np.random.seed(seed)
+
+
+def global_generator_states() -> dict[str, Any]:
+    """The states of Python's and NumPy's global generators, as JSON values."""
+    version, words, gauss = random.getstate()
+    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    return {
+        "python": [version, list(words), gauss],
+        "numpy": [name, [int(k) for k in keys], position, has_gauss, cached],
+    }
+
+
+def restore_global_generators(states: dict[str, Any]) -> None:
+    """Sets the generators back to states from `global_generator_states`."""
+    version, words, gauss = states["python"]
+    random.setstate((version, tuple(words), gauss))
+    name, keys, position, has_gauss, cached = states["numpy"]
+    np.random.set_state((name, np.array(keys, np.uint32), position, has_gauss, cached))

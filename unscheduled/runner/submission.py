@@ -1,0 +1,90 @@
+"""A submission: the functions of the API, from a file of the user's."""
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from unscheduled.runner.errors import UserError
+
+REQUIRED = ("init_optimizer_state", "update_params", "data_selection", "get_batch_size")
+
+
+class Submission(NamedTuple):
+    """The functions of the AlgoPerf API; the optional ones may be None."""
+
+    path: str
+    init_optimizer_state: Callable[..., Any]
+    update_params: Callable[..., Any]
+    data_selection: Callable[..., Any]
+    get_batch_size: Callable[[str], int]
+    prepare_for_eval: Callable[..., Any] | None
+    get_eval_batch_size: Callable[[str], int] | None
+
+    @property
+    def takes_train_state(self) -> bool:
+        """Whether `update_params` asks for the run's bookkeeping."""
+        return "train_state" in inspect.signature(self.update_params).parameters
+
+
+def load_submission(submission_path: str) -> Submission:
+    """Imports a submission from its file.
+
+    Args:
+      submission_path: a Python file; the folders that hold it up to the first without
+        an `__init__.py` are its packages, as for the official runner.
+
+    Raises:
+      UserError: where there is no such file, or a function is missing.
+    """
+    path = Path(submission_path).expanduser().resolve()
+    if path.suffix != ".py" or not path.is_file():
+        raise UserError(
+            f"--submission_path must be a Python file that exists, "
+            f"got {submission_path!r}."
+        )
+    module = _import_file(path)
+    missing = [name for name in REQUIRED if not hasattr(module, name)]
+    if missing:
+        raise UserError(f"{submission_path} lacks {', '.join(missing)}.")
+    return Submission(
+        path=submission_path,
+        **{name: getattr(module, name) for name in REQUIRED},
+        prepare_for_eval=getattr(module, "prepare_for_eval", None),
+        get_eval_batch_size=getattr(module, "get_eval_batch_size", None),
+    )
+
+
+def _import_file(path: Path) -> ModuleType:
+    names, folder = [path.stem], path.parent
+    while (folder / "__init__.py").exists():
+        names.insert(0, folder.name)
+        folder = folder.parent
+    sys.path.insert(0, str(folder))
+    return importlib.import_module(".".join(names))
+
+
+def global_batch_sizes(
+    submission: Submission, workload_name: str, eval_batch_size: int, devices: int
+) -> tuple[int, int]:
+    """The global batch sizes of (training, evaluation).
+
+    Raises:
+      UserError: where the submission has none for the workload, or one does not
+        divide over the devices.
+    """
+    try:
+        train = submission.get_batch_size(workload_name)
+    except ValueError as error:
+        raise UserError(f"{submission.path}: {error}") from error
+    if submission.get_eval_batch_size is not None:
+        eval_batch_size = submission.get_eval_batch_size(workload_name)
+    for kind, size in (("batch", train), ("evaluation batch", eval_batch_size)):
+        if size % devices:
+            raise UserError(
+                f"the global {kind} size {size} does not divide over {devices} devices."
+            )
+    return train, eval_batch_size

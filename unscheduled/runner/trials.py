@@ -1,0 +1,142 @@
+"""The trials of a run: one in self-tuning, one a point of the space in external."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from unscheduled.runner import meta_data, rules, seeds
+from unscheduled.runner.loop import Settings, Trial
+from unscheduled.runner.measurements import MetricsLogger
+from unscheduled.runner.progress import ProgressLine
+from unscheduled.runner.run_directory import TrialDirectory, read_json, write_json
+from unscheduled.runner.search_space import as_hyperparameters
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a trial ended; times in seconds of submission time."""
+
+    trial: int
+    reason: str
+    global_step: int
+    submission_time_sec: float
+    time_to_target_sec: float | None
+
+
+def run_trials(
+    settings: Settings,
+    experiment: Path,
+    points: list[Any],
+    indices: range,
+    rng_seed: int | None,
+    flags: dict[str, Any],
+    start_wandb: Callable[[TrialDirectory, Any], Any] | None = None,
+    console: Console | None = None,
+) -> list[Outcome]:
+    """Runs the trials one after the other, each in its own folder with its own seed.
+
+    Args:
+      settings: the run's.
+      experiment: the folder of the trials.
+      points: hyperparameters by index, None in self-tuning.
+      indices: which of them to run; trial n has index n - 1.
+      rng_seed: what the seeds of the trials are derived from; None for one from the
+        hardware.
+      flags: as given, for `flags_<n>.json`.
+      start_wandb: makes a wandb run, or None.
+      console: where progress goes; standard output by default.
+
+    Raises:
+      UserError: where a trial can't go on; those before it are whole.
+    """
+    console = console or Console()
+    outcomes = []
+    for index in indices:
+        directory = TrialDirectory(experiment / f"trial_{index + 1}")
+        directory.path.mkdir(exist_ok=True)
+        seed = _trial_seed(directory, rng_seed, index)
+        hyperparameters = _trial_hyperparameters(directory, points[index])
+        trial = Trial(settings, directory, hyperparameters, seed)
+        if not trial.finished:
+            _run_trial(
+                settings,
+                directory,
+                trial,
+                seed,
+                flags,
+                start_wandb and start_wandb(directory, hyperparameters),
+                console,
+            )
+        outcome = _outcome(index + 1, trial, settings)
+        outcomes.append(outcome)
+        console.print(_describe(outcome), highlight=False, soft_wrap=True)
+    return outcomes
+
+
+def _run_trial(
+    settings: Settings,
+    directory: TrialDirectory,
+    trial: Trial,
+    seed: int,
+    flags: dict[str, Any],
+    wandb_run: Any,
+    console: Console,
+) -> None:
+    count = trial.preemption_count
+    meta = meta_data.collect(settings.workload, seed, settings.backend.describe())
+    write_json(directory.meta_data(count), meta)
+    write_json(directory.flags(count), flags)
+    logger = MetricsLogger(directory, trial.kept_rows, wandb_run)
+    try:
+        with ProgressLine(settings.workload, settings.budget_sec, console) as progress:
+            trial.run(logger, progress)
+    finally:
+        logger.finish()
+
+
+def _trial_seed(directory: TrialDirectory, rng_seed: int | None, index: int) -> int:
+    """The seed that the trial began with, else a new one."""
+    meta = directory.meta_data(0)
+    if meta.exists():
+        return read_json(meta)["rng_seed"]
+    if rng_seed is None:
+        rng_seed = seeds.hardware_seed()
+    return seeds.trial_seed(rng_seed, index)
+
+
+def _trial_hyperparameters(directory: TrialDirectory, point: Any) -> Any:
+    """The hyperparameters that the trial began with, else the point's, written."""
+    if point is None:
+        return None
+    if directory.hparams.exists():
+        return as_hyperparameters(read_json(directory.hparams))
+    write_json(directory.hparams, point._asdict())
+    return point
+
+
+def _outcome(number: int, trial: Trial, settings: Settings) -> Outcome:
+    hits = [
+        results["score"]
+        for _, results in trial.eval_results
+        if settings.workload.has_reached_validation_target(results)
+    ]
+    return Outcome(
+        trial=number,
+        reason=rules.why_ended(trial.train_state),
+        global_step=trial.global_step,
+        submission_time_sec=trial.train_state["accumulated_submission_time"],
+        time_to_target_sec=hits[0] if hits else None,
+    )
+
+
+def _describe(outcome: Outcome) -> str:
+    target = outcome.time_to_target_sec
+    reached = "missed" if target is None else f"reached after {target:.2f} s"
+    return (
+        f"trial {outcome.trial}: {outcome.reason} at step {outcome.global_step}, "
+        f"{outcome.submission_time_sec:.2f} s of submission time; "
+        f"validation target {reached}"
+    )
