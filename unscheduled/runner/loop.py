@@ -110,10 +110,10 @@ class Trial:
                 self._prepare_for_eval(evaluation_rngs[0])
                 if self.train_state["is_time_remaining"]:
                     self._evaluate(evaluation_rngs[1])
+                    self._log_and_save()
                     progress.evaluation(
                         self.global_step, self._submission_time, logger.last
                     )
-                    self._log_and_save()
             self.train_state["last_step_end_time"] = self._settings.clock.now()
         logger.append_scalar_metrics(
             {"score": self._submission_time}, self.global_step, self.preemption_count

@@ -3,7 +3,7 @@
 import csv
 import numbers
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from unscheduled.runner.errors import UserError
 from unscheduled.runner.run_directory import TrialDirectory, whole_file
@@ -33,8 +33,11 @@ class CsvTable:
         if not set(row) <= set(self._columns):
             self._widen(sorted(set(row) - set(self._columns)))
         with open(self._path, "a", newline="") as file:
-            csv.DictWriter(file, self._columns).writerow(row)
+            self._writer(file).writerow(row)
         self.rows += 1
+
+    def _writer(self, file: TextIO) -> csv.DictWriter:
+        return csv.DictWriter(file, self._columns, lineterminator="\n")
 
     def _widen(self, new_columns: list[str]) -> None:
         rows = self._read() if self.rows else []
@@ -57,7 +60,7 @@ class CsvTable:
 
     def _write(self, rows: list[dict[str, str]]) -> None:
         with whole_file(self._path) as temporary, open(temporary, "w", newline="") as f:
-            writer = csv.DictWriter(f, self._columns)
+            writer = self._writer(f)
             writer.writeheader()
             writer.writerows(rows)
 

@@ -17,9 +17,9 @@ def new_train_state() -> dict[str, Any]:
         "is_time_remaining": True,
         "last_eval_time": 0,
         "training_complete": False,
-        "accumulated_submission_time": 0,
-        "accumulated_eval_time": 0,
-        "accumulated_logging_time": 0,
+        "accumulated_submission_time": 0.0,
+        "accumulated_eval_time": 0.0,
+        "accumulated_logging_time": 0.0,
         "last_step_end_time": None,
     }
 

@@ -1,0 +1,323 @@
+"""The loop keeps the rules: what is timed, when to evaluate, when to end, what to do
+again after a stop."""
+
+import csv
+import dataclasses
+import errno
+import json
+
+import pytest
+
+from tests.runner import fakes
+from unscheduled.runner.errors import UserError
+from unscheduled.runner.trials import run_trials
+
+
+class Run:
+    """A run over the fakes; `again()` is the same command in a new process."""
+
+    def __init__(self, path, **workload_arguments):
+        self.path = path
+        self.clock = fakes.HandClock()
+        self.workload = fakes.FakeWorkload(self.clock, **workload_arguments)
+        self.submission = fakes.FakeSubmission(self.clock)
+        self.backend = fakes.FakeBackend()
+        self.changes = {}
+        self.seed = 0
+        self.text = ""
+
+    def __call__(self, points=(None,), indices=None):
+        settings = fakes.make_settings(
+            self.clock, self.workload, self.submission, self.backend, **self.changes
+        )
+        indices = range(len(points)) if indices is None else indices
+        with fakes.captured_console() as (console, text):
+            outcomes = run_trials(
+                settings, self.path, [*points], indices, self.seed, {}, None, console
+            )
+            self.text = text.getvalue()
+        return outcomes
+
+    def rows(self, name="eval_measurements.csv", trial=1):
+        with open(self.path / f"trial_{trial}" / name) as file:
+            return list(csv.DictReader(file))
+
+    def times(self):
+        return [float(row["score"]) for row in self.rows()]
+
+
+@pytest.fixture
+def run(tmp_path):
+    return Run(tmp_path)
+
+
+def test_submission_time_is_steps_and_prepare_and_nothing_else(run):
+    """A clock that counts evaluations (100 s each here), or leaves out data or
+    prepare_for_eval."""
+    run()
+    # A step is 1 s of data and 2 s of update; prepare_for_eval is 0.5 s.
+    rows = run.rows()
+    assert [int(r["global_step"]) for r in rows] == [1, 3, 5, 7, 9, 11]
+    assert run.times() == [3.5, 10.0, 16.5, 23.0, 29.5, 36.0]
+    assert float(rows[-1]["accumulated_eval_time"]) == 600.0
+    assert float(rows[-1]["accumulated_submission_time"]) == 36.0
+    assert float(rows[-1]["total_duration"]) == 636.0
+
+
+def test_it_ends_when_both_targets_are_reached_even_at_different_times(tmp_path):
+    """A run that ends at the first target, or that wants both in one evaluation."""
+    run = Run(tmp_path, validation_target=3, test_target=9)
+    (outcome,) = run()
+    assert outcome.reason == "both targets reached"
+    assert outcome.global_step == 9
+    assert outcome.time_to_target_sec == 10.0
+
+
+def test_a_target_once_reached_stays_reached(run):
+    """A run that forgets a target when the metric falls back."""
+    reached = iter([False, True, False, False, False, False])
+    run.workload.has_reached_validation_target = lambda results: next(reached)
+    run.workload.test_target_value = 9
+    outcomes = None
+    with pytest.raises(StopIteration):  # the summary asks once more than the loop
+        outcomes = run()
+    assert outcomes is None
+    assert len(run.rows()) == 5
+
+
+def test_it_ends_out_of_time_without_a_last_evaluation(tmp_path):
+    """An evaluation, and so a chance to hit, after the budget is used up."""
+    run = Run(tmp_path, validation_target=1e9)
+    (outcome,) = run()
+    assert outcome.reason == "out of time"
+    # 42.5 s at step 13; the next evaluation would be due at step 15: 49 s; then 55.5.
+    assert run.times()[-1] == 49.0
+    assert outcome.submission_time_sec == 55.5
+    assert outcome.time_to_target_sec is None
+
+
+def test_the_budget_is_checked_after_prepare_for_eval(tmp_path):
+    """A submission whose prepare_for_eval runs over the budget for free."""
+    run = Run(tmp_path, validation_target=1e9)
+    run.changes = {"budget_sec": 3.4}  # 3 s after step 1, 3.5 after prepare_for_eval
+    (outcome,) = run()
+    assert outcome.reason == "out of time"
+    assert run.workload.evaluated == []
+
+
+def test_training_complete_error_gives_a_last_evaluation(tmp_path):
+    """A submission that says it is done and gets no free evaluation."""
+    run = Run(tmp_path, validation_target=1e9)
+    run.submission.complete_at = 4  # the fifth step; step 5 is no evaluation's turn
+    run.workload.eval_period_time_sec = 1e9
+    (outcome,) = run()
+    assert outcome.reason == "training complete"
+    assert [step for step, _ in run.workload.evaluated] == [1, 5]
+
+
+def test_max_global_steps_ends_with_an_evaluation(tmp_path):
+    """A cap on steps that is off by one or that skips the last evaluation."""
+    run = Run(tmp_path, validation_target=1e9)
+    run.workload.eval_period_time_sec = 1e9
+    run.changes = {"max_global_steps": 6}
+    (outcome,) = run()
+    assert outcome.global_step == 6
+    assert [step for step, _ in run.workload.evaluated] == [1, 6]
+
+
+def test_skip_evals_evaluates_nothing(run):
+    """--skip_evals that evaluates at the end after all."""
+    run.changes = {"max_global_steps": 6, "skip_evals": True}
+    run()
+    assert run.workload.evaluated == []
+
+
+def test_an_evaluation_error_ends_the_run_in_one_sentence(run):
+    """An evaluation that fails and is only logged, while training goes on."""
+    run.workload.eval_error = RuntimeError("CUDA out of memory\nTried to allocate")
+    with pytest.raises(UserError, match="the evaluation at step 1 failed: CUDA out"):
+        run()
+
+
+def test_update_params_sees_the_bookkeeping_read_only(run):
+    """A train_state that is missing, stale, or writable by the submission."""
+    run()
+    first, second = run.submission.train_states[:2]
+    assert first["accumulated_submission_time"] == 0
+    assert first["last_eval_time"] == 0
+    assert second["accumulated_submission_time"] == 3.5
+    assert second["last_eval_time"] == 1103.5
+
+    def write(*, train_state, **rest):
+        train_state["is_time_remaining"] = True
+
+    run.submission.update_params = write
+    run.path = run.path / "other"
+    run.path.mkdir()
+    with pytest.raises(TypeError, match="item assignment"):
+        run()
+
+
+def test_the_same_seed_gives_the_same_run_and_zero_is_a_seed(tmp_path):
+    """rng_seed=0 taken for "no seed", or a run that its seed does not fix."""
+    results = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1), ("d", None), ("e", None)):
+        run = Run(tmp_path / name)
+        run.path.mkdir()
+        run.seed = seed
+        run()
+        results.append(run.workload.evaluated)
+    a, b, c, d, e = results
+    assert a == b
+    assert a != c
+    assert d != e
+
+
+def test_every_trial_has_a_seed_of_its_own(run):
+    """Trials of one run that repeat the same random numbers."""
+    points = [None, None]
+    run(points)
+    steps = [evaluated for evaluated in run.workload.evaluated if evaluated[0] == 1]
+    assert len(steps) == 2
+    assert steps[0] != steps[1]
+    meta = [
+        json.loads((run.path / f"trial_{n}" / "meta_data_0.json").read_text())
+        for n in (1, 2)
+    ]
+    assert meta[0]["rng_seed"] != meta[1]["rng_seed"]
+
+
+def stop_at(run, step):
+    """Makes the submission die in a step, as a killed process would."""
+    update = run.submission.update_params
+
+    def dying(*, global_step, train_state, **rest):
+        if global_step == step:
+            raise KeyboardInterrupt
+        return update(global_step=global_step, train_state=train_state, **rest)
+
+    run.submission.update_params = dying
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    run.submission.update_params = update
+
+
+@pytest.mark.parametrize("step", [0, 1, 4, 8])
+def test_a_resumed_run_is_the_run_that_was_not_stopped(tmp_path, step):
+    """Data order, keys, times or rows that a stop and a resume change."""
+    whole, broken = Run(tmp_path / "whole"), Run(tmp_path / "broken")
+    for run in (whole, broken):
+        run.path.mkdir()
+    whole()
+    stop_at(broken, step)
+    broken.clock.pass_time(1e6)  # the downtime
+    broken()
+
+    def without_preemptions(run, name):
+        return [
+            {k: v for k, v in row.items() if k != "preemption_count"}
+            for row in run.rows(name)
+        ]
+
+    for name in ("eval_measurements.csv", "measurements.csv"):
+        assert without_preemptions(broken, name) == without_preemptions(whole, name)
+    final = [
+        run.backend.saved[run.path / "trial_1" / "checkpoint_11"]
+        for run in (whole, broken)
+    ]
+    assert final[0][0].model_params == final[1][0].model_params
+    assert broken.submission.rngs[-3:] == whole.submission.rngs[-3:]
+
+
+def test_a_finished_trial_is_left_alone(run):
+    """A second start with --resume_last_run that adds rows or trains on."""
+    run()
+    files = {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file()}
+    run()
+    assert {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file()} == files
+
+
+def test_a_run_stopped_before_its_last_rows_writes_them(run):
+    """A resume between the last evaluation and the end that leaves out the score."""
+    save = run.backend.save
+
+    def save_until_the_end(path, state, record):
+        if record["finished"]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(path, state, record)
+
+    run.backend.save = save_until_the_end
+    with pytest.raises(UserError, match="No space left"):
+        run()
+    del run.backend.save
+    run()
+    last = run.rows("measurements.csv")[-1]
+    assert last["score"] == "36.0"
+    assert last["validation/accuracy"] == ""
+    assert len([r for r in run.rows("measurements.csv") if not r["test/accuracy"]]) == 1
+
+
+def test_a_full_disk_is_one_sentence_and_loses_nothing(run):
+    """A checkpoint that can't be written and takes the run's files with it."""
+    run.workload.eval_period_time_sec = 0
+    run.changes = {"max_global_steps": 3}
+    run()
+    run.backend.save_error = OSError(errno.ENOSPC, "No space left on device")
+    run.path = run.path / "other"
+    run.path.mkdir()
+    with pytest.raises(
+        UserError, match=r"checkpoint_1 can't be written.*No space left"
+    ):
+        run()
+
+
+def test_intermediate_checkpoints_can_be_left_out(run):
+    """--nosave_intermediate_checkpoints that keeps all, or not even the last."""
+    run.changes = {"save_intermediate_checkpoints": False}
+    run()
+    assert [p.name for p in run.path.rglob("checkpoint_*")] == ["checkpoint_11"]
+
+
+def test_no_checkpoints_where_none_are_wanted(run):
+    """--nosave_checkpoints that writes some."""
+    run.changes = {"save_checkpoints": False}
+    run()
+    assert not list(run.path.rglob("checkpoint_*"))
+
+
+def test_only_the_asked_trials_run(run):
+    """--hparam_start_index that renumbers trials or runs the others."""
+    run([None] * 3, indices=range(1, 2))
+    assert [p.name for p in run.path.iterdir()] == ["trial_2"]
+
+
+def test_hyperparameters_are_written_and_kept_on_resume(run):
+    """A resumed trial that goes on with another point of the search space."""
+
+    @dataclasses.dataclass
+    class Point:
+        learning_rate: float
+
+        def _asdict(self):
+            return dataclasses.asdict(self)
+
+    run([Point(0.1)])
+    assert json.loads((run.path / "trial_1" / "hparams.json").read_text()) == {
+        "learning_rate": 0.1
+    }
+    run([Point(0.2)])
+    assert run.submission.hyperparameters[-1].learning_rate == 0.1
+
+
+def test_progress_is_a_plain_line_an_evaluation_where_piped(run):
+    """A log file full of control characters, or without metric, target and time."""
+    run()
+    lines = run.text.splitlines()
+    assert lines[1] == (
+        "step 3 | 10.0 s | validation/accuracy 3.0000 (target 10) | 40 s left"
+    )
+    assert lines[-1] == (
+        "trial 1: both targets reached at step 11, 36.00 s of submission time; "
+        "validation target reached after 36.00 s"
+    )
+    assert "\x1b" not in run.text

@@ -1,0 +1,74 @@
+"""The rules of a run, as decisions."""
+
+import pytest
+
+from unscheduled.runner import rules
+from unscheduled.runner.clock import StepsClock, WallClock, parse_clock
+
+
+def test_budgets_of_the_rulesets():
+    """Self-tuning runs that get 1x, or external ones that get 1.5x."""
+    assert rules.budget_sec(200, "external") == 200
+    assert rules.budget_sec(200, "self") == 300
+    with pytest.raises(ValueError, match="external, self, got 'both'"):
+        rules.budget_sec(200, "both")
+
+
+def test_evaluation_is_due_after_the_first_step_and_then_every_period():
+    """A first evaluation only after a whole period, or a period that is exclusive."""
+    assert rules.evaluation_due(0.1, 0, 60, complete=False)
+    assert not rules.evaluation_due(100.0, 41.0, 60, complete=False)
+    assert rules.evaluation_due(101.0, 41.0, 60, complete=False)
+    assert rules.evaluation_due(42.0, 41.0, 60, complete=True)
+
+
+def test_using_exactly_the_budget_is_out_of_time():
+    """A budget that is inclusive where the official runner's is not."""
+    assert rules.is_time_remaining(9.99, 10)
+    assert not rules.is_time_remaining(10, 10)
+
+
+def test_steps_end_at_the_cap_and_past_it():
+    """A run resumed with a smaller cap that goes on for ever."""
+    assert not rules.steps_exhausted(9, 10)
+    assert rules.steps_exhausted(10, 10)
+    assert rules.steps_exhausted(11, 10)
+    assert not rules.steps_exhausted(10**9, None)
+
+
+def test_one_target_is_not_enough():
+    """A run that ends at the validation target alone."""
+    state = rules.new_train_state()
+    state["validation_goal_reached"] = True
+    assert rules.keep_training(state)
+    state["test_goal_reached"] = True
+    assert not rules.keep_training(state)
+
+
+def test_steps_clock_counts_steps_and_nothing_else():
+    """A "reproducible" clock that real time moves."""
+    clock = StepsClock(0.25)
+    assert clock.now() == clock.now() == 0
+    clock.step_done()
+    clock.step_done()
+    assert clock.now() == 0.5
+    other = StepsClock(0.25)
+    assert other.resume(0.5) == 0
+    assert other.now() == 0.5
+
+
+def test_wall_clock_tells_how_long_a_run_was_down():
+    """Downtime that makes a resumed run evaluate at once."""
+    times = iter([1000.0, 5000.0])
+    clock = WallClock(lambda: next(times))
+    assert clock.now() == 1000
+    assert clock.resume(1010.0) == 3990
+
+
+@pytest.mark.parametrize("text", ["", "steps", "steps:", "steps:x", "steps:0", "sun:1"])
+def test_a_clock_that_does_not_exist(text):
+    """A misspelt clock that silently is the wall clock."""
+    with pytest.raises(ValueError, match="--clock must be wall or steps:SECONDS"):
+        parse_clock(text)
+    assert isinstance(parse_clock("wall"), WallClock)
+    assert isinstance(parse_clock("steps:2"), StepsClock)
