@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, get_args, get_type_hints
 
 Defaults = TypeVar("Defaults", bound=NamedTuple)
 
@@ -20,7 +20,7 @@ def resolve(defaults: type[Defaults], given: Any) -> Defaults:
 
     Raises:
       ValueError: for a name that `defaults` does not have, or a value that is not a
-        finite number where the default is one.
+        finite number (or None, where the field's type allows it).
 
     Example:
       >>> class Hyperparameters(NamedTuple):
@@ -29,13 +29,14 @@ def resolve(defaults: type[Defaults], given: Any) -> Defaults:
       Hyperparameters(learning_rate=0.2)
     """
     values = _as_mapping(given)
+    types = get_type_hints(defaults)
     for name, value in values.items():
         if name not in defaults._fields:
             raise ValueError(
                 f"unknown hyperparameter {name!r}; "
                 f"this submission has {', '.join(defaults._fields)}."
             )
-        optional = defaults._field_defaults[name] is None
+        optional = type(None) in get_args(types[name])
         if not (_is_number(value) or (optional and value is None)):
             raise ValueError(f"{name} must be a finite number, got {value!r}.")
     return defaults(**values)

@@ -181,16 +181,20 @@ def _train_step(
     if grad_clip is None:
         # The norm is only read where it is logged.
         grad_norm = jax.lax.cond(
-            log, optax.global_norm, lambda _: jnp.zeros_like(loss), grads
+            log, _global_norm, lambda _: jnp.zeros_like(loss), grads
         )
     else:
-        grad_norm = optax.global_norm(grads)
+        grad_norm = _global_norm(grads)
         scale = jnp.minimum(1.0, grad_clip / (grad_norm + 1e-6))
         grads = jax.tree.map(lambda g: g * scale, grads)
     updates, optimizer_state = optimizer.update(grads, optimizer_state, params)
     params = optax.apply_updates(params, updates)
     metrics = {"loss": loss, "grad_norm": grad_norm}
     return params, optimizer_state, new_model_state, metrics
+
+
+def _global_norm(grads):
+    return jnp.sqrt(sum(jnp.sum(jnp.square(g)) for g in jax.tree.leaves(grads)))
 
 
 def update_params(

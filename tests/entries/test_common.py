@@ -1,0 +1,114 @@
+"""What the entries share, whatever the framework."""
+
+import importlib
+import inspect
+import math
+from typing import NamedTuple
+
+import pytest
+import yaml
+
+from unscheduled.entries import data, hyperparameters, schedules
+from unscheduled.runner.submission import REQUIRED
+
+ALGORITHMS = ("schedule_free_adamw", "nadamw")
+FRAMEWORKS = ("pytorch", "jax")
+
+
+class Defaults(NamedTuple):
+    learning_rate: float = 0.1
+    grad_clip: float | None = None
+
+
+class Point(NamedTuple):
+    learning_rate: float
+
+
+def submission(algorithm, framework):
+    return importlib.import_module(f"submissions.{algorithm}_{framework}.submission")
+
+
+@pytest.mark.parametrize("given", [None, {}])
+def test_nothing_given_means_the_defaults(given):
+    """Self-tuning (None) or the reference test ({}) that crashes or changes values."""
+    assert hyperparameters.resolve(Defaults, given) == Defaults()
+
+
+@pytest.mark.parametrize("given", [{"learning_rate": 0.2}, Point(0.2)])
+def test_given_values_override_by_name(given):
+    """External tuning whose values are lost, in either form they come in."""
+    resolved = hyperparameters.resolve(Defaults, given)
+    assert resolved == Defaults(learning_rate=0.2)
+
+
+def test_an_unknown_name_is_an_error_that_lists_the_known():
+    """A misspelt hyperparameter that is silently the default."""
+    with pytest.raises(ValueError, match=r"'learning_rat'; .* has learning_rate, grad"):
+        hyperparameters.resolve(Defaults, {"learning_rat": 0.2})
+
+
+@pytest.mark.parametrize("value", ["0.1", None, math.nan, math.inf, True])
+def test_a_value_that_is_no_number_is_an_error(value):
+    """A string or NaN that trains for a day before anyone sees."""
+    with pytest.raises(ValueError, match="learning_rate must be a finite number, got"):
+        hyperparameters.resolve(Defaults, {"learning_rate": value})
+    assert hyperparameters.resolve(Defaults, {"grad_clip": None}) == Defaults()
+
+
+def test_batch_sizes_are_those_of_the_published_entries():
+    """A batch size that makes times incomparable, or a guess for an unknown name."""
+    assert data.get_batch_size("imagenet_resnet") == 1024
+    assert data.get_batch_size("criteo1tb") == 262_144
+    with pytest.raises(ValueError, match="no batch size for workload 'imagenet_x'"):
+        data.get_batch_size("imagenet_x")
+
+
+def test_the_schedule_warms_up_linearly_and_decays_by_a_cosine():
+    """A schedule with a jump at the end of warmup, or that rises again at the end."""
+    factors = [schedules.warmup_cosine(t, 10, 110) for t in range(130)]
+    assert factors[0] == 0
+    assert factors[5] == 0.5
+    assert factors[10] == 1
+    assert factors[60] == pytest.approx(0.5)
+    assert factors[110:] == [0] * 20
+    assert schedules.warmup_cosine(0, 0, 10) == 1
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_twins_have_the_same_hyperparameters(algorithm):
+    """A default that was changed in one framework only."""
+    torch_twin, jax_twin = (submission(algorithm, f) for f in FRAMEWORKS)
+    assert (
+        torch_twin.Hyperparameters()._asdict() == jax_twin.Hyperparameters()._asdict()
+    )
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_an_entry_has_the_functions_of_the_api(algorithm, framework):
+    """A missing function, or one that refuses what the official runner passes."""
+    module = submission(algorithm, framework)
+    for name in (*REQUIRED, "prepare_for_eval"):
+        assert callable(getattr(module, name))
+    parameters = inspect.signature(module.update_params).parameters
+    assert parameters["train_state"].default is None
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_submission_info_has_the_required_keys(algorithm, framework):
+    """An entry that the pull request's checks would refuse."""
+    module = submission(algorithm, framework)
+    folder = importlib.resources.files(module.__package__)
+    info = yaml.safe_load((folder / "submission_info.yml").read_text())
+    assert set(info) == {
+        "submission_name",
+        "submission_folder",
+        "authors",
+        "affiliations",
+        "version",
+        "ruleset",
+        "framework",
+        "description",
+    }
+    assert info["framework"].lower() == framework

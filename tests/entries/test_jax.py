@@ -1,0 +1,276 @@
+"""The JAX entries: what a step does, and what evaluation sees."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from submissions.nadamw_jax import submission as nadamw
+from submissions.schedule_free_adamw_jax import submission as schedule_free
+from tests.entries import stub, stub_jax
+
+ENTRIES = {"schedule_free_adamw": schedule_free, "nadamw": nadamw}
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+class Training:
+    """An entry on the stub workload, driven as the runner drives it."""
+
+    def __init__(self, entry, batch_norm=False, hyperparameters=None, momentum=0.9):
+        self.entry = entry
+        self.workload = stub_jax.JaxStub(batch_norm, momentum)
+        self._params, self.model_state = self.workload.init_model_fn()
+        self.state = entry.init_optimizer_state(
+            self.workload, self._params, self.model_state, hyperparameters, rng=None
+        )
+        self.step_count = 0
+
+    def _arguments(self):
+        return stub.api_arguments(
+            self.workload,
+            self._params,
+            self.model_state,
+            self.state,
+            self.step_count,
+            jax.random.PRNGKey(0),
+        )
+
+    def step(self, batch, **extra):
+        self.state, self._params, self.model_state = self.entry.update_params(
+            **self._arguments(), batch=batch, **extra
+        )
+        self.step_count += 1
+
+    def prepare_for_eval(self):
+        self.state, self._params, self.model_state = self.entry.prepare_for_eval(
+            **self._arguments()
+        )
+
+    def params(self):
+        return [np.array(p) for p in jax.tree.leaves(self._params)]
+
+    def statistics(self):
+        return self.model_state["batch_stats"]["BatchNorm_0"]
+
+
+@pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
+def test_training_lowers_the_loss(entry):
+    """An entry that steps nowhere, or uphill."""
+    training = Training(entry, hyperparameters={"learning_rate": 0.05})
+    training.workload.metrics_logger = stub.Logger()
+    for batch in stub.batches(101):
+        training.step(batch)
+    (first, start), (last, end) = training.workload.metrics_logger.rows
+    assert (first, last) == (0, 100)
+    assert end["loss"] < 0.5 * start["loss"]
+    assert start["grad_norm"] > 0
+
+
+@pytest.fixture
+def compilations():
+    """Grows by an entry at each compilation by XLA."""
+    found = []
+
+    def listener(event, duration, **_):
+        if event.endswith("backend_compile_duration"):
+            found.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listener)
+    yield found
+    jax.monitoring.clear_event_listeners()
+
+
+@pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
+def test_the_step_is_compiled_once(entry, compilations):
+    """A step that is compiled again after an evaluation, or at every call."""
+    training = Training(entry, batch_norm=True)
+    batches = stub.batches(6)
+    training.step(batches[0])
+    assert compilations
+    training.prepare_for_eval()
+    # The way back to y is compiled at the first step after an evaluation.
+    training.step(batches[1])
+    compilations.clear()
+    for batch in batches[2:]:
+        training.step(batch)
+        training.prepare_for_eval()
+    assert compilations == []
+    # Tracing runs the model once a compilation: the step, and the pass for statistics.
+    passes = 2 if entry is schedule_free else 1
+    assert training.workload.forward_passes == passes
+
+
+def test_the_state_is_a_pair_of_a_pytree_and_a_function():
+    """A state that the official checkpoints can't take apart."""
+    training = Training(schedule_free)
+    training.step(*stub.batches(1))
+    tree, _ = training.state
+    assert all(hasattr(leaf, "dtype") for leaf in jax.tree.leaves(tree))
+
+
+def test_the_parameters_are_x_for_evaluation_and_y_for_training():
+    """Evaluation at y, or training that goes on from x."""
+    training, reference = Training(schedule_free), Training(schedule_free)
+    for batch in stub.batches(20):
+        training.step(batch)
+        reference.step(batch)
+    y = training.params()
+    z = [np.array(leaf) for leaf in jax.tree.leaves(training.state[0]["optimizer"].z)]
+    training.prepare_for_eval()
+    x = training.params()
+    training.prepare_for_eval()  # twice is once
+    for p, q, base, again in zip(x, y, z, training.params(), strict=True):
+        np.testing.assert_allclose(q, 0.9 * p + 0.1 * base, rtol=1e-5)
+        assert np.abs(p - q).max() > 1e-4
+        np.testing.assert_array_equal(p, again)
+    (batch,) = stub.batches(1, seed=1)
+    training.step(batch)
+    reference.step(batch)
+    for p, q in zip(training.params(), reference.params(), strict=True):
+        np.testing.assert_allclose(p, q, rtol=1e-5)  # to rounding: y -> x -> y
+
+
+def test_the_baseline_is_evaluated_where_it_trains():
+    """A prepare_for_eval of the baseline that moves the model."""
+    training = Training(nadamw, batch_norm=True)
+    training.step(*stub.batches(1))
+    params, statistics = training.params(), training.statistics()
+    assert np.abs(statistics["mean"]).max() > 0  # updated by the training pass
+    training.prepare_for_eval()
+    for p, q in zip(params, training.params(), strict=True):
+        np.testing.assert_array_equal(p, q)
+    assert training.statistics() is statistics
+
+
+def test_batch_norm_statistics_are_those_of_recent_batches():
+    """Statistics of y, of old batches, or with a trace of their initial values."""
+    training = Training(schedule_free, batch_norm=True)
+    batches = stub.batches(20)
+    for batch in batches:
+        training.step(batch)
+    np.testing.assert_array_equal(training.statistics()["mean"], 0)  # not those of y
+    training.prepare_for_eval()
+    recent = np.stack([b["inputs"] for b in batches[-8:]]).astype(np.float64)
+    statistics = training.statistics()
+    np.testing.assert_allclose(statistics["mean"], recent.mean((0, 1)), rtol=1e-5)
+    np.testing.assert_allclose(statistics["var"], recent.var(1).mean(0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.999, 1.0])
+def test_batch_norm_statistics_do_not_depend_on_the_momentum(momentum):
+    """A refresh that trusts one momentum; a frozen layer (1) must stay as it is."""
+    training = Training(schedule_free, batch_norm=True, momentum=momentum)
+    (batch,) = stub.batches(1)
+    training.step(batch)
+    training.prepare_for_eval()
+    expected = batch["inputs"].mean(0) if momentum != 1.0 else np.zeros(stub.FEATURES)
+    np.testing.assert_allclose(training.statistics()["mean"], expected, rtol=1e-3)
+
+
+def test_models_without_batch_norm_pay_nothing():
+    """Forward passes, or batches kept, for a model that has no batch norm."""
+    training = Training(schedule_free)
+    training.step(*stub.batches(1))
+    training.prepare_for_eval()
+    assert training.workload.forward_passes == 1
+    assert len(training.state[1]._statistics._recent) == 0
+
+
+def test_unset_dropout_and_smoothing_are_left_to_the_workload():
+    """A default of the workload's that an explicit 0 or None overrides."""
+    training = Training(schedule_free, hyperparameters={"label_smoothing": None})
+    training.step(*stub.batches(1))
+    assert training.workload.dropout_rates == [None]
+    assert training.workload.label_smoothings == ["unset"]
+    training = Training(nadamw, hyperparameters={"label_smoothing": 0.0})
+    training.step(*stub.batches(1))
+    assert training.workload.dropout_rates == [0.1]
+    assert training.workload.label_smoothings == [0.0]
+
+
+def test_gradients_are_clipped_to_the_norm_asked_for():
+    """grad_clip that does nothing: an unclipped first moment is larger."""
+    moments = []
+    for clip in (None, 1e-3):
+        training = Training(nadamw, hyperparameters={"grad_clip": clip})
+        training.step(*stub.batches(1))
+        mu = training.state[0]["optimizer"][0].mu
+        moments.append(np.sqrt(sum(np.sum(m**2) for m in jax.tree.leaves(mu))))
+    # The first moment is (1 - β1) g after a step.
+    assert moments[1] == pytest.approx(0.06733926164 * 1e-3, rel=1e-3)
+    assert moments[0] > 10 * moments[1]
+
+
+def test_train_state_is_accepted():
+    """The official runner's optional argument."""
+    Training(schedule_free).step(*stub.batches(1), train_state={"last_eval_time": 0})
+
+
+def test_twins_train_alike():
+    """An entry that trains otherwise in the other framework."""
+    import torch
+
+    from tests.entries import test_pytorch
+
+    for name, entry in ENTRIES.items():
+        ours = Training(entry, batch_norm=False)
+        twin = test_pytorch.Training(test_pytorch.ENTRIES[name])
+        dense = ours._params["Dense_0"]
+        with torch.no_grad():
+            weight, bias = twin.model[0].weight, twin.model[0].bias
+            weight.copy_(torch.from_numpy(np.array(dense["kernel"]).T))
+            bias.copy_(torch.from_numpy(np.array(dense["bias"])))
+        for batch in stub.batches(100):
+            ours.step(batch)
+            twin.step(batch)
+        ours.prepare_for_eval()
+        twin.prepare_for_eval()
+        trained = ours._params["Dense_0"]
+        # Float32 rounding over 100 steps; another schedule or decay is > 1e-2.
+        np.testing.assert_allclose(
+            weight.detach().numpy(), np.array(trained["kernel"]).T, atol=1e-4
+        )
+        np.testing.assert_allclose(
+            bias.detach().numpy(), np.array(trained["bias"]), atol=1e-4
+        )
+
+
+def test_two_devices_train_like_one(tmp_path):
+    """A loss that depends on how many devices the batch is divided over."""
+    script = textwrap.dedent(
+        """
+        import sys
+        import jax, numpy as np
+        from tests.entries import stub, test_jax
+        training = test_jax.Training(
+            test_jax.ENTRIES[sys.argv[1]], batch_norm=True
+        )
+        for batch in stub.batches(5):
+            training.step(batch)
+        training.prepare_for_eval()
+        leaves = jax.tree.leaves((training._params, training.model_state))
+        devices = {len(leaf.sharding.device_set) for leaf in leaves}
+        assert devices == {jax.device_count()}
+        np.savez(sys.argv[2], *leaves)
+        """
+    )
+    for entry in ENTRIES:
+        results = []
+        for devices in (1, 2):
+            path = tmp_path / f"{entry}_{devices}.npz"
+            flag = f"--xla_force_host_platform_device_count={devices}"
+            subprocess.run(
+                [sys.executable, "-c", script, entry, str(path)],
+                cwd=REPOSITORY,
+                env={**os.environ, "XLA_FLAGS": flag},
+                check=True,
+            )
+            results.append(np.load(path))
+        one, two = results
+        for name in one.files:
+            np.testing.assert_allclose(two[name], one[name], rtol=1e-5, atol=1e-6)

@@ -1,0 +1,266 @@
+"""The PyTorch entries: what a step does, and what evaluation sees."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+import torch.multiprocessing
+
+from submissions.nadamw_pytorch import submission as nadamw
+from submissions.schedule_free_adamw_pytorch import submission as schedule_free
+from tests.entries import stub, stub_torch
+
+ENTRIES = {"schedule_free_adamw": schedule_free, "nadamw": nadamw}
+
+
+class Training:
+    """An entry on the stub workload, driven as the runner drives it."""
+
+    def __init__(self, entry, batch_norm=False, hyperparameters=None, compiled=False):
+        self.entry = entry
+        self.workload = stub_torch.TorchStub(batch_norm)
+        self.model, self.model_state = self.workload.init_model_fn()
+        if compiled:
+            self.model = torch.compile(self.model, backend="eager")
+        self.state = entry.init_optimizer_state(
+            self.workload, self.model, self.model_state, hyperparameters, rng=None
+        )
+        self.step_count = 0
+
+    def _arguments(self):
+        return stub.api_arguments(
+            self.workload, self.model, self.model_state, self.state, self.step_count, 0
+        )
+
+    def step(self, batch, **extra):
+        self.state, self.model, self.model_state = self.entry.update_params(
+            **self._arguments(), batch=stub_torch.to_torch(batch), **extra
+        )
+        self.step_count += 1
+
+    def prepare_for_eval(self):
+        self.state, self.model, self.model_state = self.entry.prepare_for_eval(
+            **self._arguments()
+        )
+
+    def params(self):
+        return [p.detach().clone() for p in self.model.parameters()]
+
+
+@pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
+def test_training_lowers_the_loss(entry):
+    """An entry that steps nowhere, or uphill."""
+    training = Training(entry, hyperparameters={"learning_rate": 0.05})
+    training.workload.metrics_logger = stub.Logger()
+    for batch in stub.batches(101):
+        training.step(batch)
+    (first, start), (last, end) = training.workload.metrics_logger.rows
+    assert (first, last) == (0, 100)
+    assert end["loss"] < 0.5 * start["loss"]
+    assert start["grad_norm"] > 0
+
+
+def test_the_model_holds_x_for_evaluation_and_y_for_training():
+    """Evaluation at y, or training that goes on from x."""
+    training, reference = Training(schedule_free), Training(schedule_free)
+    for batch in stub.batches(20):
+        training.step(batch)
+        reference.step(batch)
+    y = training.params()
+    training.prepare_for_eval()
+    x = training.params()
+    training.prepare_for_eval()  # twice is once
+    optimizer = training.state["trainer"]._optimizer
+    for p, q, parameter in zip(x, y, training.model.parameters(), strict=True):
+        z = optimizer.state[parameter]["z"]
+        torch.testing.assert_close(q, 0.9 * p + 0.1 * z)
+        assert (p - q).abs().max() > 1e-4
+        torch.testing.assert_close(p, parameter.detach(), rtol=0, atol=0)
+    (batch,) = stub.batches(1, seed=1)
+    training.step(batch)
+    reference.step(batch)
+    for p, q in zip(training.params(), reference.params(), strict=True):
+        torch.testing.assert_close(p, q)  # to rounding: y -> x -> y
+
+
+def test_the_baseline_is_evaluated_where_it_trains():
+    """A prepare_for_eval of the baseline that moves the model."""
+    training = Training(nadamw, batch_norm=True)
+    training.step(*stub.batches(1))
+    before = copy.deepcopy(training.model.state_dict())
+    training.prepare_for_eval()
+    for name, value in training.model.state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+
+
+def test_batch_norm_statistics_are_those_of_recent_batches():
+    """Statistics of y, of old batches, or with a trace of their initial values."""
+    training = Training(schedule_free, batch_norm=True)
+    batches = stub.batches(20)
+    for batch in batches:
+        training.step(batch)
+    count = training.model[0].num_batches_tracked.clone()
+    training.prepare_for_eval()
+    recent = np.stack([b["inputs"] for b in batches[-8:]]).astype(np.float64)
+    norm = training.model[0]
+    np.testing.assert_allclose(norm.running_mean, recent.mean((0, 1)), rtol=1e-5)
+    np.testing.assert_allclose(
+        norm.running_var, recent.var(1, ddof=1).mean(0), rtol=1e-5
+    )
+    assert norm.num_batches_tracked == count
+
+
+@pytest.mark.parametrize("momentum", [None, 0.001, 0.0])
+def test_batch_norm_statistics_do_not_depend_on_the_momentum(momentum):
+    """A refresh that trusts one momentum; a frozen layer (0) must stay as it is."""
+    training = Training(schedule_free, batch_norm=True)
+    training.model[0].momentum = momentum
+    (batch,) = stub.batches(1)
+    training.step(batch)
+    training.prepare_for_eval()
+    expected = batch["inputs"].mean(0) if momentum != 0.0 else np.zeros(stub.FEATURES)
+    np.testing.assert_allclose(training.model[0].running_mean, expected, rtol=1e-3)
+
+
+class ReplacingBatchNorm(torch.nn.Module):
+    """A model's own batch norm that makes new buffers at every pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("running_mean", torch.zeros(stub.FEATURES))
+        self.register_buffer("running_var", torch.ones(stub.FEATURES))
+
+    def forward(self, x):
+        if not self.training:
+            return (x - self.running_mean) * torch.rsqrt(self.running_var + 1e-5)
+        mean, var = x.mean(0), x.var(0)
+        self.running_mean = 0.99 * self.running_mean + 0.01 * mean.detach()
+        self.running_var = 0.99 * self.running_var + 0.01 * var.detach()
+        return (x - mean) * torch.rsqrt(var + 1e-5)
+
+
+def test_batch_norm_layers_of_the_model_s_own_are_refreshed_too():
+    """Layers that are not torch's, as in the official speech models."""
+    training = Training(schedule_free)
+    model = torch.nn.Sequential(ReplacingBatchNorm(), training.model[0])
+    training.model = model
+    training.state = schedule_free.init_optimizer_state(
+        training.workload, model, None, None, None
+    )
+    (batch,) = stub.batches(1)
+    training.step(batch)
+    training.prepare_for_eval()
+    np.testing.assert_allclose(
+        model[0].running_mean, batch["inputs"].mean(0), rtol=1e-3
+    )
+
+
+@pytest.mark.parametrize(
+    "norm", [None, torch.nn.InstanceNorm1d(8, track_running_stats=True)], ids=str
+)
+def test_models_without_batch_norm_pay_nothing(norm):
+    """Forward passes, or batches kept, for a model that has no batch norm."""
+    training = Training(schedule_free)
+    if norm is not None:
+        training.model.insert(0, norm)
+        training.state = schedule_free.init_optimizer_state(
+            training.workload, training.model, None, None, None
+        )
+    training.step(*stub.batches(1))
+    training.prepare_for_eval()
+    assert training.workload.forward_passes == 1
+    assert len(training.state["trainer"]._statistics._recent) == 0
+
+
+def test_unset_dropout_and_smoothing_are_left_to_the_workload():
+    """A default of the workload's that an explicit 0 or None overrides."""
+    training = Training(schedule_free, hyperparameters={"label_smoothing": None})
+    training.step(*stub.batches(1))
+    assert training.workload.dropout_rates == [None]
+    assert training.workload.label_smoothings == ["unset"]
+    training = Training(nadamw, hyperparameters={"label_smoothing": 0.0})
+    training.step(*stub.batches(1))
+    assert training.workload.dropout_rates == [0.1]
+    assert training.workload.label_smoothings == [0.0]
+
+
+def test_gradients_are_clipped_to_the_norm_asked_for():
+    """grad_clip that does nothing."""
+    training = Training(nadamw, hyperparameters={"grad_clip": 1e-3})
+    training.step(*stub.batches(1))
+    grads = torch.cat([p.grad.flatten() for p in training.model.parameters()])
+    assert grads.norm().item() == pytest.approx(1e-3, rel=1e-3)
+
+
+@pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
+def test_state_goes_through_the_official_way_of_checkpoints(entry, tmp_path):
+    """A restored run that steps elsewhere than the one that was saved."""
+    saved = Training(entry, batch_norm=True)
+    batches = stub.batches(20)
+    for batch in batches[:10]:
+        saved.step(batch)
+    saved.prepare_for_eval()
+    path = tmp_path / "checkpoint"
+    states = {key: value.state_dict() for key, value in saved.state.items()}
+    torch.save({"model": saved.model.state_dict(), "optimizer": states}, path)
+
+    restored = Training(entry, batch_norm=True)
+    checkpoint = torch.load(path, weights_only=True)
+    restored.model.load_state_dict(checkpoint["model"])
+    for key, value in restored.state.items():
+        value.load_state_dict(checkpoint["optimizer"][key])
+    restored.step_count = saved.step_count
+    for batch in batches[10:]:
+        saved.step(batch)
+        restored.step(batch)
+    for p, q in zip(saved.params(), restored.params(), strict=True):
+        torch.testing.assert_close(p, q, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
+def test_compiled_models_train_the_same(entry):
+    """An entry that works only on the bare model."""
+    plain, compiled = Training(entry, True), Training(entry, True, compiled=True)
+    for training in (plain, compiled):
+        for batch in stub.batches(5):
+            training.step(batch)
+        training.prepare_for_eval()
+    for p, q in zip(plain.params(), compiled.params(), strict=True):
+        torch.testing.assert_close(p, q)
+
+
+def test_train_state_is_accepted():
+    """The official runner's optional argument."""
+    Training(schedule_free).step(*stub.batches(1), train_state={"last_eval_time": 0})
+
+
+def _rank(rank, world_size, init_file, entry_name, folder):
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{init_file}", rank=rank, world_size=world_size
+    )
+    training = Training(ENTRIES[entry_name], batch_norm=False)
+    training.model = torch.nn.parallel.DistributedDataParallel(training.model)
+    for batch in stub.batches(5):
+        part = len(batch["inputs"]) // world_size
+        rows = slice(rank * part, (rank + 1) * part)
+        training.step({name: value[rows] for name, value in batch.items()})
+    training.prepare_for_eval()
+    torch.save(training.params(), folder / f"{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("entry_name", ENTRIES)
+def test_two_ranks_train_like_one_process_on_the_whole_batch(tmp_path, entry_name):
+    """A loss scaled by the ranks, or by each rank's own number of valid examples."""
+    torch.multiprocessing.spawn(
+        _rank, (2, tmp_path / "init", entry_name, tmp_path), nprocs=2
+    )
+    single = Training(ENTRIES[entry_name])
+    for batch in stub.batches(5):
+        single.step(batch)
+    single.prepare_for_eval()
+    for rank in range(2):
+        params = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        for p, q in zip(params, single.params(), strict=True):
+            torch.testing.assert_close(p, q, rtol=1e-5, atol=1e-6)
