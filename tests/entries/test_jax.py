@@ -91,12 +91,13 @@ def test_the_step_is_compiled_once(entry, compilations):
     training = Training(entry, batch_norm=True)
     batches = stub.batches(6)
     training.step(batches[0])
+    training.step(batches[1])
     assert compilations
     training.prepare_for_eval()
     # The way back to y is compiled at the first step after an evaluation.
-    training.step(batches[1])
+    training.step(batches[2])
     compilations.clear()
-    for batch in batches[2:]:
+    for batch in batches[3:]:
         training.step(batch)
         training.prepare_for_eval()
     assert compilations == []

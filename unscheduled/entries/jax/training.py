@@ -51,43 +51,33 @@ class Trainer:
         train_params: Callable[[Any, Any], Any] | None = None,
     ):
         self._optimizer = optimizer
-        self._moves = eval_params is not None
         mesh = Mesh(jax.devices(), ("batch",))
-        replicated = NamedSharding(mesh, PartitionSpec())
+        self._replicated = replicated = NamedSharding(mesh, PartitionSpec())
         sharded = NamedSharding(mesh, PartitionSpec("batch"))
+        self._is_placed = False
         forward = functools.partial(_forward, workload, dropout_rate)
         self._step = jax.jit(
             functools.partial(
                 _train_step, workload, forward, optimizer, label_smoothing, grad_clip
             ),
             donate_argnums=(0, 1),
-            in_shardings=(
-                replicated,
-                replicated,
-                replicated,
-                sharded,
-                *[replicated] * 2,
-            ),
+            in_shardings=(*[replicated] * 3, sharded, *[replicated] * 2),
             out_shardings=replicated,
         )
-        if eval_params is None or train_params is None:
-            return
-        self._statistics = BatchNormStatistics(
-            jax.jit(
-                lambda params, batch, state, rng: forward(params, batch, state, rng)[1],
-                in_shardings=(replicated, sharded, replicated, replicated),
-                out_shardings=replicated,
+        self._moves = eval_params is not None and train_params is not None
+        if self._moves:
+            self._to_x, self._to_y = (
+                jax.jit(
+                    move,
+                    donate_argnums=(1,),
+                    in_shardings=replicated,
+                    out_shardings=replicated,
+                )
+                for move in (eval_params, train_params)
             )
-        )
-        self._to_x, self._to_y = (
-            jax.jit(
-                move,
-                donate_argnums=(1,),
-                in_shardings=replicated,
-                out_shardings=replicated,
+            self._statistics = BatchNormStatistics(
+                lambda *arguments: forward(*arguments)[1], replicated, sharded
             )
-            for move in (eval_params, train_params)
-        )
 
     def init(self, params: spec.ParameterContainer) -> dict[str, Any]:
         """The state before the first step."""
@@ -108,6 +98,13 @@ class Trainer:
         Where the model is evaluated elsewhere than it trains, the running statistics
         of the training pass belong to the wrong point and are dropped.
         """
+        if not self._is_placed:
+            # Initial values come from one device; moved here, so that the step sees
+            # the same kind of input always and is compiled once.
+            state["optimizer"], params, model_state = jax.device_put(
+                (state["optimizer"], params, model_state), self._replicated
+            )
+            self._is_placed = True
         if state["at_x"]:
             params = self._to_y(state["optimizer"], params)
         log = global_step % LOG_EVERY_STEPS == 0
