@@ -108,7 +108,7 @@ class ShapeTuple:
             return NotImplemented
         return self.shape_tuple == other.shape_tuple
 
-    __hash__ = None  # as upstream: compared, never a key
+    __hash__ = None  # type: ignore  # as upstream: compared, never a key
 
 
 Shape = tuple[int, ...] | ShapeTuple

@@ -2,12 +2,10 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeVar, get_args, get_type_hints
-
-Defaults = TypeVar("Defaults", bound=NamedTuple)
+from typing import Any, get_args, get_type_hints
 
 
-def resolve(defaults: type[Defaults], given: Any) -> Defaults:
+def resolve(defaults: Any, given: Any) -> Any:
     """The defaults with the given values in place.
 
     Args:
@@ -23,6 +21,7 @@ def resolve(defaults: type[Defaults], given: Any) -> Defaults:
         finite number (or None, where the field's type allows it).
 
     Example:
+      >>> from typing import NamedTuple
       >>> class Hyperparameters(NamedTuple):
       ...     learning_rate: float = 0.1
       >>> resolve(Hyperparameters, {"learning_rate": 0.2})

@@ -1,5 +1,6 @@
 """Schedule-Free AdamW for JAX."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -69,12 +70,13 @@ def schedule_free_adamw(
       >>> state = optimizer.init(params)
       >>> updates, state = optimizer.update({"w": jnp.ones(2)}, state, params)
       >>> params = optax.apply_updates(params, updates)
-      >>> print(schedule_free_eval_params(state, params)["w"])
+      >>> print(schedule_free_eval_params(state, params)["w"].round(4))
       [0.9 0.9]
 
     Source: Defazio et al., arXiv 2405.15682, Algorithm 1.
     """
     _check(learning_rate, b1, b2, eps, weight_decay, warmup_steps, r, weight_lr_power)
+    log_b2 = math.log(b2) if b2 > 0 else -math.inf
 
     def init(params):
         return ScheduleFreeState(
@@ -100,7 +102,8 @@ def schedule_free_adamw(
         weight_sum = state.weight_sum + weight
         # While every rate so far is 0 the weights are too, and x stays.
         c = weight / jnp.where(weight_sum > 0, weight_sum, 1.0)
-        bias_correction2 = 1 - b2**t
+        # 1 - β2^t without cancellation, which float32 would feel in the first steps.
+        bias_correction2 = -jnp.expm1(t * log_b2)
 
         def direction(g, v, y):
             return g / (jnp.sqrt(v / bias_correction2) + eps) + weight_decay * y

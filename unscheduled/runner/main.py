@@ -35,12 +35,18 @@ def run(flags: Any) -> int:
     except (UserError, OSError) as error:
         if flags.verbosity > 0:
             logging.exception("The run failed.")
-        print(f"Error: {error}", file=sys.stderr)
+        print(f"Error: {_sentence(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Interrupted; go on with --resume_last_run.", file=sys.stderr)
         return INTERRUPTED
     return 0
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}."
+    return str(error)
 
 
 def _run(flags: Any) -> None:
@@ -109,7 +115,7 @@ def _load_workload(flags: Any) -> Any:
     vocabulary = flags.librispeech_tokenizer_vocab_path
     extra = {"tokenizer_vocab_path": vocabulary} if vocabulary else {}
     try:
-        workload = registry.load(flags.workload, flags.framework, **extra)
+        workload: Any = registry.load(flags.workload, flags.framework, **extra)
     except ValueError as error:
         raise UserError(str(error)) from error
     if hasattr(workload, "eval_num_workers"):

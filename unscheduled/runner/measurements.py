@@ -125,8 +125,8 @@ class MetricsLogger:
             self._wandb_run.log(row)
 
     def _write_events(self, row: dict[str, Any], global_step: int) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.compat.proto.event_pb2 import Event  # type: ignore
+        from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore
 
         values = [
             Summary.Value(tag=name, simple_value=float(value))

@@ -64,8 +64,9 @@ class Trainer:
             in_shardings=(*[replicated] * 3, sharded, *[replicated] * 2),
             out_shardings=replicated,
         )
-        self._moves = eval_params is not None and train_params is not None
-        if self._moves:
+        self._moves = False
+        if eval_params is not None and train_params is not None:
+            self._moves = True
             self._to_x, self._to_y = (
                 jax.jit(
                     move,

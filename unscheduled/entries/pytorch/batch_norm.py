@@ -67,11 +67,11 @@ class BatchNormStatistics:
         for count, old in zip(self._counts(), counts, strict=True):
             count.copy_(old)
 
-    def _statistics(self) -> list[torch.Tensor]:
+    def _statistics(self) -> list[Any]:
         # Looked up each time: some models replace their buffers at every pass.
         return [b for m in self._layers for b in (m.running_mean, m.running_var)]
 
-    def _counts(self) -> list[torch.Tensor]:
+    def _counts(self) -> list[Any]:
         counts = [getattr(m, "num_batches_tracked", None) for m in self._layers]
         return [c for c in counts if c is not None]
 

@@ -1,0 +1,237 @@
+"""`scripts/run.py` as a user meets it: what it prints, writes and refuses."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+TIMEOUT_SEC = 300
+
+
+def arguments(tmp_path, data_dir, framework="pytorch", **flags):
+    """Flags of a run of a few steps, changed or added to."""
+    entry = f"submissions/schedule_free_adamw_{framework}/submission.py"
+    values = {
+        "workload": "digits_resnet",
+        "framework": framework,
+        "submission_path": entry,
+        "tuning_ruleset": "self",
+        "data_dir": data_dir,
+        "experiment_dir": tmp_path,
+        "experiment_name": "test",
+        "clock": "steps:0.25",
+        "max_global_steps": 2,
+        "rng_seed": 0,
+        **flags,
+    }
+    return [f"--{name}={value}" for name, value in values.items()]
+
+
+def run(*flags):
+    return subprocess.run(
+        [sys.executable, "scripts/run.py", *flags],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SEC,
+        check=False,
+    )
+
+
+def assert_one_sentence(result, *parts):
+    """One line on standard error that says what is wrong, and a status of failure."""
+    assert result.returncode == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    (line,) = result.stderr.strip().splitlines()
+    assert line.startswith("Error: ")
+    for part in parts:
+        assert part in line
+
+
+@pytest.mark.parametrize(
+    ("flags", "parts"),
+    [
+        ({"workload": "imagenet"}, ["digits_resnet", "stdlib_lm", "'imagenet'"]),
+        ({"submission_path": "no/such.py"}, ["--submission_path", "'no/such.py'"]),
+        ({"submission_path": "README.md"}, ["must be a Python file", "'README.md'"]),
+        ({"submission_path": "unscheduled/spec.py"}, ["lacks init_optimizer_state"]),
+        ({"clock": "step:1"}, ["--clock", "steps:SECONDS", "'step:1'"]),
+        ({"tuning_ruleset": "external"}, ["needs --tuning_search_space"]),
+        ({"tuning_search_space": "x.json"}, ["needs --tuning_ruleset=external"]),
+        ({"experiment_dir": "/proc/none"}, ["/proc/none"]),
+        ({"data_dir": "/proc/none"}, ["/proc/none"]),
+        ({"capture_jax_trace": True}, ["needs --framework=jax"]),
+    ],
+    ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
+)
+def test_each_mistake_has_one_sentence(tmp_path, data_dir, flags, parts):
+    """A mistake that is a traceback, or that is passed over."""
+    flags = {"data_dir": data_dir, **flags}
+    assert_one_sentence(run(*arguments(tmp_path, **flags)), *parts)
+
+
+def test_an_unknown_framework_is_refused(tmp_path, data_dir):
+    """A framework that does not exist and that is a traceback."""
+    result = run(*arguments(tmp_path, data_dir, framework="tf"))
+    assert result.returncode == 1
+    assert "--framework=tf: value should be one of <jax|pytorch>" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_an_unknown_key_in_a_search_space_is_refused(tmp_path, data_dir):
+    """A misspelt hyperparameter that is silently left at its default."""
+    space = tmp_path / "space.json"
+    space.write_text(json.dumps({"learning_rat": {"min": 0.1, "max": 1}}))
+    flags = {"tuning_ruleset": "external", "tuning_search_space": space}
+    result = run(*arguments(tmp_path, data_dir, **flags))
+    assert_one_sentence(result, "'learning_rat'", "learning_rate, one_minus_beta1")
+
+
+@pytest.mark.parametrize("framework", ["pytorch", "jax"])
+def test_only_the_framework_in_use_is_imported(tmp_path, data_dir, framework):
+    """A run in one framework that loads, or needs, another."""
+    code = f"""
+import runpy, sys
+sys.argv = ["scripts/run.py", *{arguments(tmp_path, data_dir, framework)!r}]
+try:
+    runpy.run_path("scripts/run.py", run_name="__main__")
+except SystemExit as end:
+    assert not end.code, end.code
+print("imported:", *sorted({{"torch", "jax", "tensorflow"}} & set(sys.modules)))
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SEC,
+        check=True,
+    )
+    name = {"pytorch": "torch", "jax": "jax"}[framework]
+    assert result.stdout.splitlines()[-1] == f"imported: {name}"
+    trial = tmp_path / "test" / f"digits_resnet_{framework}" / "trial_1"
+    files = {p.name.partition(".tfevents")[0] for p in trial.iterdir()}
+    assert files == {
+        "checkpoint_1",
+        "checkpoint_2",
+        "eval_measurements.csv",
+        "events.out",
+        "flags_0.json",
+        "measurements.csv",
+        "meta_data_0.json",
+    }
+    meta = json.loads((trial / "meta_data_0.json").read_text())
+    assert meta["workload.validation_target_value"] > 0
+    flags = json.loads((trial / "flags_0.json").read_text())
+    assert flags["max_global_steps"] == 2
+
+
+@pytest.mark.parametrize("framework", ["pytorch", "jax"])
+def test_a_truncated_checkpoint_has_one_sentence(tmp_path, data_dir, framework):
+    """A broken checkpoint that is a traceback, or from which training starts anew."""
+    flags = arguments(tmp_path, data_dir, framework)
+    assert run(*flags).returncode == 0
+    trial = tmp_path / "test" / f"digits_resnet_{framework}" / "trial_1"
+    checkpoint = trial / "checkpoint_2"
+    if framework == "pytorch":
+        checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    else:
+        for path in (checkpoint / "arrays").rglob("*"):
+            if path.is_file():
+                path.write_bytes(path.read_bytes()[:10])
+    result = run(*flags, "--resume_last_run")
+    assert_one_sentence(result, "checkpoint_2 can't be read", "remove it to go on")
+
+
+def test_a_run_that_is_there_is_not_overwritten_by_accident(tmp_path, data_dir):
+    """A second run that asks on a terminal that is not there, or takes the folder."""
+    flags = arguments(tmp_path, data_dir)
+    assert run(*flags).returncode == 0
+    assert_one_sentence(run(*flags), "--resume_last_run", "--overwrite")
+    assert run(*flags, "--overwrite").returncode == 0
+
+
+def test_trials_take_the_points_of_the_search_space(tmp_path, data_dir):
+    """External tuning whose trials all train alike, or do not tell with what."""
+    space = tmp_path / "space.json"
+    space.write_text(json.dumps({"learning_rate": {"min": 1e-4, "max": 1e-2}}))
+    flags = {
+        "tuning_ruleset": "external",
+        "tuning_search_space": space,
+        "num_tuning_trials": 2,
+        "profile": True,
+        "save_checkpoints": False,
+    }
+    result = run(*arguments(tmp_path, data_dir, **flags))
+    assert result.returncode == 0, result.stderr
+    folder = tmp_path / "test" / "digits_resnet_pytorch"
+    rates = [
+        json.loads((folder / f"trial_{n}" / "hparams.json").read_text())[
+            "learning_rate"
+        ]
+        for n in (1, 2)
+    ]
+    assert rates[0] != rates[1]
+    assert "trial 2: training complete at step 2" in result.stdout
+    assert "Update parameters" in result.stdout  # --profile
+
+
+def test_a_terminal_gets_a_line_that_moves(tmp_path, data_dir):
+    """No sign of life for a user who waits, or control characters when piped."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "scripts/run.py", *arguments(tmp_path, data_dir)],
+        cwd=REPOSITORY,
+        stdout=slave,
+        stderr=slave,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "120"},
+    )
+    os.close(slave)
+    output = b""
+    while True:
+        try:
+            chunk = os.read(master, 4096)
+        except OSError:  # the process has closed its end
+            break
+        output += chunk
+    os.close(master)
+    assert process.wait(timeout=TIMEOUT_SEC) == 0
+    text = output.decode()
+    assert "\x1b[" in text
+    assert "loss" in text
+    assert "s left" in text
+    assert "validation target missed" in text
+
+
+def test_compiled_models_run(tmp_path, data_dir):
+    """--torch_compile that breaks the run or its checkpoints."""
+    flags = arguments(tmp_path, data_dir, max_global_steps=1)
+    result = run(*flags, "--torch_compile")
+    assert result.returncode == 0, result.stderr
+    resumed = run(*flags, "--resume_last_run")  # without: the checkpoint fits both
+    assert resumed.returncode == 0, resumed.stderr
+
+
+def test_a_jax_trace_is_written(tmp_path, data_dir):
+    """--capture_jax_trace that captures nothing."""
+    flags = arguments(tmp_path, data_dir, "jax", max_global_steps=1)
+    result = run(*flags, "--capture_jax_trace")
+    assert result.returncode == 0, result.stderr
+    assert list((tmp_path / "test").rglob("traces/**/*.xplane.pb"))
+
+
+def test_wandb_has_to_be_there(tmp_path, data_dir):
+    """--use_wandb that silently logs nothing where wandb is not installed."""
+    pytest.importorskip("torch")
+    try:
+        import wandb  # noqa: F401
+    except ModuleNotFoundError:
+        result = run(*arguments(tmp_path, data_dir), "--use_wandb")
+        assert_one_sentence(result, "pip install wandb")
+    else:
+        pytest.skip("wandb is installed")
