@@ -1,6 +1,12 @@
 """Fixtures that all tests share."""
 
+import os
+
 import pytest
+
+# The models here are too small to gain from more threads, and torch's threads spin:
+# beside any other process on the same cores they make a step several times slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

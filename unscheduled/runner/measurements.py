@@ -85,9 +85,12 @@ class MetricsLogger:
         kept_rows: tuple[int, int] = (0, 0),
         wandb_run: Any = None,
     ):
-        # Here and not above: only runs need it, and it takes a fifth of a second.
+        # Here and not above: scoring does not need them, and they take time.
+        from tensorboard.compat.proto.event_pb2 import Event  # type: ignore
+        from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
+        self._event, self._summary = Event, Summary
         self._measurements = CsvTable(directory.measurements, kept_rows[0])
         self._evaluations = CsvTable(directory.eval_measurements, kept_rows[1])
         self._events = EventFileWriter(str(directory.path))
@@ -125,15 +128,13 @@ class MetricsLogger:
             self._wandb_run.log(row)
 
     def _write_events(self, row: dict[str, Any], global_step: int) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event  # type: ignore
-        from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore
-
         values = [
-            Summary.Value(tag=name, simple_value=float(value))
+            self._summary.Value(tag=name, simple_value=float(value))
             for name, value in row.items()
             if isinstance(value, numbers.Real)
         ]
-        self._events.add_event(Event(step=global_step, summary=Summary(value=values)))
+        summary = self._summary(value=values)
+        self._events.add_event(self._event(step=global_step, summary=summary))
         self._events.flush()
 
     def finish(self) -> None:

@@ -6,8 +6,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-from scipy.stats import qmc
-
 from unscheduled.runner.errors import UserError
 
 SCALINGS = ("linear", "log")
@@ -90,6 +88,9 @@ def trial_points(space: Any, num_trials: int) -> list[Any]:
                 f"{len(space)} points."
             )
         return [as_hyperparameters(point) for point in space[:num_trials]]
+    # Here and not above: it takes a second, which a self-tuning run need not wait for.
+    from scipy.stats import qmc
+
     unit = qmc.Halton(len(space), scramble=True, rng=0).random(num_trials)
     return [
         as_hyperparameters(

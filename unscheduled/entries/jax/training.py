@@ -99,18 +99,19 @@ class Trainer:
         Where the model is evaluated elsewhere than it trains, the running statistics
         of the training pass belong to the wrong point and are dropped.
         """
+        optimizer_state = state["optimizer"]
         if not self._is_placed:
             # Initial values come from one device; moved here, so that the step sees
             # the same kind of input always and is compiled once.
-            state["optimizer"], params, model_state = jax.device_put(
-                (state["optimizer"], params, model_state), self._replicated
+            optimizer_state, params, model_state = jax.device_put(
+                (optimizer_state, params, model_state), self._replicated
             )
             self._is_placed = True
         if state["at_x"]:
-            params = self._to_y(state["optimizer"], params)
+            params = self._to_y(optimizer_state, params)
         log = global_step % LOG_EVERY_STEPS == 0
         params, optimizer_state, new_model_state, metrics = self._step(
-            params, state["optimizer"], model_state, batch, rng, np.asarray(log)
+            params, optimizer_state, model_state, batch, rng, np.asarray(log)
         )
         if log and metrics_logger is not None:
             metrics = {name: float(value) for name, value in metrics.items()}

@@ -1,0 +1,82 @@
+r"""Runs the baseline past any target and says what targets that suggests.
+
+The rule: train NadamW for half of step_hint steps (its schedule goes on to step_hint)
+with each of several seeds in each framework, and evaluate it there, once; the targets
+are the medians over all of these runs. So the baseline reaches them about half-way
+through its schedule. The last value is taken and not the best so far, which would be
+the luckiest of many evaluations on a small split.
+
+Example:
+  python scripts/set_targets.py --workload=digits_resnet --data_dir=data
+"""
+
+import csv
+import shutil
+import statistics
+from pathlib import Path
+
+from absl import app, flags
+
+from unscheduled.runner.backend import FRAMEWORKS, load_backend
+from unscheduled.runner.clock import StepsClock
+from unscheduled.runner.loop import Settings
+from unscheduled.runner.profiler import Profiler
+from unscheduled.runner.run_directory import TrialDirectory
+from unscheduled.runner.submission import load_submission
+from unscheduled.runner.trials import run_trials
+from workloads_ext import registry
+
+flags.DEFINE_enum("workload", None, list(registry.WORKLOADS), "Name of the workload.")
+flags.DEFINE_string("data_dir", "data", "Where data sets are, or are made.")
+flags.DEFINE_string("out", "runs/targets", "Where the runs are written.")
+flags.DEFINE_integer("seeds", 5, "Seeds in each framework.", lower_bound=1)
+flags.mark_flag_as_required("workload")
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def train(name: str, framework: str, seed: int) -> dict[str, str]:
+    """Trains the baseline for half of step_hint; returns the row of its evaluation."""
+    workload = registry.load(name, framework)
+    workload.has_reached_validation_target = lambda results: False
+    submission = load_submission(f"{ROOT}/submissions/nadamw_{framework}/submission.py")
+    settings = Settings(
+        workload=workload,
+        submission=submission,
+        backend=load_backend(framework),
+        clock=StepsClock(workload.max_allowed_runtime_sec / workload.step_hint),
+        profiler=Profiler(enabled=False),
+        global_batch_size=submission.get_batch_size(name),
+        global_eval_batch_size=workload.eval_batch_size,
+        data_dir=flags.FLAGS.data_dir,
+        budget_sec=float("inf"),
+        max_global_steps=workload.step_hint // 2,
+        save_checkpoints=False,
+    )
+    folder = Path(flags.FLAGS.out) / f"seed_{seed}" / f"{name}_{framework}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    run_trials(settings, folder, [None], range(1), seed, {})
+    with open(TrialDirectory(folder / "trial_1").eval_measurements) as file:
+        return list(csv.DictReader(file))[-1]
+
+
+def main(_) -> None:
+    name = flags.FLAGS.workload
+    found: dict[str, list[float]] = {"validation": [], "test": []}
+    for framework in FRAMEWORKS:
+        metric = registry.load(name, framework).target_metric_name
+        for seed in range(flags.FLAGS.seeds):
+            row = train(name, framework, seed)
+            for split, values in found.items():
+                values.append(float(row[f"{split}/{metric}"]))
+    for split, values in found.items():
+        print(
+            f"{name} {split}_target_value: {statistics.median(values):.4f} "
+            f"(median of {len(values)} runs from {min(values):.4f} to "
+            f"{max(values):.4f})"
+        )
+
+
+if __name__ == "__main__":
+    app.run(main)

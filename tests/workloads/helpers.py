@@ -1,0 +1,171 @@
+"""Both frameworks behind one face, and the way from PyTorch names to flax names."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import numpy as np
+import pytest
+
+import workloads_ext
+from unscheduled import spec
+
+TRAIN, EVAL = spec.ForwardPassMode.TRAIN, spec.ForwardPassMode.EVAL
+PAIRS = [(name, fw) for name in workloads_ext.WORKLOADS for fw in ("pytorch", "jax")]
+
+
+@dataclasses.dataclass
+class Loaded:
+    """A workload with initial parameters."""
+
+    workload: Any
+    params: Any
+    model_state: Any
+    framework: str
+
+    def model(self, batch, mode, *, update_batch_norm=False, dropout_rate=0.0):
+        """Logits as a NumPy array, and the new model state."""
+        options = (mode, update_batch_norm, dropout_rate)
+        if self.framework == "jax":
+            forward = _jitted_model(self.workload.name, *options)
+        else:
+            forward = _model(self.workload, *options)
+        rng = random_state(self.framework)
+        logits, state = forward(self.params, batch, self.model_state, rng)
+        return to_numpy(logits), state
+
+    def loss(self, labels, logits, mask=None, label_smoothing=0.0):
+        """The loss of NumPy arrays, as NumPy arrays."""
+        place = functools.partial(to_framework, framework=self.framework)
+        mask = None if mask is None else place(mask)
+        loss = self.workload.loss_fn(
+            place(labels), place(logits), mask, label_smoothing
+        )
+        return {name: to_numpy(value) for name, value in loss.items()}
+
+    def evaluate(self, data_dir, batch_size=None):
+        """What the runner gets from `eval_model`."""
+        return self.workload.eval_model(
+            batch_size or self.workload.eval_batch_size,
+            self.params,
+            self.model_state,
+            random_state(self.framework),
+            data_dir,
+            None,
+            0,
+        )
+
+    def parameter(self, path: str) -> np.ndarray:
+        """One parameter by path, as `shapes` names it."""
+        if self.framework == "pytorch":
+            return to_numpy(self.params.get_parameter(path))
+        return to_numpy(flatten(self.params)[path])
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Parameter shapes by path."""
+        if self.framework == "pytorch":
+            return {n: tuple(p.shape) for n, p in self.params.named_parameters()}
+        return {path: leaf.shape for path, leaf in flatten(self.params).items()}
+
+
+def load(name: str, framework: str, seed: int = 3) -> Loaded:
+    """A new workload and its parameters; skips where the framework is missing."""
+    pytest.importorskip("torch" if framework == "pytorch" else "jax")
+    workload = workloads_ext.load(name, framework)
+    params, state = workload.init_model_fn(random_state(framework, seed))
+    return Loaded(workload, params, state, framework)
+
+
+def _model(workload, mode, update_batch_norm, dropout_rate):
+    def forward(params, batch, model_state, rng):
+        options = {"update_batch_norm": update_batch_norm, "dropout_rate": dropout_rate}
+        return workload.model_fn(params, batch, model_state, mode, rng, **options)
+
+    return forward
+
+
+@functools.cache
+def _jitted_model(name: str, *options):
+    """Compiled once for all tests."""
+    import jax
+
+    return jax.jit(_model(workloads_ext.load(name, "jax"), *options))
+
+
+def random_state(framework: str, seed: int = 3):
+    """What a runner passes as a random state."""
+    if framework == "pytorch":
+        return np.array([seed, 4])
+    import jax
+
+    return jax.random.key(seed)
+
+
+def to_numpy(value) -> np.ndarray:
+    """A copy of a tensor of either framework, as an array."""
+    value = value.detach().cpu() if hasattr(value, "detach") else value
+    return np.asarray(value).copy()
+
+
+def to_framework(array: np.ndarray, framework: str):
+    """An array as a tensor of the framework."""
+    if framework == "jax":
+        import jax.numpy as jnp
+
+        return jnp.asarray(array)
+    from workloads_ext.common.torch import device
+
+    return __import__("torch").tensor(array, device=device())
+
+
+def flatten(tree, prefix: str = "") -> dict[str, Any]:
+    """A nested dict by path, joined by '/'."""
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    parts = [flatten(v, f"{prefix}/{k}" if prefix else k) for k, v in tree.items()]
+    return {path: leaf for part in parts for path, leaf in part.items()}
+
+
+def unflatten(leaves: dict[str, Any]) -> dict[str, Any]:
+    """The inverse of `flatten`."""
+    tree: dict[str, Any] = {}
+    for path, leaf in leaves.items():
+        *modules, name = path.split("/")
+        node = tree
+        for module in modules:
+            node = node.setdefault(module, {})
+        node[name] = leaf
+    return tree
+
+
+def flax_path(name: str) -> str:
+    """'blocks.0.attn.qkv.weight' -> 'blocks_0/attn/qkv/weight'."""
+    path = ""
+    for part in name.split("."):
+        path += f"_{part}" if part.isdigit() else f"/{part}"
+    return path[1:]
+
+
+def to_flax(model) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Parameters and batch statistics of a PyTorch model, as flax nests them."""
+    params, statistics = {}, {}
+    for name, tensor in model.state_dict().items():
+        module, _, leaf = flax_path(name).rpartition("/")
+        array = to_numpy(tensor)
+        if leaf in ("running_mean", "running_var"):
+            statistics[f"{module}/{leaf.removeprefix('running_')}"] = array
+        elif leaf == "bias":
+            params[f"{module}/bias"] = array
+        elif leaf == "weight":
+            kind, axes = _weight_kind(module, array)
+            params[f"{module}/{kind}"] = array.transpose(axes)
+    return unflatten(params), unflatten(statistics)
+
+
+def _weight_kind(module: str, array: np.ndarray):
+    """The flax name of a weight, and the order of its axes there."""
+    if "embed" in module:
+        return "embedding", (0, 1)
+    if array.ndim == 1:
+        return "scale", (0,)
+    return "kernel", {2: (1, 0), 4: (2, 3, 1, 0)}[array.ndim]

@@ -1,0 +1,122 @@
+"""Which statistics the ResNet normalises by, and which it changes."""
+
+import numpy as np
+import pytest
+
+from tests.workloads.helpers import EVAL, TRAIN, flatten, load, random_state, to_numpy
+
+
+@pytest.fixture
+def torch_digits():
+    return load("digits_resnet", "pytorch")
+
+
+@pytest.fixture
+def jax_digits():
+    return load("digits_resnet", "jax")
+
+
+def train_batch(loaded, data_dir):
+    rng = random_state(loaded.framework)
+    return next(loaded.workload._build_input_queue(rng, "train", data_dir, 8))
+
+
+def torch_statistics(loaded):
+    return {
+        name: to_numpy(buffer).copy()
+        for name, buffer in loaded.params.named_buffers()
+        if "running" in name
+    }
+
+
+def assert_same(first, second):
+    for name, array in first.items():
+        np.testing.assert_array_equal(array, second[name])
+
+
+def test_torch_update_moves_the_statistics(torch_digits, data_dir):
+    """Evaluation would use the statistics of the start."""
+    before = torch_statistics(torch_digits)
+    batch = train_batch(torch_digits, data_dir)
+    torch_digits.model(batch, TRAIN, update_batch_norm=True)
+    after = torch_statistics(torch_digits)
+    inputs = torch_digits.params.conv1(batch["inputs"])
+    expected = 0.1 * to_numpy(inputs.mean((0, 2, 3)))
+    np.testing.assert_allclose(
+        after["bn1.running_mean"], expected, rtol=1e-4, atol=1e-6
+    )
+    assert all((before[name] != after[name]).any() for name in before)
+
+
+def test_torch_no_update_still_normalises_by_the_batch(torch_digits, data_dir):
+    """A forward pass that must not touch the statistics would touch or use them."""
+    batch = train_batch(torch_digits, data_dir)
+    frozen, _ = torch_digits.model(batch, TRAIN, update_batch_norm=False)
+    before = torch_statistics(torch_digits)
+    assert not before["bn1.running_mean"].any()
+    updated, _ = torch_digits.model(batch, TRAIN, update_batch_norm=True)
+    np.testing.assert_array_equal(frozen, updated)
+    after = torch_statistics(torch_digits)
+    again, _ = torch_digits.model(batch, TRAIN, update_batch_norm=False)
+    np.testing.assert_array_equal(again, updated)
+    assert_same(after, torch_statistics(torch_digits))
+
+
+def test_torch_evaluation_uses_the_running_statistics(torch_digits, data_dir):
+    """A model that last ran without an update would evaluate by the batch."""
+    batch = train_batch(torch_digits, data_dir)
+    torch_digits.model(batch, TRAIN, update_batch_norm=False)
+    whole, _ = torch_digits.model(batch, EVAL)
+    half = {name: value[:4] for name, value in batch.items()}
+    part, _ = torch_digits.model(half, EVAL)
+    np.testing.assert_allclose(whole[:4], part, atol=1e-6)
+    assert not torch_statistics(torch_digits)["bn1.running_mean"].any()
+
+
+def test_torch_update_in_evaluation_raises(torch_digits, data_dir):
+    """Evaluation would change the model."""
+    batch = train_batch(torch_digits, data_dir)
+    with pytest.raises(ValueError, match="update_batch_norm must be False"):
+        torch_digits.model(batch, EVAL, update_batch_norm=True)
+
+
+def test_torch_evaluation_keeps_no_graph(torch_digits, data_dir):
+    """Evaluation would need the memory of training."""
+    logits, _ = torch_digits.workload.model_fn(
+        torch_digits.params,
+        train_batch(torch_digits, data_dir),
+        None,
+        EVAL,
+        None,
+        False,
+    )
+    assert not logits.requires_grad
+
+
+def test_jax_update_moves_the_statistics(jax_digits, data_dir):
+    """Evaluation would use the statistics of the start."""
+    batch = train_batch(jax_digits, data_dir)
+    _, state = jax_digits.model(batch, TRAIN, update_batch_norm=True)
+    before, after = flatten(jax_digits.model_state), flatten(state)
+    assert set(state) == {"batch_stats"}
+    assert set(before) == set(after)
+    assert all((before[name] != after[name]).any() for name in before)
+
+
+def test_jax_no_update_uses_the_running_statistics(jax_digits, data_dir):
+    """Without an update, the official workload normalises by running statistics."""
+    batch = train_batch(jax_digits, data_dir)
+    trained, state = jax_digits.model(batch, TRAIN)
+    assert_same(flatten(jax_digits.model_state), flatten(state))
+    evaluated, _ = jax_digits.model(batch, EVAL)
+    np.testing.assert_array_equal(trained, evaluated)
+    half = {name: value[:4] for name, value in batch.items()}
+    part, _ = jax_digits.model(half, EVAL)
+    np.testing.assert_allclose(evaluated[:4], part, atol=1e-6)
+
+
+def test_blocks_start_as_identities(torch_digits, jax_digits):
+    """The last batch norm of a block would not start at zero, as it does officially."""
+    for i in range(3):
+        assert not torch_digits.params.blocks[i].bn2.weight.any()
+        assert not jax_digits.params[f"blocks_{i}"]["bn2"]["scale"].any()

@@ -1,0 +1,163 @@
+"""The TFDS builders."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from workloads_ext.datasets import digits, python_stdlib, source
+
+BUILDERS = [
+    (digits.Digits, digits.SIZES),
+    (python_stdlib.PythonStdlib, python_stdlib.SIZES),
+]
+
+
+@pytest.fixture(params=BUILDERS, ids=lambda pair: pair[0].__name__)
+def builder_and_sizes(request, data_dir):
+    builder_class, sizes = request.param
+    return source.prepare(builder_class, data_dir), sizes
+
+
+def read_all(builder, split):
+    split_source = source.Source(builder, split, cache=False)
+    return split_source.read(np.arange(len(split_source)))
+
+
+def test_made_once(data_dir, monkeypatch):
+    """Every run would spend seconds on making its data again."""
+    source.prepare(digits.Digits, data_dir)
+    monkeypatch.setattr(source, "_write", None)
+    source.prepare(digits.Digits, data_dir)
+
+
+def test_nothing_is_printed(tmp_path, capfd):
+    """Progress bars would break the one line that the runner shows."""
+    source.prepare(digits.Digits, tmp_path)
+    captured = capfd.readouterr()
+    assert captured.out == captured.err == ""
+
+
+def test_two_builds_are_equal(tmp_path, data_dir):
+    """Two machines would train on data in different orders."""
+    first = read_all(source.prepare(digits.Digits, data_dir), "train")
+    second = read_all(source.prepare(digits.Digits, tmp_path), "train")
+    for name, array in first.items():
+        np.testing.assert_array_equal(array, second[name])
+
+
+def test_a_build_that_another_process_finished_first_is_used(tmp_path, monkeypatch):
+    """Of two runs that start together in a new data_dir, one would fail."""
+    write = source._write
+
+    def write_and_lose_the_race(builder):
+        write(builder)
+        raise OSError("Directory not empty")
+
+    monkeypatch.setattr(source, "_write", write_and_lose_the_race)
+    builder = source.prepare(digits.Digits, tmp_path)
+    assert len(source.Source(builder, "test", cache=False)) == digits.SIZES["test"]
+
+
+def test_sizes(builder_and_sizes):
+    """`num_*_examples` would not be the numbers of examples."""
+    builder, sizes = builder_and_sizes
+    found = {s: len(source.Source(builder, s, cache=False)) for s in sizes}
+    assert found == sizes
+
+
+def test_cache_reads_the_same(builder_and_sizes):
+    """The cached and the uncached split would hold different examples."""
+    builder, sizes = builder_and_sizes
+    indices = np.array([3, 0, sizes["validation"] - 1])
+    cached = source.Source(builder, "validation", cache=True).read(indices)
+    uncached = source.Source(builder, "validation", cache=False).read(indices)
+    for name, array in cached.items():
+        assert array.dtype == uncached[name].dtype
+        np.testing.assert_array_equal(array, uncached[name])
+
+
+def test_digits_splits_are_disjoint_and_stratified(data_dir):
+    """Test images would be trained on, or a digit would be missing from a split."""
+    sklearn_datasets = pytest.importorskip("sklearn.datasets")
+    builder = source.prepare(digits.Digits, data_dir)
+    splits = {split: read_all(builder, split) for split in digits.SIZES}
+    labels = np.concatenate([split["label"] for split in splits.values()])
+    images = np.concatenate([split["image"] for split in splits.values()])
+    original = sklearn_datasets.load_digits()
+
+    def rows(images, labels):
+        flat = images.reshape(len(images), -1).astype(int)
+        return sorted(map(tuple, np.column_stack([flat, labels]).tolist()))
+
+    assert rows(images, labels) == rows(original.images, original.target)
+    for split in ("validation", "test"):
+        np.testing.assert_array_equal(np.bincount(splits[split]["label"]), [30] * 10)
+    assert images.dtype == np.uint8
+
+
+def test_modules_are_in_one_split_each():
+    """Files would be cut over splits, and the model tested on what it has seen."""
+    names = list(python_stdlib.module_paths())
+    assert names == sorted(set(names))
+    assert {python_stdlib.module_split(name) for name in names} == set(
+        python_stdlib.SIZES
+    )
+    assert python_stdlib.module_split("enum.py") == "validation"
+    assert python_stdlib.module_split("doctest.py") == "test"
+    foreign = {"test", "tests", "site-packages"}
+    assert not [name for name in names if foreign & set(name.split("/"))]
+
+
+def test_windows_cover_a_module():
+    """Bytes would be predicted twice or never."""
+    content = bytes(range(256)) * 2
+    windows = python_stdlib.module_windows(content)
+    length = python_stdlib.SEQ_LEN
+    assert windows.shape == ((len(content) - 1) // length, length + 1)
+    predicted = windows[:, 1:].ravel()
+    np.testing.assert_array_equal(
+        predicted, np.frombuffer(content, np.uint8)[1 : 1 + len(predicted)]
+    )
+    assert len(python_stdlib.module_windows(b"short")) == 0
+
+
+def test_splits_of_the_library_hold_its_text(data_dir):
+    """The model would be trained on something else than source code."""
+    builder = source.prepare(python_stdlib.PythonStdlib, data_dir)
+    corpus = {}
+    for name, path in python_stdlib.module_paths().items():
+        split = python_stdlib.module_split(name)
+        corpus[split] = corpus.get(split, b"") + path.read_bytes()
+    for split in ("validation", "test"):
+        texts = [row.tobytes() for row in read_all(builder, split)["text"]]
+        assert all(text in corpus[split] for text in texts)
+
+
+def test_library_data_belong_to_one_python(data_dir):
+    """Data made by Python 3.11 would silently serve a run in 3.13."""
+    builder = source.prepare(python_stdlib.PythonStdlib, data_dir)
+    version = ".".join(map(str, sys.version_info[:3]))
+    assert builder.data_path.parent.name == f"python{version}"
+
+
+@pytest.mark.parametrize("name", ["", None])
+def test_no_data_dir_raises(name):
+    """Data would be written to wherever TFDS thinks fit."""
+    with pytest.raises(ValueError, match="data_dir must be a folder, got"):
+        source.prepare(digits.Digits, name)
+
+
+def test_unwritable_data_dir_raises(tmp_path):
+    """The user would see an error from deep inside, without the folder's name."""
+    blocked = tmp_path / "a_file"
+    blocked.touch()
+    with pytest.raises(OSError, match=r"'digits' in data_dir .*a_file"):
+        source.prepare(digits.Digits, blocked)
+
+
+def test_a_library_without_sources_raises(tmp_path, monkeypatch):
+    """A Python without its sources would give an empty data set."""
+    monkeypatch.setattr(python_stdlib.sysconfig, "get_path", lambda _: str(tmp_path))
+    with pytest.raises(OSError, match=r"fill only 0 of \d+ train examples"):
+        python_stdlib._split_windows("train")

@@ -1,0 +1,103 @@
+"""The registry, the targets file and what gets imported."""
+
+import importlib.util
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import workloads_ext
+from tests.workloads.helpers import PAIRS
+from workloads_ext.common import targets
+
+ROOT = pathlib.Path(workloads_ext.__file__).parent
+
+
+def test_official_layout():
+    """The official loader would not find `<path>_<framework>/workload.py`."""
+    assert set(workloads_ext.WORKLOADS) == {"digits_resnet", "stdlib_lm"}
+    for info in workloads_ext.WORKLOADS.values():
+        assert set(info) == {"workload_path", "workload_class_name"}
+        for framework in workloads_ext.FRAMEWORKS:
+            path = ROOT / f"{info['workload_path']}_{framework}" / "workload.py"
+            assert f"class {info['workload_class_name']}(" in path.read_text()
+
+
+def test_every_workload_has_targets():
+    """A workload could be run but not scored, or scored but not run."""
+    content = json.loads(targets.TARGETS_PATH.read_text())
+    assert set(content["workloads"]) == set(workloads_ext.WORKLOADS)
+    assert content["base_workloads"] == [*workloads_ext.WORKLOADS]
+    assert content["held_out_workloads"] == []
+    assert content["benchmark_version"] == "ext"
+
+
+@pytest.mark.parametrize(
+    ("name", "framework", "message"),
+    [
+        ("mnist", "jax", r"one of \['digits_resnet', 'stdlib_lm'\], got 'mnist'"),
+        ("stdlib_lm", "torch", r"one of \('pytorch', 'jax'\), got 'torch'"),
+    ],
+)
+def test_unknown_names_raise(name, framework, message):
+    """A misspelt workload or framework would fail without saying what there is."""
+    with pytest.raises(ValueError, match=message):
+        workloads_ext.load(name, framework)
+
+
+@pytest.mark.parametrize(
+    ("metric", "better"), [("accuracy", 0.9), ("loss", 0.7)], ids=["accuracy", "loss"]
+)
+def test_targets_are_inclusive(metric, better):
+    """A run that meets its target exactly would not count as having met it."""
+    target = targets.Targets(metric, 0.8, 0.8, 1, 1, 1)
+    worse = 1.6 - better
+    for split, reached in (
+        ("validation", target.reached_validation),
+        ("test", target.reached_test),
+    ):
+        assert reached({f"{split}/{metric}": 0.8})
+        assert reached({f"{split}/{metric}": better})
+        assert not reached({f"{split}/{metric}": worse})
+        assert not reached({f"{split}/{metric}": float("nan")})
+
+
+def test_bad_targets_raise(tmp_path):
+    """A slip in the targets file would surface only at the end of a run."""
+    path = tmp_path / "targets.json"
+    entry = vars(targets.read_targets("stdlib_lm"))
+    path.write_text(
+        json.dumps({"workloads": {"a": entry | {"target_metric_name": "f"}}})
+    )
+    with pytest.raises(ValueError, match="not for 'b'"):
+        targets.read_targets("b", path)
+    with pytest.raises(ValueError, match="got 'f'"):
+        targets.read_targets("a", path)
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("algoperf") is not None,
+    reason="algoperf.spec imports both frameworks",
+)
+@pytest.mark.parametrize("framework", workloads_ext.FRAMEWORKS)
+def test_only_the_framework_in_use_is_imported(framework, data_dir):
+    """A machine with one framework could not run the workloads, or would run slower."""
+    pytest.importorskip("torch" if framework == "pytorch" else "jax")
+    code = f"""
+import sys
+import workloads_ext
+assert not {{"torch", "jax"}} & set(sys.modules)
+for name in workloads_ext.WORKLOADS:
+    workload = workloads_ext.load(name, {framework!r})
+    next(workload._build_input_queue([1, 2], "train", {data_dir!r}, 8))
+heavy = {{"torch", "jax", "tensorflow", "sklearn"}} & set(sys.modules)
+assert heavy == {{{"torch" if framework == "pytorch" else "jax"!r}}}, heavy
+"""
+    for name, pair_framework in PAIRS:  # made here, so that sklearn is not needed
+        if pair_framework == framework:
+            workload = workloads_ext.load(name, framework)
+            workload._build_input_queue([1, 2], "test", data_dir, 8)
+    command = [sys.executable, "-W", "error", "-c", code]
+    subprocess.run(command, check=True, cwd=ROOT.parent)

@@ -1,0 +1,109 @@
+"""Rank a group of submissions: the scores depend on who is in the group."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from unscheduled.scoring import profiles
+from unscheduled.scoring.errors import ScoringError
+from unscheduled.scoring.targets import Benchmark
+from unscheduled.scoring.times import Result, times_matrix
+
+
+@dataclass(frozen=True)
+class Row:
+    """A submission's place.
+
+    Attributes:
+      score: AlgoPerf's score, from 0 to 1.
+      n_hit: base workloads whose median study reached the target.
+      time_ratio: geometric mean of time over the baseline's time, below 1 is faster;
+        NaN where it is not known, None where no baseline was named.
+    """
+
+    submission: str
+    score: float
+    n_hit: int
+    time_ratio: float | None = None
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """Submissions, best score first, and the workloads that stand behind the scores.
+
+    Attributes:
+      base_run: base workloads with logs; the others count as missed by everyone.
+      held_out_run: held-out workloads with logs; the others disqualify nobody.
+    """
+
+    rows: tuple[Row, ...]
+    base_run: tuple[str, ...]
+    held_out_run: tuple[str, ...]
+
+
+def rank(
+    results: Sequence[Result],
+    benchmark: Benchmark,
+    baseline: str | None = None,
+    budget_factor: float | None = None,
+) -> Leaderboard:
+    """Score the submissions of `results` against one another.
+
+    Args:
+      baseline: name of the submission that times are compared with.
+      budget_factor: in that comparison, a miss counts as one second more than this
+        many times the workload's budget; where it is None, as unknown.
+
+    Raises:
+      ScoringError: the baseline is not among the submissions.
+    """
+    submissions = sorted({result.submission for result in results})
+    run = {result.workload for result in results}
+    held_out_run = [w for w in benchmark.held_out if w in run]
+    base_sec = times_matrix(results, submissions, benchmark.base)
+    eligible_sec = profiles.eligible_times(
+        base_sec,
+        times_matrix(results, submissions, held_out_run),
+        np.array(
+            [benchmark.base.index(benchmark.held_out[w]) for w in held_out_run], int
+        ),
+    )
+    ratios = profiles.ratios_to_best(eligible_sec)
+    profile = profiles.performance_profile(ratios, len(benchmark.base))
+    time_ratios = [None] * len(submissions)
+    if baseline is not None:
+        if baseline not in submissions:
+            choices = ", ".join(submissions)
+            raise ScoringError(f"Unknown baseline {baseline!r}: choose from {choices}.")
+        miss_sec = _miss_sec(benchmark, budget_factor)
+        time_ratios = _time_ratios(base_sec, submissions.index(baseline), miss_sec)
+    n_hit = np.isfinite(base_sec).sum(axis=1).tolist()
+    scores = profiles.profile_scores(profile).tolist()
+    rows = map(Row, submissions, scores, n_hit, time_ratios)
+    return Leaderboard(
+        rows=tuple(sorted(rows, key=lambda row: (-row.score, row.submission))),
+        base_run=tuple(w for w in benchmark.base if w in run),
+        held_out_run=tuple(held_out_run),
+    )
+
+
+def _miss_sec(benchmark: Benchmark, budget_factor: float | None) -> np.ndarray:
+    """What a miss counts as on each base workload, NaN where that is unknown."""
+    factor = np.nan if budget_factor is None else budget_factor
+    budgets_sec = [benchmark.targets[w].max_allowed_runtime_sec for w in benchmark.base]
+    return factor * np.array(budgets_sec, float) + 1
+
+
+def _time_ratios(
+    base_sec: np.ndarray, baseline: int, miss_sec: np.ndarray
+) -> list[float]:
+    """Ratios to row `baseline`, over the workloads that either has logs of."""
+    baseline_sec = base_sec[baseline]
+    ratios = []
+    for times_sec in base_sec:
+        run = ~(np.isnan(times_sec) & np.isnan(baseline_sec))
+        ratios.append(
+            profiles.mean_time_ratio(times_sec[run], baseline_sec[run], miss_sec[run])
+        )
+    return ratios

@@ -1,0 +1,101 @@
+"""From times to scores: filters, ratios, performance profiles; pure functions.
+
+Times are in seconds, a row a submission and a column a workload; inf where the target
+was missed, NaN where there are no logs.
+"""
+
+import numpy as np
+
+TAU = np.linspace(1.0, 4.0, 100)
+SLOWEST = 4.0  # times the fastest; who takes longer counts as a miss
+
+
+def eligible_times(
+    base_sec: np.ndarray, held_out_sec: np.ndarray, base_of: np.ndarray
+) -> np.ndarray:
+    """Times on the base workloads after the filters of AlgoPerf, in its order.
+
+    1. A held-out time is a miss where its base workload was missed or not run.
+    2. A time above 4x the fastest of its column is a miss, base and held-out alike.
+    3. A base time is a miss where a held-out variant of it is, or was not run.
+
+    Args:
+      base_sec: shape (S, B).
+      held_out_sec: shape (S, H).
+      base_of: column in `base_sec` of each held-out workload, integers, shape (H,).
+
+    Returns:
+      Shape (S, B).
+    """
+    held_out_sec = np.where(np.isfinite(base_sec[:, base_of]), held_out_sec, np.inf)
+    base_sec, held_out_sec = _drop_slow(base_sec), _drop_slow(held_out_sec)
+    for column, variant_sec in zip(base_of, held_out_sec.T, strict=True):
+        base_sec[~np.isfinite(variant_sec), column] = np.inf
+    return base_sec
+
+
+def ratios_to_best(times_sec: np.ndarray) -> np.ndarray:
+    """r = t / min over submissions of t, shape (S, W); inf where nothing was reached.
+
+    >>> ratios_to_best(np.array([[2.0, np.inf], [3.0, np.nan]]))
+    array([[1. , inf],
+           [1.5, inf]])
+    """
+    best_sec = _fastest(times_sec)
+    reached = np.isfinite(times_sec)
+    ratios = np.where(reached & (times_sec == best_sec), 1.0, np.inf)  # 0 / 0 too
+    np.divide(times_sec, best_sec, out=ratios, where=reached & (best_sec > 0))
+    return ratios
+
+
+def performance_profile(ratios: np.ndarray, n_workloads: int) -> np.ndarray:
+    """rho(tau) = share of `n_workloads` with ratio <= tau, shape (S, 100) on `TAU`."""
+    return (ratios[:, :, None] <= TAU).sum(axis=1) / n_workloads
+
+
+def profile_scores(profiles: np.ndarray) -> np.ndarray:
+    """Integral of rho from 1 to 4 by the trapezoid rule, over 3; shape (S,).
+
+    >>> within = ratios_to_best(np.array([[10.0, 10.0], [10.0, 50.0]]))
+    >>> profile_scores(performance_profile(within, 2)).round(12)
+    array([1. , 0.5])
+    """
+    return np.trapezoid(profiles, TAU, axis=1) / (TAU[-1] - TAU[0])
+
+
+def mean_time_ratio(
+    times_sec: np.ndarray, baseline_sec: np.ndarray, miss_sec: np.ndarray
+) -> float:
+    """Geometric mean over workloads of t / t_baseline: below 1 is faster.
+
+    Where both missed, the ratio is 1, whatever a miss counts as.
+
+    Args:
+      times_sec, baseline_sec: shape (W,).
+      miss_sec: the time that a miss counts as, shape (W,); NaN where it is unknown.
+
+    Returns:
+      The mean ratio; NaN where one of the times is unknown, or there are none.
+
+    >>> unknown = np.full(2, np.nan)
+    >>> mean_time_ratio(np.array([1.0, np.inf]), np.array([4.0, np.inf]), unknown)
+    0.5
+    """
+    if not len(times_sec):
+        return np.nan
+    both_missed = np.isposinf(times_sec) & np.isposinf(baseline_sec)
+    miss_sec = np.where(both_missed, 1.0, miss_sec)
+    times_sec, baseline_sec = (
+        np.where(np.isposinf(t), miss_sec, t) for t in (times_sec, baseline_sec)
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):  # a time of zero
+        return float(np.exp(np.mean(np.log(times_sec) - np.log(baseline_sec))))
+
+
+def _fastest(times_sec: np.ndarray) -> np.ndarray:
+    """Column minima, shape (W,); inf where nobody has a time."""
+    return np.fmin.reduce(times_sec, axis=0, initial=np.inf)
+
+
+def _drop_slow(times_sec: np.ndarray) -> np.ndarray:
+    return np.where(times_sec > SLOWEST * _fastest(times_sec), np.inf, times_sec)

@@ -1,0 +1,187 @@
+"""The targets of a benchmark: which workloads count, and what a run must reach."""
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from unscheduled.scoring.errors import ScoringError
+
+_TARGETS = Path(__file__).parent / "targets"
+_PROJECT = Path(__file__).parents[2]
+
+# In the order in which `auto` tries them.
+BENCHMARKS = {
+    "ext": _PROJECT / "workloads_ext" / "workload_targets.json",
+    "0.6": _TARGETS / "algoperf_v06.json",
+    "0.5": _TARGETS / "algoperf_v05.json",
+}
+
+LOWER_IS_BETTER = {
+    "loss",
+    "ce_loss",
+    "ctc_loss",
+    "l1_loss",
+    "error_rate",
+    "wer",
+    "ppl",
+}
+HIGHER_IS_BETTER = {"accuracy", "bleu", "mean_average_precision", "ssim"}
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the validation metric `metric` of a workload must reach.
+
+    Attributes:
+      max_allowed_runtime_sec: budget of a run under the external tuning ruleset; NaN
+        where the targets file does not say.
+    """
+
+    metric: str
+    value: float
+    max_allowed_runtime_sec: float = math.nan
+
+    def __post_init__(self):
+        known = LOWER_IS_BETTER | HIGHER_IS_BETTER
+        if self.metric not in known:
+            choices = ", ".join(sorted(known))
+            raise ScoringError(f"unknown metric {self.metric!r}, choose from {choices}")
+
+    @property
+    def lower_is_better(self) -> bool:
+        return self.metric in LOWER_IS_BETTER
+
+    def reached(self, values: np.ndarray) -> np.ndarray:
+        """Where `values` are as good as the target or better; NaN never is.
+
+        >>> Target("wer", 0.1).reached(np.array([0.2, 0.1, np.nan]))
+        array([False,  True, False])
+        """
+        return values <= self.value if self.lower_is_better else values >= self.value
+
+    def __str__(self) -> str:
+        sign = "<=" if self.lower_is_better else ">="
+        return f"validation {self.metric} {sign} {self.value:g}"
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One version of the benchmark: its workloads and their targets.
+
+    Attributes:
+      held_out: held-out variant -> the base workload that it decides about.
+    """
+
+    version: str
+    base: tuple[str, ...]
+    held_out: dict[str, str]
+    targets: dict[str, Target]
+
+    @property
+    def workloads(self) -> tuple[str, ...]:
+        """The workloads that count, base workloads first."""
+        return (*self.base, *self.held_out)
+
+
+def choose_benchmark(name: str, workloads: Iterable[str]) -> Benchmark:
+    """Load the benchmark called `name`, for logs of `workloads`.
+
+    `auto` takes the first of `BENCHMARKS` that scores all of the workloads. Another
+    name is one of `BENCHMARKS` or the path of a targets file in the official format.
+
+    Raises:
+      ScoringError: no such benchmark, or it scores none of the workloads.
+    """
+    found = set(workloads)
+    if name == "auto":
+        return _first_with_all(found)
+    if name in BENCHMARKS:
+        benchmark = load_benchmark(BENCHMARKS[name])
+    elif Path(name).is_file():
+        benchmark = load_benchmark(Path(name))
+    else:
+        raise ScoringError(
+            f"Unknown benchmark {name!r}: choose from auto, {', '.join(BENCHMARKS)}, "
+            "or name a targets file."
+        )
+    if not found & set(benchmark.workloads):
+        raise ScoringError(
+            f"Benchmark {name} scores none of the workloads found "
+            f"({_listed(found)}), only {_listed(benchmark.workloads)}."
+        )
+    return benchmark
+
+
+def load_benchmark(path: Path) -> Benchmark:
+    """Read a targets file in the official format, `workload_targets*.json`.
+
+    A workload may have a `max_allowed_runtime_sec` too; other keys are passed over.
+
+    Raises:
+      ScoringError: the file is not of that format.
+    """
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        base = tuple(facts["base_workloads"])
+        held_out = facts["held_out_workloads"]
+        return Benchmark(
+            version=str(facts["benchmark_version"]),
+            base=base,
+            held_out={variant: _base_of(variant, base) for variant in held_out},
+            targets={
+                workload: _target(workload, facts["workloads"])
+                for workload in (*base, *held_out)
+            },
+        )
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ScoringError(f"{path} is not JSON: {error}.") from None
+    except KeyError as error:
+        raise ScoringError(f"{path} is not a targets file: {error} missing.") from None
+    except (TypeError, AttributeError, ScoringError) as error:
+        raise ScoringError(f"{path} is not a targets file: {error}.") from None
+
+
+def _first_with_all(found: set[str]) -> Benchmark:
+    benchmarks = {name: load_benchmark(path) for name, path in BENCHMARKS.items()}
+    for benchmark in benchmarks.values():
+        if found <= set(benchmark.workloads):
+            return benchmark
+    known = {w for benchmark in benchmarks.values() for w in benchmark.workloads}
+    valid = "; ".join(
+        f"{name}: {_listed(benchmark.workloads)}"
+        for name, benchmark in benchmarks.items()
+    )
+    if found - known:
+        raise ScoringError(f"Unknown workloads {_listed(found - known)} ({valid}).")
+    raise ScoringError(
+        f"No one benchmark scores all of {_listed(found)}: say which one to score "
+        f"({valid})."
+    )
+
+
+def _target(workload: str, facts: dict) -> Target:
+    facts = {"max_allowed_runtime_sec": math.nan, **facts[workload]}
+    for name in ("validation_target_value", "max_allowed_runtime_sec"):
+        if not isinstance(facts[name], int | float):
+            raise ScoringError(f"{name} of {workload} is {facts[name]!r}")
+    return Target(
+        metric=facts["target_metric_name"],
+        value=facts["validation_target_value"],
+        max_allowed_runtime_sec=facts["max_allowed_runtime_sec"],
+    )
+
+
+def _base_of(variant: str, base: Sequence[str]) -> str:
+    """The longest base name that `variant` extends, as in ogbg_gelu of ogbg."""
+    parents = [name for name in base if variant.startswith(f"{name}_")]
+    if not parents:
+        raise ScoringError(f"held-out workload {variant!r} extends no base workload")
+    return max(parents, key=len)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))

@@ -1,0 +1,1 @@
+"""What the embedded workloads share: data queues, targets, evaluation."""

@@ -1,0 +1,119 @@
+"""The PyTorch side of every embedded workload."""
+
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import nn
+
+from unscheduled import spec
+from workloads_ext.common.data import Batch, seed_integers
+from workloads_ext.common.parameters import parameter_type
+from workloads_ext.common.workload import EmbeddedWorkload
+
+__all__ = ["TorchWorkload", "cross_entropy", "device", "lecun_normal_", "to_device"]
+
+
+@functools.cache
+def device() -> torch.device:
+    """The GPU if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def to_device(array: np.ndarray) -> torch.Tensor:
+    """Copies an array to `device()`: integers as int64, the rest as float32."""
+    is_integer = np.issubdtype(array.dtype, np.integer)
+    dtype = torch.int64 if is_integer else torch.float32
+    return torch.tensor(array, dtype=dtype, device=device())
+
+
+def lecun_normal_(weight: torch.Tensor) -> torch.Tensor:
+    """Fills a weight with truncated normals of variance 1/fan_in, as flax does."""
+    fan_in = weight[0].numel()
+    stddev = fan_in**-0.5 / 0.8796256610342398  # of a normal cut at two deviations
+    return nn.init.trunc_normal_(weight, std=stddev, a=-2 * stddev, b=2 * stddev)
+
+
+def cross_entropy(
+    labels: torch.Tensor,
+    logits: torch.Tensor,
+    mask: torch.Tensor | None,
+    label_smoothing: float,
+) -> dict[str, torch.Tensor]:
+    """Masked softmax cross-entropy in nats, of one label or of a row of them.
+
+    Args:
+      labels: int64 of shape (batch,) or (batch, length).
+      logits: float, of the shape of `labels` and the number of classes.
+      mask: 0 or 1, of the shape of `labels` or (batch,); None counts every label.
+      label_smoothing: the share of the target spread evenly over the classes.
+
+    Returns:
+      'summed' and 'n_valid_examples' (counted labels), scalars of the logits' dtype,
+      and 'per_example', (batch,), which sums over a row.
+    """
+    losses = F.cross_entropy(
+        logits.flatten(0, -2),
+        labels.flatten(),
+        reduction="none",
+        label_smoothing=label_smoothing,
+    ).view_as(labels)
+    mask = losses.new_ones(len(losses)) if mask is None else mask.to(losses)
+    mask = mask.reshape(mask.shape + (1,) * (losses.dim() - mask.dim()))
+    mask = mask.expand_as(losses)
+    per_example = (losses * mask).reshape(len(losses), -1).sum(1)
+    return {
+        "summed": per_example.sum(),
+        "n_valid_examples": mask.sum(),
+        "per_example": per_example,
+    }
+
+
+class TorchWorkload(EmbeddedWorkload):
+    """Places batches on one device and evaluates without gradients."""
+
+    def _initialised(
+        self, rng: spec.RandomState, make_model: Callable[[], nn.Module]
+    ) -> nn.Module:
+        """The seeded model on the device, its shapes and types recorded.
+
+        Seeds PyTorch's global generators, which dropout draws from too.
+        """
+        (seed,) = np.random.SeedSequence(seed_integers(rng)).generate_state(1)
+        torch.manual_seed(int(seed))
+        model = make_model()
+        shapes: Any = {
+            name: spec.ShapeTuple(tuple(parameter.shape))
+            for name, parameter in model.named_parameters()
+        }
+        types: Any = {name: parameter_type(name) for name in shapes}
+        self._param_shapes, self._param_types = shapes, types
+        return model.to(device())
+
+    def _place(self, batch: Batch) -> Batch:
+        return {name: to_device(array) for name, array in batch.items()}
+
+    @torch.no_grad()
+    def _evaluate(
+        self,
+        params: spec.ParameterContainer,
+        model_state: spec.ModelAuxiliaryState,
+        batches: Iterable[Batch],
+    ) -> dict[str, float]:
+        totals: dict[str, torch.Tensor] = {}
+        for batch in batches:
+            logits, _ = self.model_fn(
+                params,
+                batch,
+                model_state,
+                spec.ForwardPassMode.EVAL,
+                None,
+                update_batch_norm=False,
+                dropout_rate=0.0,
+            )
+            for name, value in self._metric_sums(logits, batch).items():
+                totals[name] = totals[name] + value if name in totals else value
+        return {name: float(total) for name, total in totals.items()}

@@ -1,0 +1,210 @@
+"""The part of an embedded workload that neither its data nor its framework sets."""
+
+import abc
+import functools
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from unscheduled import spec
+from workloads_ext.common.data import (
+    Batch,
+    EvalQueue,
+    InputQueue,
+    TrainQueue,
+    seed_integers,
+)
+from workloads_ext.common.targets import Targets, read_targets
+from workloads_ext.datasets.source import Source, prepare
+
+__all__ = ["EmbeddedWorkload"]
+
+_SPLITS = ("train", "eval_train", "validation", "test")
+
+
+class EmbeddedWorkload(spec.Workload):
+    """A workload whose data set is made on first use, in `data_dir`.
+
+    A subclass per data set says what the data are, one per framework how a batch is
+    placed and evaluated, and the two meet in the class that has the model.
+    """
+
+    name: str
+    dataset: type  # the TFDS builder
+    sizes: dict[str, int]  # examples of the builder's splits
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self._eval_queues: dict[tuple[str, str, int], EvalQueue] = {}
+
+    # Targets and budget.
+
+    @functools.cached_property
+    def _targets(self) -> Targets:
+        return read_targets(self.name)
+
+    @property
+    def target_metric_name(self) -> str:
+        """The metric the targets are set on, without its split."""
+        return self._targets.target_metric_name
+
+    def has_reached_validation_target(self, eval_result: dict[str, float]) -> bool:
+        """Whether the validation metric is at its target or better."""
+        return self._targets.reached_validation(eval_result)
+
+    def has_reached_test_target(self, eval_result: dict[str, float]) -> bool:
+        """Whether the test metric is at its target or better."""
+        return self._targets.reached_test(eval_result)
+
+    @property
+    def validation_target_value(self) -> float:
+        """The validation target."""
+        return self._targets.validation_target_value
+
+    @property
+    def test_target_value(self) -> float:
+        """The test target."""
+        return self._targets.test_target_value
+
+    @property
+    def max_allowed_runtime_sec(self) -> int:
+        """The runtime budget, in seconds of submission time."""
+        return self._targets.max_allowed_runtime_sec
+
+    @property
+    def eval_period_time_sec(self) -> int:
+        """Seconds between two evaluations."""
+        return self._targets.eval_period_time_sec
+
+    @property
+    def step_hint(self) -> int:
+        """About how many steps the baseline does within the budget."""
+        return self._targets.step_hint
+
+    # Data.
+
+    @property
+    def num_train_examples(self) -> int:
+        """Examples in the training split."""
+        return self.sizes["train"]
+
+    @property
+    def num_eval_train_examples(self) -> int:
+        """Training examples that evaluation reads: as many as it validates on."""
+        return self.sizes["validation"]
+
+    @property
+    def num_validation_examples(self) -> int:
+        """Examples in the validation split."""
+        return self.sizes["validation"]
+
+    @property
+    def num_test_examples(self) -> int:
+        """Examples in the test split."""
+        return self.sizes["test"]
+
+    def _build_input_queue(
+        self,
+        data_rng: spec.RandomState,
+        split: str,
+        data_dir: str,
+        global_batch_size: int,
+        cache: bool | None = None,
+        repeat_final_dataset: bool | None = None,
+        num_batches: int | None = None,
+    ) -> InputQueue:
+        """An endless iterator of batches with 'inputs' and 'targets'.
+
+        Batches of the evaluation splits also have 'weights', 0 on padding.
+
+        Args:
+          data_rng: seeds the order and the augmentation of the training split.
+          split: "train", "eval_train", "validation" or "test".
+          data_dir: the data set is made here if it is missing.
+          global_batch_size: examples in a batch, over all devices.
+          cache: whether to read the training split into memory; None is True. The
+            batches of the other splits are always kept.
+          repeat_final_dataset: unused, queues never end.
+          num_batches: unused, queues never end.
+
+        Raises:
+          ValueError: if `split` or the batch size is out of range.
+          OSError: if the data set is missing and cannot be made.
+        """
+        del repeat_final_dataset, num_batches
+        if split not in _SPLITS:
+            raise ValueError(f"split must be one of {_SPLITS}, got {split!r}.")
+        builder = prepare(self.dataset, data_dir)
+        if split != "train":
+            stored_split = "train" if split == "eval_train" else split
+            source = Source(builder, stored_split, cache=False)
+            return EvalQueue(
+                self._eval_indices(split),
+                global_batch_size,
+                lambda indices: self._make_batch(source.read(indices), None),
+                self._place,
+            )
+        source = Source(builder, split, cache=cache is None or cache)
+        return TrainQueue(
+            len(source),
+            global_batch_size,
+            seed_integers(data_rng),
+            lambda indices, rng: self._make_batch(source.read(indices), rng),
+            self._place,
+        )
+
+    def _eval_indices(self, split: str) -> np.ndarray:
+        """The examples that evaluation reads, int64; evenly spread on eval_train."""
+        if split != "eval_train":
+            return np.arange(self.sizes[split])
+        count = self.num_eval_train_examples
+        return np.arange(count) * self.num_train_examples // count
+
+    @abc.abstractmethod
+    def _make_batch(
+        self, examples: dict[str, np.ndarray], rng: np.random.Generator | None
+    ) -> Batch:
+        """Turns stored examples into a batch; `rng` augments, None leaves as is."""
+
+    @abc.abstractmethod
+    def _place(self, batch: Batch) -> Batch:
+        """Moves a batch of NumPy arrays to the framework's devices."""
+
+    # Evaluation.
+
+    @abc.abstractmethod
+    def _metric_sums(self, logits: spec.Tensor, batch: Batch) -> dict[str, Any]:
+        """Weighted sums of the metrics over a batch, and the 'count' to divide by."""
+
+    @abc.abstractmethod
+    def _evaluate(
+        self,
+        params: spec.ParameterContainer,
+        model_state: spec.ModelAuxiliaryState,
+        batches: Iterable[Batch],
+    ) -> dict[str, float]:
+        """The sums of `_metric_sums` over `batches`."""
+
+    def _eval_model_on_split(
+        self,
+        split: str,
+        num_examples: int,
+        global_batch_size: int,
+        params: spec.ParameterContainer,
+        model_state: spec.ModelAuxiliaryState,
+        rng: spec.RandomState,
+        data_dir: str,
+        global_step: int = 0,
+    ) -> dict[str, float]:
+        """Metrics of one split: a function of the parameters and the model state."""
+        del global_step
+        key = (split, data_dir, global_batch_size)
+        if key not in self._eval_queues:
+            queue = self._build_input_queue(rng, split, data_dir, global_batch_size)
+            assert isinstance(queue, EvalQueue), split
+            self._eval_queues[key] = queue
+        batches = self._eval_queues[key].one_pass(num_examples)
+        sums = self._evaluate(params, model_state, batches)
+        count = sums.pop("count")
+        return {name: value / count for name, value in sums.items()}

@@ -1,0 +1,1 @@
+"""The embedded data sets: TFDS builders that need neither network nor TensorFlow."""

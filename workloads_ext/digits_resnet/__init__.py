@@ -1,0 +1,3 @@
+"""A small ResNet on 8x8 handwritten digits."""
+
+WORKLOAD_CLASS_NAME = "DigitsResNetWorkload"
