@@ -46,13 +46,13 @@ def test_tables(logs):
     done = score(logs, "--benchmark=ext", "--baseline=good")
     assert (done.returncode, done.stderr) == (0, "")
     *workloads, final = cells(done.stdout, "good")
-    assert workloads == [["12.2", "700", "3/3"], ["-", "-", "-"]]
+    assert workloads == [["12.25", "700", "3/3"], ["-", "-", "-"]]
     assert final == ["0.5000", "1/2", "1.0000"]
     *workloads, final = cells(done.stdout, LONG_NAME)
     assert workloads == [["missed", "missed", "1/3"], ["-", "-", "-"]]
     assert final == ["0.0000", "0/2", "n/a"]
     *workloads, final = cells(done.stdout, "other")
-    assert workloads == [["-", "-", "-"], ["5.0", "10", "1/1"]]
+    assert workloads == [["-", "-", "-"], ["5.00", "10", "1/1"]]
     assert final == ["0.5000", "1/2", "n/a"]
     assert "2 of 2 base workloads have logs." in done.stdout
     assert "line 3: cut off, and left out." in done.stdout
@@ -71,7 +71,7 @@ def test_rule(tmp_path):
     """The choice between the two rules would have no effect."""
     write_log(tmp_path, "30,1,1", trial=1)
     write_log(tmp_path, "10,1,0", "20,2,1", trial=2)
-    for rule, seconds in (("documented", "20.0"), ("official", "30.0")):
+    for rule, seconds in (("documented", "20.00"), ("official", "30.0")):
         output = score(tmp_path, f"--rule={rule}").stdout
         assert cells(output, "sub")[0][0] == seconds
 

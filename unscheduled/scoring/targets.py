@@ -119,7 +119,8 @@ def choose_benchmark(name: str, workloads: Iterable[str]) -> Benchmark:
 def load_benchmark(path: Path) -> Benchmark:
     """Read a targets file in the official format, `workload_targets*.json`.
 
-    A workload may have a `max_allowed_runtime_sec` too; other keys are passed over.
+    Where the file has `run_settings`, with a `max_allowed_runtime_sec` by workload,
+    that is the budget; the official tool passes over it.
 
     Raises:
       ScoringError: the file is not of that format.
@@ -133,7 +134,7 @@ def load_benchmark(path: Path) -> Benchmark:
             base=base,
             held_out={variant: _base_of(variant, base) for variant in held_out},
             targets={
-                workload: _target(workload, facts["workloads"])
+                workload: _target(workload, facts)
                 for workload in (*base, *held_out)
             },
         )
@@ -164,14 +165,16 @@ def _first_with_all(found: set[str]) -> Benchmark:
 
 
 def _target(workload: str, facts: dict) -> Target:
-    facts = {"max_allowed_runtime_sec": math.nan, **facts[workload]}
+    settings = facts.get("run_settings", {}).get(workload, {})
+    budget_sec = settings.get("max_allowed_runtime_sec", math.nan)
+    facts = {**facts["workloads"][workload], "max_allowed_runtime_sec": budget_sec}
     for name in ("validation_target_value", "max_allowed_runtime_sec"):
         if not isinstance(facts[name], int | float):
             raise ScoringError(f"{name} of {workload} is {facts[name]!r}")
     return Target(
         metric=facts["target_metric_name"],
         value=facts["validation_target_value"],
-        max_allowed_runtime_sec=facts["max_allowed_runtime_sec"],
+        max_allowed_runtime_sec=budget_sec,
     )
 
 

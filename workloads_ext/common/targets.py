@@ -4,10 +4,13 @@ import dataclasses
 import json
 import pathlib
 
+import numpy as np
+
+from unscheduled.scoring.targets import Target
+
 __all__ = ["TARGETS_PATH", "Targets", "read_targets"]
 
 TARGETS_PATH = pathlib.Path(__file__).parent.parent / "workload_targets.json"
-_LOWER_IS_BETTER = {"accuracy": False, "loss": True}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,9 +34,7 @@ class Targets:
 
     def _reached(self, split, eval_result, target) -> bool:
         value = eval_result[f"{split}/{self.target_metric_name}"]
-        if _LOWER_IS_BETTER[self.target_metric_name]:
-            return bool(value <= target)
-        return bool(value >= target)
+        return bool(Target(self.target_metric_name, target).reached(np.float64(value)))
 
 
 def read_targets(name: str, path: pathlib.Path = TARGETS_PATH) -> Targets:
@@ -42,13 +43,10 @@ def read_targets(name: str, path: pathlib.Path = TARGETS_PATH) -> Targets:
     Raises:
       ValueError: if there is none, or its metric has no known direction.
     """
-    entries = json.loads(path.read_text())["workloads"]
+    facts = json.loads(path.read_text())
+    entries = facts["workloads"]
     if name not in entries:
         raise ValueError(f"{path} has targets for {[*entries]}, not for {name!r}.")
-    targets = Targets(**entries[name])
-    if targets.target_metric_name not in _LOWER_IS_BETTER:
-        raise ValueError(
-            f"{path}: target_metric_name of {name!r} must be one of "
-            f"{[*_LOWER_IS_BETTER]}, got {targets.target_metric_name!r}."
-        )
+    targets = Targets(**entries[name], **facts["run_settings"][name])
+    Target(targets.target_metric_name, targets.validation_target_value)  # checks it
     return targets
