@@ -71,7 +71,7 @@ def test_rule(tmp_path):
     """The choice between the two rules would have no effect."""
     write_log(tmp_path, "30,1,1", trial=1)
     write_log(tmp_path, "10,1,0", "20,2,1", trial=2)
-    for rule, seconds in (("documented", "20.00"), ("official", "30.0")):
+    for rule, seconds in (("documented", "20.00"), ("official", "30.00")):
         output = score(tmp_path, f"--rule={rule}").stdout
         assert cells(output, "sub")[0][0] == seconds
 

@@ -134,8 +134,7 @@ def load_benchmark(path: Path) -> Benchmark:
             base=base,
             held_out={variant: _base_of(variant, base) for variant in held_out},
             targets={
-                workload: _target(workload, facts)
-                for workload in (*base, *held_out)
+                workload: _target(workload, facts) for workload in (*base, *held_out)
             },
         )
     except (UnicodeDecodeError, json.JSONDecodeError) as error:

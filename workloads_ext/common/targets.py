@@ -33,8 +33,8 @@ class Targets:
         return self._reached("test", eval_result, self.test_target_value)
 
     def _reached(self, split, eval_result, target) -> bool:
-        value = eval_result[f"{split}/{self.target_metric_name}"]
-        return bool(Target(self.target_metric_name, target).reached(np.float64(value)))
+        value = np.asarray(eval_result[f"{split}/{self.target_metric_name}"])
+        return bool(Target(self.target_metric_name, target).reached(value))
 
 
 def read_targets(name: str, path: pathlib.Path = TARGETS_PATH) -> Targets:
