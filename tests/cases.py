@@ -5,6 +5,7 @@ they are compared under. `run_*` train the same parameters on the same gradients
 give the trajectory of y (where the gradient is taken) and x (where one evaluates).
 """
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -95,23 +96,35 @@ def run_torch_optimizer(make_optimizer, steps: int) -> Trajectory:
     return trajectory
 
 
+@contextlib.contextmanager
+def jax_float64():
+    """Float64 in JAX, in every release of it that we support."""
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_enable_x64", False)
+
+
+@jax_float64()
 def run_jax_optimizer(optimizer, eval_params, steps: int) -> Trajectory:
     """Trains with a gradient transformation in float64."""
     import jax
     import jax.numpy as jnp
     import optax
 
-    with jax.enable_x64(True):
-        params = [jnp.asarray(p) for p in initial_params()]
-        state = optimizer.init(params)
-        update = jax.jit(optimizer.update)
-        trajectory = Trajectory([], [])
-        for t in range(1, steps + 1):
-            grads = [jnp.asarray(g) for g in gradients(_arrays(params), t)]
-            updates, state = update(grads, state, params)
-            params = optax.apply_updates(params, updates)
-            trajectory.y.append(_arrays(params))
-            trajectory.x.append(_arrays(eval_params(state, params)))
+    params = [jnp.asarray(p) for p in initial_params()]
+    state = optimizer.init(params)
+    update = jax.jit(optimizer.update)
+    trajectory = Trajectory([], [])
+    for t in range(1, steps + 1):
+        grads = [jnp.asarray(g) for g in gradients(_arrays(params), t)]
+        updates, state = update(grads, state, params)
+        params = optax.apply_updates(params, updates)
+        trajectory.y.append(_arrays(params))
+        trajectory.x.append(_arrays(eval_params(state, params)))
     return trajectory
 
 
