@@ -7,13 +7,14 @@ from typing import Any
 from unscheduled import spec
 from unscheduled.runner import rules, seeds
 from unscheduled.runner.backend import Backend, TrainingState
+from unscheduled.runner.checkpoints import Checkpoints
 from unscheduled.runner.clock import Clock
 from unscheduled.runner.errors import UserError
 from unscheduled.runner.input_queue import CountedQueue
 from unscheduled.runner.measurements import MetricsLogger, as_numbers
 from unscheduled.runner.profiler import Profiler
 from unscheduled.runner.progress import ProgressLine
-from unscheduled.runner.run_directory import TrialDirectory, remove
+from unscheduled.runner.run_directory import TrialDirectory
 from unscheduled.runner.submission import Submission
 
 
@@ -64,16 +65,8 @@ class Trial:
         seed: int,
     ):
         self._settings = settings
-        self._directory = directory
         self._hyperparameters = hyperparameters
         self._random = settings.backend.random
-        self.train_state = rules.new_train_state()
-        self.eval_results: list[tuple[int, dict[str, float]]] = []
-        self.global_step = 0
-        self.preemption_count = 0
-        self.finished = False
-        self.kept_rows = (0, 0)  # of the two CSV files, known to the checkpoint
-
         seeds.seed_global_generators(seed)
         settings.backend.start_trial(seed)
         data_rng, optimizer_rng, model_rng, self._rng = self._random.split(
@@ -94,36 +87,44 @@ class Trial:
             params = settings.backend.compile_model(params, settings.torch_compile)
         with profile("Initializing optimizer"):
             optimizer_state = self._init_optimizer(params, model_state, optimizer_rng)
-        self._state = TrainingState(optimizer_state, params, model_state)
-        self._restore()
-        self._logger: MetricsLogger | None = None
+        self._checkpoints = Checkpoints(
+            directory,
+            settings.backend,
+            settings.clock,
+            self._queue,
+            keep_all=settings.save_intermediate_checkpoints,
+        )
+        self._state, self.books = self._checkpoints.restore(
+            TrainingState(optimizer_state, params, model_state)
+        )
 
     def run(self, logger: MetricsLogger, progress: ProgressLine) -> None:
         """Trains until a rule ends it; writes measurements and checkpoints."""
-        self._logger = logger
+        books, clock = self.books, self._settings.clock
+        train_state = books.train_state
         self._settings.workload.attach_metrics_logger(logger)
-        self.train_state["last_step_end_time"] = self._settings.clock.now()
-        while rules.keep_training(self.train_state):
-            evaluation_rngs = self._step()
-            progress.step(self.global_step, self._submission_time, logger.last)
+        train_state["last_step_end_time"] = clock.now()
+        while rules.keep_training(train_state):
+            prepare_rng, eval_rng = self._step()
+            progress.step(books.global_step, self._submission_time, logger.last)
             if self._evaluation_due():
-                self._prepare_for_eval(evaluation_rngs[0])
-                if self.train_state["is_time_remaining"]:
-                    self._evaluate(evaluation_rngs[1])
-                    self._log_and_save()
+                self._prepare_for_eval(prepare_rng)
+                if train_state["is_time_remaining"]:
+                    self._evaluate(eval_rng)
+                    self._log_and_save(logger)
                     progress.evaluation(
-                        self.global_step, self._submission_time, logger.last
+                        books.global_step, self._submission_time, logger.last
                     )
-            self.train_state["last_step_end_time"] = self._settings.clock.now()
+            train_state["last_step_end_time"] = clock.now()
         logger.append_scalar_metrics(
-            {"score": self._submission_time}, self.global_step, self.preemption_count
+            {"score": self._submission_time}, books.global_step, books.preemption_count
         )
-        self.finished = True
-        self._save()
+        books.finished = True
+        self._save(logger)
 
     @property
     def _submission_time(self) -> float:
-        return self.train_state["accumulated_submission_time"]
+        return self.books.train_state["accumulated_submission_time"]
 
     def _init_optimizer(self, params, model_state, rng) -> Any:
         try:
@@ -140,7 +141,7 @@ class Trial:
     def _step(self) -> tuple[Any, Any]:
         """One timed step; returns the keys of (prepare_for_eval, evaluation)."""
         settings, profile = self._settings, self._settings.profiler.section
-        step_rng = self._random.fold_in(self._rng, self.global_step)
+        step_rng = self._random.fold_in(self._rng, self.books.global_step)
         select_rng, update_rng, prepare_rng, eval_rng = self._random.split(step_rng, 4)
         with profile("Data selection"):
             batch = settings.submission.data_selection(
@@ -150,12 +151,12 @@ class Trial:
                 self._state.model_params,
                 self._state.model_state,
                 self._hyperparameters,
-                self.global_step,
+                self.books.global_step,
                 select_rng,
             )
         extra = {}
         if settings.submission.takes_train_state:
-            extra["train_state"] = MappingProxyType(self.train_state)
+            extra["train_state"] = MappingProxyType(self.books.train_state)
         try:
             with profile("Update parameters"):
                 self._state = TrainingState(
@@ -167,13 +168,13 @@ class Trial:
                     )
                 )
         except spec.TrainingCompleteError:
-            self.train_state["training_complete"] = True
-        self.global_step += 1
-        if rules.steps_exhausted(self.global_step, settings.max_global_steps):
-            self.train_state["training_complete"] = True
+            self.books.train_state["training_complete"] = True
+        self.books.global_step += 1
+        if rules.steps_exhausted(self.books.global_step, settings.max_global_steps):
+            self.books.train_state["training_complete"] = True
         settings.backend.synchronize()
         settings.clock.step_done()
-        self._spend(settings.clock.now() - self.train_state["last_step_end_time"])
+        self._spend(settings.clock.now() - self.books.train_state["last_step_end_time"])
         return prepare_rng, eval_rng
 
     def _api_arguments(self) -> dict[str, Any]:
@@ -187,19 +188,19 @@ class Trial:
             "hyperparameters": self._hyperparameters,
             "loss_type": workload.loss_type,
             "optimizer_state": self._state.optimizer_state,
-            "eval_results": self.eval_results,
-            "global_step": self.global_step,
+            "eval_results": self.books.eval_results,
+            "global_step": self.books.global_step,
         }
 
     def _spend(self, seconds: float) -> None:
-        self.train_state["accumulated_submission_time"] += seconds
+        self.books.train_state["accumulated_submission_time"] += seconds
 
     def _evaluation_due(self) -> bool:
         return not self._settings.skip_evals and rules.evaluation_due(
             self._settings.clock.now(),
-            self.train_state["last_eval_time"],
+            self.books.train_state["last_eval_time"],
             self._settings.workload.eval_period_time_sec,
-            self.train_state["training_complete"],
+            self.books.train_state["training_complete"],
         )
 
     def _prepare_for_eval(self, rng: Any) -> None:
@@ -216,7 +217,7 @@ class Trial:
         # What was only dispatched so far is the submission's time, not evaluation's.
         settings.backend.wait_for(self._state)
         self._spend(settings.clock.now() - start)
-        self.train_state["is_time_remaining"] = rules.is_time_remaining(
+        self.books.train_state["is_time_remaining"] = rules.is_time_remaining(
             self._submission_time, settings.budget_sec
         )
 
@@ -233,14 +234,14 @@ class Trial:
                     rng,
                     settings.data_dir,
                     settings.imagenet_v2_data_dir,
-                    self.global_step,
+                    self.books.global_step,
                 )
             except RuntimeError as error:
                 raise UserError(
-                    f"the evaluation at step {self.global_step} failed: {error}"
+                    f"the evaluation at step {self.books.global_step} failed: {error}"
                 ) from error
         results = as_numbers(results)
-        state, workload = self.train_state, settings.workload
+        state, workload = self.books.train_state, settings.workload
         state["validation_goal_reached"] |= workload.has_reached_validation_target(
             results
         )
@@ -256,82 +257,22 @@ class Trial:
         )
         for name in ("submission", "eval", "logging"):
             results[f"accumulated_{name}_time"] = state[f"accumulated_{name}_time"]
-        self.eval_results.append((self.global_step, results))
+        self.books.eval_results.append((self.books.global_step, results))
 
-    def _log_and_save(self) -> None:
-        start = self._settings.clock.now()
-        assert self._logger is not None
-        self._logger.append_scalar_metrics(
-            self.eval_results[-1][1],
-            self.global_step,
-            self.preemption_count,
+    def _log_and_save(self, logger: MetricsLogger) -> None:
+        books, start = self.books, self._settings.clock.now()
+        logger.append_scalar_metrics(
+            books.eval_results[-1][1],
+            books.global_step,
+            books.preemption_count,
             is_eval=True,
         )
-        self._save()
-        self.train_state["accumulated_logging_time"] += (
+        self._save(logger)
+        books.train_state["accumulated_logging_time"] += (
             self._settings.clock.now() - start
         )
 
-    def _save(self) -> None:
-        settings = self._settings
-        if not settings.save_checkpoints:
-            return
-        assert self._logger is not None
-        record = {
-            "train_state": self.train_state,
-            "eval_results": self.eval_results,
-            "global_step": self.global_step,
-            "preemption_count": self.preemption_count,
-            "batches_taken": self._queue.taken,
-            "clock_now": settings.clock.now(),
-            "csv_rows": self._logger.rows,
-            "global_generators": seeds.global_generator_states(),
-            "framework_generators": settings.backend.generator_state(),
-            "finished": self.finished,
-        }
-        older = self._directory.checkpoints()
-        path = self._directory.checkpoint(self.global_step)
-        try:
-            settings.backend.save(path, self._state, record)
-        except Exception as error:  # each format has its own
-            raise UserError(
-                f"{path} can't be written ({_reason(error)}); the checkpoints before "
-                "it are whole: make room and go on with --resume_last_run."
-            ) from error
-        if not settings.save_intermediate_checkpoints:
-            for other in older:
-                if other != path:
-                    remove(other)
-
-    def _restore(self) -> None:
-        """Goes on from the newest checkpoint, where there is one."""
-        settings = self._settings
-        self._directory.remove_unfinished()
-        checkpoints = self._directory.checkpoints()
-        if not checkpoints:
-            return
-        path = checkpoints[-1]
-        try:
-            self._state, record = settings.backend.restore(path, self._state)
-        except Exception as error:  # each format has its own
-            raise UserError(
-                f"{path} can't be read ({_reason(error)}): remove it to go on from the "
-                "checkpoint before it, or start anew with --overwrite."
-            ) from error
-        self.train_state = dict(record["train_state"])
-        self.eval_results = [(step, dict(r)) for step, r in record["eval_results"]]
-        self.global_step = record["global_step"]
-        self.preemption_count = record["preemption_count"] + 1
-        self.kept_rows = tuple(record["csv_rows"])
-        self.finished = record["finished"]
-        self._queue.skip(record["batches_taken"])
-        shift = settings.clock.resume(record["clock_now"])
-        if self.train_state["last_eval_time"]:
-            self.train_state["last_eval_time"] += shift
-        seeds.restore_global_generators(record["global_generators"])
-        settings.backend.restore_generators(record["framework_generators"])
-
-
-def _reason(error: Exception) -> str:
-    """The first line of what an exception says."""
-    return str(error).partition("\n")[0] or type(error).__name__
+    def _save(self, logger: MetricsLogger) -> None:
+        self.books.csv_rows = logger.rows
+        if self._settings.save_checkpoints:
+            self._checkpoints.save(self._state, self.books)

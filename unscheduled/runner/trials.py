@@ -60,7 +60,7 @@ def run_trials(
         seed = _trial_seed(directory, rng_seed, index)
         hyperparameters = _trial_hyperparameters(directory, points[index])
         trial = Trial(settings, directory, hyperparameters, seed)
-        if not trial.finished:
+        if not trial.books.finished:
             _run_trial(
                 settings,
                 directory,
@@ -85,11 +85,11 @@ def _run_trial(
     wandb_run: Any,
     console: Console,
 ) -> None:
-    count = trial.preemption_count
+    count = trial.books.preemption_count
     meta = meta_data.collect(settings.workload, seed, settings.backend.describe())
     write_json(directory.meta_data(count), meta)
     write_json(directory.flags(count), flags)
-    logger = MetricsLogger(directory, trial.kept_rows, wandb_run)
+    logger = MetricsLogger(directory, trial.books.csv_rows, wandb_run)
     try:
         with ProgressLine(settings.workload, settings.budget_sec, console) as progress:
             trial.run(logger, progress)
@@ -120,14 +120,14 @@ def _trial_hyperparameters(directory: TrialDirectory, point: Any) -> Any:
 def _outcome(number: int, trial: Trial, settings: Settings) -> Outcome:
     hits = [
         results["score"]
-        for _, results in trial.eval_results
+        for _, results in trial.books.eval_results
         if settings.workload.has_reached_validation_target(results)
     ]
     return Outcome(
         trial=number,
-        reason=rules.why_ended(trial.train_state),
-        global_step=trial.global_step,
-        submission_time_sec=trial.train_state["accumulated_submission_time"],
+        reason=rules.why_ended(trial.books.train_state),
+        global_step=trial.books.global_step,
+        submission_time_sec=trial.books.train_state["accumulated_submission_time"],
         time_to_target_sec=hits[0] if hits else None,
     )
 
