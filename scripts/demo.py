@@ -18,6 +18,7 @@ from pathlib import Path
 
 from absl import app, flags
 
+from unscheduled.runner.run_directory import TrialDirectory, experiment_path
 from workloads_ext.common.targets import read_targets
 from workloads_ext.registry import WORKLOADS
 
@@ -27,6 +28,7 @@ flags.DEFINE_string("experiment_dir", "runs/demo", "Where runs are written.")
 SCRIPTS = Path(__file__).resolve().parent
 ENTRIES = ("schedule_free_adamw", "nadamw")
 FRAMEWORKS = ("pytorch", "jax")
+STUDY = "study_0"
 RUNS = list(itertools.product(ENTRIES, FRAMEWORKS, WORKLOADS))
 # One thread for torch, which is as fast as two on models of this size and does not
 # wait for the other where the machine has something else to do.
@@ -51,7 +53,7 @@ def command(kind: str, entry: str, framework: str, workload: str) -> list[str]:
         "--tuning_ruleset=self",
         f"--data_dir={flags.FLAGS.data_dir}",
         f"--experiment_dir={logs(kind)}/{submission}",
-        "--experiment_name=study_0",
+        f"--experiment_name={STUDY}",
         f"--clock={'wall' if kind == 'wall' else f'steps:{step_sec}'}",
         "--nosave_intermediate_checkpoints",
         "--resume_last_run",
@@ -59,9 +61,20 @@ def command(kind: str, entry: str, framework: str, workload: str) -> list[str]:
     ]
 
 
+def unfinished(kind: str) -> list[tuple[str, str, str]]:
+    """The runs that have yet to end."""
+
+    def outcome(entry, framework, workload):
+        experiment = Path(logs(kind)) / f"{entry}_{framework}"
+        path = experiment_path(str(experiment), STUDY, workload, framework)
+        return TrialDirectory(path / "trial_1").outcome
+
+    return [run for run in RUNS if not outcome(*run).exists()]
+
+
 def train_on_the_wall_clock() -> None:
     """One run after the other: nothing else takes their time."""
-    for run in RUNS:
+    for run in unfinished("wall"):
         print("\n{} in {} on {}".format(*run), flush=True)
         subprocess.run(command("wall", *run), env=ENVIRONMENT, check=True)
 
@@ -75,8 +88,9 @@ def train_on_the_steps_clock() -> None:
             arguments, env=ENVIRONMENT, check=True, stdout=subprocess.PIPE, text=True
         )
 
+    runs = unfinished("steps")
     with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
-        for run, result in zip(RUNS, pool.map(train, RUNS), strict=True):
+        for run, result in zip(runs, pool.map(train, runs), strict=True):
             last = result.stdout.splitlines()[-1]
             print("{} in {}: {}".format(*run[:2], last), flush=True)
 

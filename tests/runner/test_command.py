@@ -124,6 +124,7 @@ print("imported:", *sorted({{"torch", "jax", "tensorflow"}} & set(sys.modules)))
         "flags_0.json",
         "measurements.csv",
         "meta_data_0.json",
+        "outcome.json",
     }
     meta = json.loads((trial / "meta_data_0.json").read_text())
     assert meta["workload.validation_target_value"] > 0

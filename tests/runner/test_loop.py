@@ -187,7 +187,7 @@ def test_every_trial_has_a_seed_of_its_own(run):
     assert meta[0]["rng_seed"] != meta[1]["rng_seed"]
 
 
-def stop_at(run, step):
+def stop_at(run, step, points=(None,)):
     """Makes the submission die in a step, as a killed process would."""
     update = run.submission.update_params
 
@@ -198,7 +198,7 @@ def stop_at(run, step):
 
     run.submission.update_params = dying
     with pytest.raises(KeyboardInterrupt):
-        run()
+        run(points)
     run.submission.update_params = update
 
 
@@ -229,11 +229,14 @@ def test_a_resumed_run_is_the_run_that_was_not_stopped(tmp_path, step):
     assert broken.submission.rngs[-3:] == whole.submission.rngs[-3:]
 
 
-def test_a_finished_trial_is_left_alone(run):
+@pytest.mark.parametrize("killed_at_the_very_end", [False, True])
+def test_a_finished_trial_is_left_alone(run, killed_at_the_very_end):
     """A second start with --resume_last_run that adds rows or trains on."""
-    run()
+    outcomes = run()
     files = {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file()}
-    run()
+    if killed_at_the_very_end:  # the last checkpoint is whole, its outcome is not
+        (run.path / "trial_1" / "outcome.json").unlink()
+    assert run() == outcomes
     assert {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file()} == files
 
 
@@ -301,12 +304,12 @@ def test_hyperparameters_are_written_and_kept_on_resume(run):
         def _asdict(self):
             return dataclasses.asdict(self)
 
-    run([Point(0.1)])
+    stop_at(run, 5, [Point(0.1)])
     assert json.loads((run.path / "trial_1" / "hparams.json").read_text()) == {
         "learning_rate": 0.1
     }
     run([Point(0.2)])
-    assert run.submission.hyperparameters[-1].learning_rate == 0.1
+    assert [h.learning_rate for h in run.submission.hyperparameters] == [0.1, 0.1]
 
 
 def test_progress_is_a_plain_line_an_evaluation_where_piped(run):

@@ -31,6 +31,7 @@ class TrialDirectory:
         self.hparams = path / "hparams.json"
         self.measurements = path / "measurements.csv"
         self.eval_measurements = path / "eval_measurements.csv"
+        self.outcome = path / "outcome.json"  # there once the trial has ended
         self.traces = path / "traces"
 
     def flags(self, preemption_count: int) -> Path:

@@ -57,22 +57,17 @@ def run_trials(
     for index in indices:
         directory = TrialDirectory(experiment / f"trial_{index + 1}")
         directory.path.mkdir(exist_ok=True)
-        seed = _trial_seed(directory, rng_seed, index)
-        hyperparameters = _trial_hyperparameters(directory, points[index])
-        trial = Trial(settings, directory, hyperparameters, seed)
-        if not trial.books.finished:
-            _run_trial(
-                settings,
-                directory,
-                trial,
-                seed,
-                flags,
-                start_wandb and start_wandb(directory, hyperparameters),
-                console,
-            )
-        outcome = _outcome(index + 1, trial, settings)
-        outcomes.append(outcome)
-        console.print(_describe(outcome), highlight=False, soft_wrap=True)
+        if not directory.outcome.exists():
+            seed = _trial_seed(directory, rng_seed, index)
+            hyperparameters = _trial_hyperparameters(directory, points[index])
+            trial = Trial(settings, directory, hyperparameters, seed)
+            if not trial.books.finished:
+                wandb_run = start_wandb and start_wandb(directory, hyperparameters)
+                _run_trial(settings, directory, trial, seed, flags, wandb_run, console)
+            outcome = _outcome(index + 1, trial, settings)
+            write_json(directory.outcome, dataclasses.asdict(outcome))
+        outcomes.append(Outcome(**read_json(directory.outcome)))
+        console.print(_describe(outcomes[-1]), highlight=False, soft_wrap=True)
     return outcomes
 
 
@@ -85,6 +80,7 @@ def _run_trial(
     wandb_run: Any,
     console: Console,
 ) -> None:
+    """Runs a trial that has not ended, with its logs and its progress line."""
     count = trial.books.preemption_count
     meta = meta_data.collect(settings.workload, seed, settings.backend.describe())
     write_json(directory.meta_data(count), meta)
