@@ -50,13 +50,21 @@ def gradients(params: list[np.ndarray], t: int) -> list[np.ndarray]:
     return [gradient(p, index, t) for index, p in enumerate(params)]
 
 
+def falling_rate(t: int) -> float:
+    """A rate that falls from step to step, for t steps done."""
+    return 0.01 / (1 + 0.1 * t)
+
+
 def _schedule_free_adamw_numpy(settings: Settings, steps: int) -> Trajectory:
     beta1 = settings["beta1"]
     state = optim_numpy.schedule_free_adamw_init(initial_params())
     trajectory = Trajectory([], [])
     for t in range(1, steps + 1):
         y = optim_numpy.schedule_free_y(state, beta1)
-        state = optim_numpy.schedule_free_adamw_step(state, gradients(y, t), **settings)
+        lr = falling_rate(t - 1) if settings["lr"] == "falling" else settings["lr"]
+        state = optim_numpy.schedule_free_adamw_step(
+            state, gradients(y, t), **{**settings, "lr": lr}
+        )
         trajectory.y.append(optim_numpy.schedule_free_y(state, beta1))
         trajectory.x.append(state.x)
     return trajectory

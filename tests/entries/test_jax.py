@@ -162,6 +162,19 @@ def test_batch_norm_statistics_are_those_of_recent_batches():
     np.testing.assert_allclose(statistics["var"], recent.var(1).mean(0), rtol=1e-5)
 
 
+def test_a_refresh_uses_only_batches_since_the_one_before():
+    """A resumed run, which has only those, whose statistics are others."""
+    training = Training(schedule_free, batch_norm=True)
+    *earlier, last = stub.batches(4)
+    for batch in earlier:
+        training.step(batch)
+    training.prepare_for_eval()
+    training.step(last)
+    training.prepare_for_eval()
+    mean = training.statistics()["mean"]
+    np.testing.assert_allclose(mean, last["inputs"].mean(0), rtol=1e-5)
+
+
 @pytest.mark.parametrize("momentum", [0.0, 0.999, 1.0])
 def test_batch_norm_statistics_do_not_depend_on_the_momentum(momentum):
     """A refresh that trusts one momentum; a frozen layer (1) must stay as it is."""

@@ -47,6 +47,9 @@ class Training:
     def params(self):
         return [p.detach().clone() for p in self.model.parameters()]
 
+    def grads(self):
+        return [p.grad.clone() for p in self.model.parameters()]
+
 
 @pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
 def test_training_lowers_the_loss(entry):
@@ -109,6 +112,19 @@ def test_batch_norm_statistics_are_those_of_recent_batches():
         norm.running_var, recent.var(1, ddof=1).mean(0), rtol=1e-5
     )
     assert norm.num_batches_tracked == count
+
+
+def test_a_refresh_uses_only_batches_since_the_one_before():
+    """A resumed run, which has only those, whose statistics are others."""
+    training = Training(schedule_free, batch_norm=True)
+    *earlier, last = stub.batches(4)
+    for batch in earlier:
+        training.step(batch)
+    training.prepare_for_eval()
+    training.step(last)
+    training.prepare_for_eval()
+    mean = training.model[0].running_mean
+    np.testing.assert_allclose(mean, last["inputs"].mean(0), rtol=1e-5)
 
 
 @pytest.mark.parametrize("momentum", [None, 0.001, 0.0])
@@ -241,12 +257,16 @@ def _rank(rank, world_size, init_file, entry_name, folder):
     )
     training = Training(ENTRIES[entry_name], batch_norm=False)
     training.model = torch.nn.parallel.DistributedDataParallel(training.model)
+    training.workload.metrics_logger = stub.Logger()
+    grads = []
     for batch in stub.batches(5):
         part = len(batch["inputs"]) // world_size
         rows = slice(rank * part, (rank + 1) * part)
         training.step({name: value[rows] for name, value in batch.items()})
+        grads.append(training.grads())
     training.prepare_for_eval()
-    torch.save(training.params(), folder / f"{rank}.pt")
+    (logged,) = training.workload.metrics_logger.rows
+    torch.save((training.params(), grads, logged), folder / f"{rank}.pt")
     torch.distributed.destroy_process_group()
 
 
@@ -257,10 +277,18 @@ def test_two_ranks_train_like_one_process_on_the_whole_batch(tmp_path, entry_nam
         _rank, (2, tmp_path / "init", entry_name, tmp_path), nprocs=2
     )
     single = Training(ENTRIES[entry_name])
+    single.workload.metrics_logger = stub.Logger()
+    grads = []
     for batch in stub.batches(5):
         single.step(batch)
+        grads.append(single.grads())
     single.prepare_for_eval()
+    (expected,) = single.workload.metrics_logger.rows
     for rank in range(2):
-        params = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
-        for p, q in zip(params, single.params(), strict=True):
-            torch.testing.assert_close(p, q, rtol=1e-5, atol=1e-6)
+        saved = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        # The gradients too: Adam alone would not notice that they are scaled.
+        found = (saved[0], *saved[1])
+        for ours, theirs in zip(found, (single.params(), *grads), strict=True):
+            for p, q in zip(ours, theirs, strict=True):
+                torch.testing.assert_close(p, q, rtol=1e-5, atol=1e-5)
+        assert saved[2][1] == pytest.approx(expected[1], rel=1e-5)

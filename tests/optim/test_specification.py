@@ -6,6 +6,7 @@ import schedulefree
 from optax import contrib
 
 from tests import cases
+from unscheduled import optim_jax, optim_torch
 
 STEPS = 100
 # Rounding, amplified over 100 steps of a non-linear recursion; a wrong term is > 1e-6.
@@ -36,6 +37,32 @@ def test_jax_follows_the_specification(algorithm, settings):
     """A JAX transformation that computes another algorithm than the paper's."""
     assert_same(
         algorithm.run_jax(settings, STEPS), algorithm.run_numpy(settings, STEPS)
+    )
+
+
+def test_weights_follow_the_largest_rate_where_the_rate_falls():
+    """Averaging weights by the present rate, under a scheduler of the user's."""
+    settings = {"beta1": 0.9, "beta2": 0.99, "weight_decay": 0.1}
+    expected = cases.by_name("schedule_free_adamw").run_numpy(
+        {**settings, "lr": "falling"}, STEPS
+    )
+
+    class Scheduled(optim_torch.AdamWScheduleFree):
+        def step(self, closure=None):
+            self.param_groups[0]["lr"] = cases.falling_rate(self.param_groups[0]["t"])
+            return super().step(closure)
+
+    arguments = cases.torch_arguments(settings)
+    assert_same(
+        cases.run_torch_optimizer(lambda ps: Scheduled(ps, **arguments), STEPS),
+        expected,
+    )
+    optimizer = optim_jax.schedule_free_adamw(
+        cases.falling_rate, **cases.jax_arguments(settings)
+    )
+    assert_same(
+        cases.run_jax_optimizer(optimizer, optim_jax.schedule_free_eval_params, STEPS),
+        expected,
     )
 
 

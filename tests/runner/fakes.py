@@ -87,11 +87,17 @@ class FakeWorkload:
 
 
 class FakeBackend:
-    """Checkpoints are kept in a dictionary by path, with a file in their place."""
+    """Checkpoints are kept in a dictionary by path, with a file in their place.
+
+    Args:
+      clock: moved on by `wait_sec` seconds where the runner waits for the devices.
+    """
 
     random = NumpyRandom()
 
-    def __init__(self):
+    def __init__(self, clock):
+        self._clock = clock
+        self.wait_sec = 0.0
         self.saved: dict[Path, tuple[TrainingState, dict[str, Any]]] = {}
         self.save_error: Exception | None = None
 
@@ -105,7 +111,7 @@ class FakeBackend:
         pass
 
     def wait_for(self, state):
-        pass
+        self._clock.pass_time(self.wait_sec)
 
     def generator_state(self):
         return None
@@ -164,7 +170,7 @@ class FakeSubmission:
         self.rngs.append(tuple(rng.tolist()))
         if global_step == self.complete_at:
             raise spec.TrainingCompleteError
-        total = batch["inputs"].sum() + 1e-9 * rng[0]
+        total = batch["inputs"].sum() + 1e-9 * rng[0] + np.random.normal()
         return {}, current_param_container + total, None
 
     def prepare_for_eval(self, *, current_param_container, **rest):

@@ -21,7 +21,7 @@ class Run:
         self.clock = fakes.HandClock()
         self.workload = fakes.FakeWorkload(self.clock, **workload_arguments)
         self.submission = fakes.FakeSubmission(self.clock)
-        self.backend = fakes.FakeBackend()
+        self.backend = fakes.FakeBackend(self.clock)
         self.changes = {}
         self.seed = 0
         self.text = ""
@@ -62,6 +62,13 @@ def test_submission_time_is_steps_and_prepare_and_nothing_else(run):
     assert float(rows[-1]["accumulated_eval_time"]) == 600.0
     assert float(rows[-1]["accumulated_submission_time"]) == 36.0
     assert float(rows[-1]["total_duration"]) == 636.0
+
+
+def test_work_that_is_only_dispatched_is_the_submission_s_time(run):
+    """Steps that a device is still busy with and that pass as evaluation."""
+    run.backend.wait_sec = 0.25
+    run()
+    assert run.times()[:2] == [3.75, 10.5]
 
 
 def test_it_ends_when_both_targets_are_reached_even_at_different_times(tmp_path):
@@ -227,6 +234,18 @@ def test_a_resumed_run_is_the_run_that_was_not_stopped(tmp_path, step):
     ]
     assert final[0][0].model_params == final[1][0].model_params
     assert broken.submission.rngs[-3:] == whole.submission.rngs[-3:]
+
+
+def test_a_seed_from_the_hardware_is_kept_on_resume(run):
+    """A resumed run that goes on with another data order than it began with."""
+    run.seed = None
+    stop_at(run, 4)
+    run()
+    first, second = (
+        json.loads((run.path / "trial_1" / f"meta_data_{n}.json").read_text())
+        for n in (0, 1)
+    )
+    assert first["rng_seed"] == second["rng_seed"]
 
 
 @pytest.mark.parametrize("killed_at_the_very_end", [False, True])
