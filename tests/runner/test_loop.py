@@ -80,16 +80,18 @@ def test_it_ends_when_both_targets_are_reached_even_at_different_times(tmp_path)
     assert outcome.time_to_target_sec == 10.0
 
 
-def test_a_target_once_reached_stays_reached(run):
+@pytest.mark.parametrize(("validation_step", "test_step"), [(3, 9), (9, 3)])
+def test_a_target_once_reached_stays_reached(run, validation_step, test_step):
     """A run that forgets a target when the metric falls back."""
-    reached = iter([False, True, False, False, False, False])
-    run.workload.has_reached_validation_target = lambda results: next(reached)
-    run.workload.test_target_value = 9
-    outcomes = None
-    with pytest.raises(StopIteration):  # the summary asks once more than the loop
-        outcomes = run()
-    assert outcomes is None
-    assert len(run.rows()) == 5
+    run.workload.has_reached_validation_target = lambda results: (
+        results["validation/accuracy"] == validation_step
+    )
+    run.workload.has_reached_test_target = lambda results: (
+        results["test/accuracy"] == test_step
+    )
+    (outcome,) = run()
+    assert outcome.reason == "both targets reached"
+    assert outcome.global_step == 9
 
 
 def test_it_ends_out_of_time_without_a_last_evaluation(tmp_path):
