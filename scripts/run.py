@@ -7,7 +7,6 @@ Example:
 """
 
 import os
-import sys
 
 from absl import app, flags, logging
 
@@ -69,4 +68,4 @@ def run(_):
 
 
 if __name__ == "__main__":
-    sys.exit(app.run(run))
+    app.run(run)

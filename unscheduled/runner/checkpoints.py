@@ -10,7 +10,7 @@ from typing import Any
 from unscheduled.runner import rules, seeds
 from unscheduled.runner.backend import Backend, TrainingState
 from unscheduled.runner.clock import Clock
-from unscheduled.runner.errors import UserError
+from unscheduled.runner.errors import UserError, first_line
 from unscheduled.runner.input_queue import CountedQueue
 from unscheduled.runner.run_directory import TrialDirectory, remove
 
@@ -83,7 +83,7 @@ class Checkpoints:
             self._backend.save(path, state, record)
         except Exception as error:  # each format has its own
             raise UserError(
-                f"{path} can't be written ({_reason(error)}); the checkpoints before "
+                f"{path} can't be written ({first_line(error)}); the checkpoints before "
                 "it are whole: make room and go on with --resume_last_run."
             ) from error
         if not self._keep_all:
@@ -109,7 +109,7 @@ class Checkpoints:
             state, record = self._backend.restore(path, state)
         except Exception as error:  # each format has its own
             raise UserError(
-                f"{path} can't be read ({_reason(error)}): remove it to go on from the "
+                f"{path} can't be read ({first_line(error)}): remove it to go on from the "
                 "checkpoint before it, or start anew with --overwrite."
             ) from error
         self._queue.skip(record["batches_taken"])
@@ -127,8 +127,3 @@ class Checkpoints:
         if books.train_state["last_eval_time"]:
             books.train_state["last_eval_time"] += shift
         return state, books
-
-
-def _reason(error: Exception) -> str:
-    """The first line of what an exception says."""
-    return str(error).partition("\n")[0] or type(error).__name__

@@ -1,5 +1,10 @@
 """What went wrong, in one sentence for the user."""
 
 
+def first_line(error: Exception) -> str:
+    """The first line of what an exception says, or else its name."""
+    return str(error).partition("\n")[0] or type(error).__name__
+
+
 class UserError(Exception):
     """A mistake or a mishap outside this code; its text is all that a user needs."""

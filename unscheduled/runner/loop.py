@@ -9,7 +9,7 @@ from unscheduled.runner import rules, seeds
 from unscheduled.runner.backend import Backend, TrainingState
 from unscheduled.runner.checkpoints import Checkpoints
 from unscheduled.runner.clock import Clock
-from unscheduled.runner.errors import UserError
+from unscheduled.runner.errors import UserError, first_line
 from unscheduled.runner.input_queue import CountedQueue
 from unscheduled.runner.measurements import MetricsLogger, as_numbers
 from unscheduled.runner.profiler import Profiler
@@ -238,7 +238,8 @@ class Trial:
                 )
             except RuntimeError as error:
                 raise UserError(
-                    f"the evaluation at step {self.books.global_step} failed: {error}"
+                    f"the evaluation at step {self.books.global_step} failed: "
+                    f"{first_line(error)}"
                 ) from error
         results = as_numbers(results)
         state, workload = self.books.train_state, settings.workload

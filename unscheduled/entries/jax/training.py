@@ -50,6 +50,7 @@ class Trainer:
         eval_params: Callable[[Any, Any], Any] | None = None,
         train_params: Callable[[Any, Any], Any] | None = None,
     ):
+        self._workload = workload
         self._optimizer = optimizer
         mesh = Mesh(jax.devices(), ("batch",))
         self._replicated = replicated = NamedSharding(mesh, PartitionSpec())
@@ -92,7 +93,6 @@ class Trainer:
         batch: dict[str, Any],
         rng: spec.RandomState,
         global_step: int,
-        metrics_logger: Any,
     ) -> tuple[dict[str, Any], spec.ParameterContainer, spec.ModelAuxiliaryState]:
         """One training step: (new state, new parameters, new model state).
 
@@ -113,9 +113,9 @@ class Trainer:
         params, optimizer_state, new_model_state, metrics = self._step(
             params, optimizer_state, model_state, batch, rng, np.asarray(log)
         )
-        if log and metrics_logger is not None:
+        if log and self._workload.metrics_logger is not None:
             metrics = {name: float(value) for name, value in metrics.items()}
-            metrics_logger.append_scalar_metrics(metrics, global_step)
+            self._workload.metrics_logger.append_scalar_metrics(metrics, global_step)
         if self._moves:
             self._statistics.observe(batch, model_state)
             new_model_state = model_state
@@ -211,7 +211,8 @@ def update_params(
     train_state: dict[str, Any] | None = None,
 ) -> spec.UpdateReturn:
     """One step: (optimizer state, parameters, model state)."""
-    del current_params_types, hyperparameters, loss_type, eval_results, train_state
+    del workload, current_params_types, hyperparameters, loss_type, eval_results
+    del train_state
     state, trainer = optimizer_state
     state, params, model_state = trainer.step(
         state,
@@ -220,7 +221,6 @@ def update_params(
         batch,
         rng,
         global_step,
-        workload.metrics_logger,
     )
     return (state, trainer), params, model_state
 
