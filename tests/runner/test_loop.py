@@ -145,7 +145,7 @@ def test_an_evaluation_error_ends_the_run_in_one_sentence(run):
     """An evaluation that fails and is only logged, while training goes on."""
     run.workload.eval_error = RuntimeError("CUDA out of memory\nTried to allocate")
     with pytest.raises(
-        UserError, match="the evaluation at step 1 failed: CUDA out of memory$"
+        UserError, match=r"the evaluation at step 1 failed: CUDA out of memory$"
     ):
         run()
 

@@ -83,8 +83,8 @@ class Checkpoints:
             self._backend.save(path, state, record)
         except Exception as error:  # each format has its own
             raise UserError(
-                f"{path} can't be written ({first_line(error)}); the checkpoints before "
-                "it are whole: make room and go on with --resume_last_run."
+                f"{path} can't be written ({first_line(error)}); the checkpoints "
+                "before it are whole: make room and go on with --resume_last_run."
             ) from error
         if not self._keep_all:
             for other in older:
@@ -109,8 +109,8 @@ class Checkpoints:
             state, record = self._backend.restore(path, state)
         except Exception as error:  # each format has its own
             raise UserError(
-                f"{path} can't be read ({first_line(error)}): remove it to go on from the "
-                "checkpoint before it, or start anew with --overwrite."
+                f"{path} can't be read ({first_line(error)}): remove it to go on from "
+                "the checkpoint before it, or start anew with --overwrite."
             ) from error
         self._queue.skip(record["batches_taken"])
         seeds.restore_global_generators(record["global_generators"])
