@@ -1,7 +1,9 @@
 """The baseline for PyTorch: NadamW with linear warmup and cosine decay.
 
 Adam with Nesterov momentum (Dozat, 2016) and decoupled weight decay; the schedule
-ends at `step_hint`.
+ends at `step_hint`. torch and optax correct the bias of the momentum's next value by
+1 - β1^(t+1), as Dozat does; AlgoPerf's own NadamW by 1 - β1^t, so that its first steps,
+in warmup, are longer.
 """
 
 from typing import NamedTuple
