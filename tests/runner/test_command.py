@@ -138,6 +138,7 @@ def test_a_truncated_checkpoint_has_one_sentence(tmp_path, data_dir, framework):
     flags = arguments(tmp_path, data_dir, framework)
     assert run(*flags).returncode == 0
     trial = tmp_path / "test" / f"digits_resnet_{framework}" / "trial_1"
+    (trial / "outcome.json").unlink()  # as if it had been killed at the very end
     checkpoint = trial / "checkpoint_2"
     if framework == "pytorch":
         checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
@@ -214,8 +215,11 @@ def test_compiled_models_run(tmp_path, data_dir):
     flags = arguments(tmp_path, data_dir, max_global_steps=1)
     result = run(*flags, "--torch_compile")
     assert result.returncode == 0, result.stderr
+    trial = tmp_path / "test" / "digits_resnet_pytorch" / "trial_1"
+    (trial / "outcome.json").unlink()  # so that the checkpoint is read
     resumed = run(*flags, "--resume_last_run")  # without: the checkpoint fits both
     assert resumed.returncode == 0, resumed.stderr
+    assert "training complete at step 1" in resumed.stdout
 
 
 def test_a_jax_trace_is_written(tmp_path, data_dir):
