@@ -1,6 +1,7 @@
 """Files of a run: whole or not at all, and with the rows they should have."""
 
 import csv
+from collections import namedtuple
 
 import numpy as np
 import pytest
@@ -38,6 +39,7 @@ def test_a_folder_is_the_old_one_or_the_new_one(tmp_path):
 
     def crash():
         with run_directory.whole_folder(path) as temporary:
+            temporary.with_name("beside").mkdir()
             temporary.mkdir()
             raise RuntimeError
 
@@ -49,6 +51,15 @@ def test_a_folder_is_the_old_one_or_the_new_one(tmp_path):
         (temporary / "new").touch()
     assert [p.name for p in path.iterdir()] == ["new"]
     assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_disk_that_is_too_full_is_told_before_writing(tmp_path, monkeypatch):
+    """Half a checkpoint, and a message that does not say why."""
+    free = namedtuple("usage", "free")(5_000_000)
+    monkeypatch.setattr(run_directory.shutil, "disk_usage", lambda folder: free)
+    run_directory.check_space(tmp_path, 3_000_000)
+    with pytest.raises(OSError, match=r"No space left.*: 5\.8 MB needed, 5\.0 MB free"):
+        run_directory.check_space(tmp_path, 4_000_000)
 
 
 def test_checkpoints_are_in_order_of_steps_and_whole(tmp_path):

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from unscheduled.runner.backend import TrainingState
-from unscheduled.runner.run_directory import whole_folder
+from unscheduled.runner.run_directory import check_space, whole_folder
 
 
 class JaxRandom:
@@ -52,6 +52,7 @@ class JaxBackend:
         import orbax.checkpoint as ocp
 
         arrays = jax.tree.map(np.asarray, _arrays(state))
+        check_space(path.parent, sum(a.nbytes for a in jax.tree.leaves(arrays)))
         with (
             whole_folder(path) as temporary,
             ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer,

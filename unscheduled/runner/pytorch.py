@@ -8,7 +8,7 @@ import torch
 
 from unscheduled.runner.backend import TrainingState
 from unscheduled.runner.errors import UserError
-from unscheduled.runner.run_directory import whole_file
+from unscheduled.runner.run_directory import check_space, whole_file
 from unscheduled.runner.seeds import NumpyRandom
 
 
@@ -52,6 +52,7 @@ class PytorchBackend:
             "model_state": state.model_state,
             **record,
         }
+        check_space(path.parent, _tensor_bytes(checkpoint))
         with whole_file(path) as temporary:
             torch.save(checkpoint, temporary)
 
@@ -88,6 +89,17 @@ class PytorchBackend:
 def _plain(model: Any) -> torch.nn.Module:
     """The model as it was before torch.compile, so that checkpoints fit both."""
     return getattr(model, "_orig_mod", model)
+
+
+def _tensor_bytes(tree: Any) -> int:
+    """The size of all tensors in a tree of dicts, lists and tuples."""
+    if isinstance(tree, torch.Tensor):
+        return tree.nbytes
+    if isinstance(tree, dict):
+        tree = list(tree.values())
+    if isinstance(tree, list | tuple):
+        return sum(map(_tensor_bytes, tree))
+    return 0
 
 
 BACKEND = PytorchBackend()

@@ -6,6 +6,7 @@ runner lays it out and its scoring reads it.
 
 import contextlib
 import datetime
+import errno
 import json
 import os
 import re
@@ -121,16 +122,33 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """As `whole_file`, for a folder that the block makes."""
-    temporary = path.with_name(path.name + ".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
+    """As `whole_file`, for a folder that the block makes.
+
+    What the block writes beside it, under names of its own, is removed too.
+    """
+    around = path.with_name(path.name + ".tmp")
+    shutil.rmtree(around, ignore_errors=True)
+    around.mkdir()
     try:
-        yield temporary
+        yield around / path.name
         shutil.rmtree(path, ignore_errors=True)
-        os.replace(temporary, path)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+        os.replace(around / path.name, path)
+    finally:
+        shutil.rmtree(around, ignore_errors=True)
+
+
+def check_space(folder: Path, size: int) -> None:
+    """Raises OSError where `size` bytes and some more do not fit into a folder.
+
+    Writers of checkpoints say little, or a lot, where they run out of space.
+    """
+    needed, free = 1.2 * size + 1e6, shutil.disk_usage(folder).free
+    if free < needed:
+        raise OSError(
+            errno.ENOSPC,
+            f"{os.strerror(errno.ENOSPC)}: {needed / 1e6:.1f} MB needed, "
+            f"{free / 1e6:.1f} MB free",
+        )
 
 
 def write_json(path: Path, value: Any) -> None:
