@@ -56,7 +56,7 @@ def kill_when(arguments, happened):
             ended = process.poll() is not None
             assert not ended, f"it ended first: {process.stderr.read().decode()}"
             assert time.monotonic() < end, "the moment did not come"
-            time.sleep(0.0005)
+            time.sleep(0)  # a save of these models takes milliseconds
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
