@@ -20,14 +20,13 @@ from absl import app, flags
 
 from unscheduled.runner.run_directory import TrialDirectory, experiment_path
 from workloads_ext.common.targets import read_targets
-from workloads_ext.registry import WORKLOADS
+from workloads_ext.registry import FRAMEWORKS, WORKLOADS
 
 flags.DEFINE_string("data_dir", "data", "Where data sets are, or are made.")
 flags.DEFINE_string("experiment_dir", "runs/demo", "Where runs are written.")
 
 SCRIPTS = Path(__file__).resolve().parent
 ENTRIES = ("schedule_free_adamw", "nadamw")
-FRAMEWORKS = ("pytorch", "jax")
 STUDY = "study_0"
 RUNS = list(itertools.product(ENTRIES, FRAMEWORKS, WORKLOADS))
 # One thread for torch, which is as fast as two on models of this size and does not

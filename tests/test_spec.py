@@ -6,6 +6,7 @@ import inspect
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from unscheduled import spec_mirror
@@ -113,7 +114,6 @@ def test_the_mirror_imports_no_framework():
 @pytest.mark.parametrize("framework", ["pytorch", "jax"])
 def test_output_activations(framework):
     """An activation that is not the loss type's."""
-    np = pytest.importorskip("numpy")
     if framework == "pytorch":
         import torch
 

@@ -9,10 +9,9 @@ import importlib
 import pathlib
 
 from unscheduled import spec
+from unscheduled.runner.backend import FRAMEWORKS
 
 __all__ = ["FRAMEWORKS", "WORKLOADS", "load"]
-
-FRAMEWORKS = ("pytorch", "jax")
 
 
 def _discover() -> dict[str, dict[str, str]]:

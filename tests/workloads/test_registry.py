@@ -38,7 +38,7 @@ def test_every_workload_has_targets():
     ("name", "framework", "message"),
     [
         ("mnist", "jax", r"one of \['digits_resnet', 'stdlib_lm'\], got 'mnist'"),
-        ("stdlib_lm", "torch", r"one of \('pytorch', 'jax'\), got 'torch'"),
+        ("stdlib_lm", "torch", r"one of \('jax', 'pytorch'\), got 'torch'"),
     ],
 )
 def test_unknown_names_raise(name, framework, message):

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from unscheduled import spec
+from unscheduled.entries import RECENT_BATCHES
 
-RECENT_BATCHES = 8
 COLLECTION = "batch_stats"
 
 

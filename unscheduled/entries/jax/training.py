@@ -11,9 +11,8 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from unscheduled import spec
+from unscheduled.entries import LOG_EVERY_STEPS
 from unscheduled.entries.jax.batch_norm import BatchNormStatistics
-
-LOG_EVERY_STEPS = 100
 
 
 class Trainer:

@@ -6,9 +6,8 @@ from typing import Any
 
 import torch
 
+from unscheduled.entries import RECENT_BATCHES
 from unscheduled.entries.pytorch.distributed import sum_over_ranks
-
-RECENT_BATCHES = 8
 
 
 class BatchNormStatistics:

@@ -5,10 +5,9 @@ from typing import Any
 import torch
 
 from unscheduled import spec
+from unscheduled.entries import LOG_EVERY_STEPS
 from unscheduled.entries.pytorch.batch_norm import BatchNormStatistics
 from unscheduled.entries.pytorch.distributed import sum_over_ranks
-
-LOG_EVERY_STEPS = 100
 
 
 class Trainer:
