@@ -13,6 +13,7 @@ import pytest
 from submissions.nadamw_jax import submission as nadamw
 from submissions.schedule_free_adamw_jax import submission as schedule_free
 from tests.entries import stub, stub_jax
+from unscheduled.entries.jax.training import Trainer
 
 ENTRIES = {"schedule_free_adamw": schedule_free, "nadamw": nadamw}
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -218,6 +219,13 @@ def test_gradients_are_clipped_to_the_norm_asked_for():
     # The first moment is (1 - β1) g after a step.
     assert moments[1] == pytest.approx(0.06733926164 * 1e-3, rel=1e-3)
     assert moments[0] > 10 * moments[1]
+
+
+def test_a_way_to_x_needs_a_way_back():
+    """An algorithm that is silently evaluated at y."""
+    for name in ("eval_params", "train_params"):
+        with pytest.raises(ValueError, match="must be given together"):
+            Trainer(None, None, **{name: lambda state, params: params})
 
 
 def test_train_state_is_accepted():

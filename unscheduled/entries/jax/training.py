@@ -35,7 +35,10 @@ class Trainer:
       grad_clip: largest global norm of the gradient, or None.
       eval_params: (optimizer state, params) to where the model is evaluated; None for
         an algorithm that is evaluated where it trains.
-      train_params: the way back.
+      train_params: the way back; given with `eval_params` or not at all.
+
+    Raises:
+      ValueError: where only one of `eval_params` and `train_params` is given.
     """
 
     def __init__(
@@ -49,6 +52,8 @@ class Trainer:
         eval_params: Callable[[Any, Any], Any] | None = None,
         train_params: Callable[[Any, Any], Any] | None = None,
     ):
+        if (eval_params is None) != (train_params is None):
+            raise ValueError("eval_params and train_params must be given together.")
         self._workload = workload
         self._optimizer = optimizer
         mesh = Mesh(jax.devices(), ("batch",))
