@@ -269,7 +269,7 @@ def _rank(rank, world_size, init_file, entry_name, folder):
     (logged,) = training.workload.metrics_logger.rows
     torch.save((training.params(), grads, logged), folder / f"{rank}.pt")
     # Without taking the process group down: at exit its threads race with the
-    # interpreter's end, now and then into an abort that has nothing to do with training.
+    # interpreter's end, now and then into an abort that training has no part in.
     os._exit(0)
 
 
