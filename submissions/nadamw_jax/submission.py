@@ -45,25 +45,27 @@ def init_optimizer_state(
     rng: spec.RandomState,
 ) -> spec.OptimizerState:
     """NadamW with its schedule, and the trainer that steps it."""
-    del model_state, rng
+    del rng
     hp = hps.resolve(Hyperparameters, hyperparameters)
-    schedule = optax.warmup_cosine_decay_schedule(
-        init_value=0.0,
-        peak_value=hp.learning_rate,
-        warmup_steps=int(hp.warmup_factor * workload.step_hint),
-        decay_steps=workload.step_hint,
-    )
-    optimizer = optax.nadamw(
-        schedule,
-        b1=1 - hp.one_minus_beta1,
-        b2=hp.beta2,
-        weight_decay=hp.weight_decay,
-    )
+    warmup_steps = int(hp.warmup_factor * workload.step_hint)
+
+    def make_optimizer(learning_rate):
+        return optax.nadamw(
+            learning_rate,
+            b1=1 - hp.one_minus_beta1,
+            b2=hp.beta2,
+            weight_decay=hp.weight_decay,
+        )
+
     trainer = Trainer(
         workload,
-        optimizer,
+        make_optimizer,
+        learning_rate=hp.learning_rate,
+        schedule=optax.warmup_cosine_decay_schedule(
+            0.0, 1.0, warmup_steps, workload.step_hint
+        ),
         dropout_rate=hp.dropout_rate,
         label_smoothing=hp.label_smoothing,
         grad_clip=hp.grad_clip,
     )
-    return trainer.init(model_params), trainer
+    return trainer.init(model_params, model_state), trainer

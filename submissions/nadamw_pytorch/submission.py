@@ -55,24 +55,25 @@ def init_optimizer_state(
     """NadamW with its schedule, and the trainer that steps it."""
     del model_state, rng
     hp = hps.resolve(Hyperparameters, hyperparameters)
-    optimizer = torch.optim.NAdam(
-        model_params.parameters(),
-        lr=hp.learning_rate,
-        betas=(1 - hp.one_minus_beta1, hp.beta2),
-        weight_decay=hp.weight_decay,
-        momentum_decay=CONSTANT_MOMENTUM,
-        decoupled_weight_decay=True,
-        foreach=True,
-    )
     warmup_steps = int(hp.warmup_factor * workload.step_hint)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: warmup_cosine(step, warmup_steps, workload.step_hint)
-    )
+
+    def make_optimizer(learning_rate):
+        return torch.optim.NAdam(
+            model_params.parameters(),
+            lr=learning_rate,
+            betas=(1 - hp.one_minus_beta1, hp.beta2),
+            weight_decay=hp.weight_decay,
+            momentum_decay=CONSTANT_MOMENTUM,
+            decoupled_weight_decay=True,
+            foreach=True,
+        )
+
     trainer = Trainer(
         workload,
         model_params,
-        optimizer,
-        scheduler=scheduler,
+        make_optimizer,
+        learning_rate=hp.learning_rate,
+        schedule=lambda step: warmup_cosine(step, warmup_steps, workload.step_hint),
         dropout_rate=hp.dropout_rate,
         label_smoothing=hp.label_smoothing,
         grad_clip=hp.grad_clip,

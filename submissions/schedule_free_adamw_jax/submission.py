@@ -10,7 +10,7 @@ from unscheduled import spec
 from unscheduled.entries import hyperparameters as hps
 from unscheduled.entries.data import data_selection, get_batch_size
 from unscheduled.entries.jax.training import Trainer, prepare_for_eval, update_params
-from unscheduled.optim_jax import (
+from unscheduled.optim_jax.schedule_free import (
     schedule_free_adamw,
     schedule_free_eval_params,
     schedule_free_train_params,
@@ -47,23 +47,28 @@ def init_optimizer_state(
     rng: spec.RandomState,
 ) -> spec.OptimizerState:
     """Schedule-Free AdamW, and the trainer that steps it."""
-    del model_state, rng
+    del rng
     hp = hps.resolve(Hyperparameters, hyperparameters)
-    optimizer = schedule_free_adamw(
-        hp.learning_rate,
-        b1=1 - hp.one_minus_beta1,
-        b2=hp.beta2,
-        weight_decay=hp.weight_decay,
-        warmup_steps=int(hp.warmup_factor * 0.75 * workload.step_hint),
-        weight_lr_power=hp.weight_lr_power,
-    )
+    warmup_steps = int(hp.warmup_factor * 0.75 * workload.step_hint)
+
+    def make_optimizer(learning_rate):
+        return schedule_free_adamw(
+            learning_rate,
+            b1=1 - hp.one_minus_beta1,
+            b2=hp.beta2,
+            weight_decay=hp.weight_decay,
+            warmup_steps=warmup_steps,
+            weight_lr_power=hp.weight_lr_power,
+        )
+
     trainer = Trainer(
         workload,
-        optimizer,
+        make_optimizer,
+        learning_rate=hp.learning_rate,
         dropout_rate=hp.dropout_rate,
         label_smoothing=hp.label_smoothing,
         grad_clip=hp.grad_clip,
         eval_params=schedule_free_eval_params,
         train_params=schedule_free_train_params,
     )
-    return trainer.init(model_params), trainer
+    return trainer.init(model_params, model_state), trainer

@@ -14,7 +14,7 @@ from unscheduled.entries.pytorch.training import (
     prepare_for_eval,
     update_params,
 )
-from unscheduled.optim_torch import AdamWScheduleFree
+from unscheduled.optim_torch.schedule_free import AdamWScheduleFree
 
 __all__ = [
     "data_selection",
@@ -49,18 +49,23 @@ def init_optimizer_state(
     """Schedule-Free AdamW, and the trainer that steps it."""
     del model_state, rng
     hp = hps.resolve(Hyperparameters, hyperparameters)
-    optimizer = AdamWScheduleFree(
-        model_params.parameters(),
-        lr=hp.learning_rate,
-        betas=(1 - hp.one_minus_beta1, hp.beta2),
-        weight_decay=hp.weight_decay,
-        warmup_steps=int(hp.warmup_factor * 0.75 * workload.step_hint),
-        weight_lr_power=hp.weight_lr_power,
-    )
+    warmup_steps = int(hp.warmup_factor * 0.75 * workload.step_hint)
+
+    def make_optimizer(learning_rate):
+        return AdamWScheduleFree(
+            model_params.parameters(),
+            lr=learning_rate,
+            betas=(1 - hp.one_minus_beta1, hp.beta2),
+            weight_decay=hp.weight_decay,
+            warmup_steps=warmup_steps,
+            weight_lr_power=hp.weight_lr_power,
+        )
+
     trainer = Trainer(
         workload,
         model_params,
-        optimizer,
+        make_optimizer,
+        learning_rate=hp.learning_rate,
         dropout_rate=hp.dropout_rate,
         label_smoothing=hp.label_smoothing,
         grad_clip=hp.grad_clip,

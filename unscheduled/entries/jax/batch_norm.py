@@ -11,7 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from unscheduled import spec
-from unscheduled.entries import RECENT_BATCHES
+from unscheduled.entries import (
+    RECENT_BATCHES,
+    batches_to_refresh_from,
+    share_of_new,
+)
 
 COLLECTION = "batch_stats"
 
@@ -19,14 +23,14 @@ COLLECTION = "batch_stats"
 class BatchNormStatistics:
     r"""Refreshes running statistics at x from the batches seen since the last time.
 
-    A forward pass at x over each recent batch b, from statistics set to zero, gives
-    (1 - m) s_b, where m is the share that a layer keeps of its old statistics, and
-    one more pass from ones tells m. The new statistics are the mean of s_b: no trace
-    of y is left, whatever m is and however the model is written. Nothing is kept and
-    nothing is run where the model has no batch norm.
+    A forward pass at x over each of some recent batches b, from statistics set to
+    zero, gives (1 - m) s_b, where m is the share that a layer keeps of its old
+    statistics. The new statistics are the mean of s_b: no trace of y is left, whatever
+    m is and however the model is written. The first time, one more pass from ones tells
+    m. Nothing is kept and nothing is run where the model has no batch norm.
 
     Holds nothing that a checkpoint needs, because the batches are let go at every
-    evaluation.
+    evaluation and m is the same for all.
 
     Args:
       forward: (params, batch, model_state, rng) to the new model state, in TRAIN
@@ -45,8 +49,13 @@ class BatchNormStatistics:
             in_shardings=(replicated, sharded, *[replicated] * 3),
             out_shardings=replicated,
         )
-        self._mean = jax.jit(_mean, in_shardings=replicated, out_shardings=replicated)
+        self._add, self._mean = (
+            jax.jit(f, in_shardings=replicated, out_shardings=replicated)
+            for f in (_add, _mean)
+        )
         self._recent = collections.deque(maxlen=RECENT_BATCHES)
+        self._observed = 0
+        self._shares: Any = None  # 1 - m of each leaf, once it is known
 
     def observe(
         self, batch: dict[str, Any], model_state: spec.ModelAuxiliaryState
@@ -54,6 +63,7 @@ class BatchNormStatistics:
         """Keeps a training batch for the next refresh."""
         if model_state and COLLECTION in model_state:
             self._recent.append(batch)
+            self._observed += 1
 
     def refresh(
         self,
@@ -61,25 +71,30 @@ class BatchNormStatistics:
         model_state: spec.ModelAuxiliaryState,
         rng: spec.RandomState,
     ) -> spec.ModelAuxiliaryState:
-        """The model state with statistics that are means over the recent batches.
+        """The model state with statistics that are means over recent batches.
+
+        Batches whose statistics are not finite don't count.
 
         Args:
           params: x.
         """
         if not self._recent:
             return model_state
-        batches = list(self._recent)
+        batches = list(self._recent)[-batches_to_refresh_from(self._observed) :]
         self._recent.clear()
+        self._observed = 0
 
         def one_pass(batch, start):
             return self._pass(params, batch, model_state, rng, np.float32(start))
 
-        from_ones = one_pass(batches[0], 1.0)
-        from_zeros = total = one_pass(batches[0], 0.0)
-        for batch in batches[1:]:
-            total = jax.tree.map(jnp.add, total, one_pass(batch, 0.0))
         old = model_state[COLLECTION]
-        new = self._mean(old, total, from_ones, from_zeros, np.float32(len(batches)))
+        first = one_pass(batches[0], 0.0)
+        if self._shares is None:
+            self._shares = _shares(one_pass(batches[0], 1.0), first)
+        total, count = self._add(None, np.float32(0), first)
+        for batch in batches[1:]:
+            total, count = self._add(total, count, one_pass(batch, 0.0))
+        new = self._mean(old, total, count, self._shares)
         return flax.core.copy(model_state, {COLLECTION: new})
 
 
@@ -93,12 +108,33 @@ def _one_pass(forward, params, batch, model_state, rng, start):
     return jax.tree.map(lambda s, o: s.reshape(o.shape), new, old)
 
 
-def _mean(old, total, from_ones, from_zeros, num_batches):
-    """The mean over the batches, with the share m that each layer keeps undone."""
+def _shares(from_ones, from_zeros):
+    """1 - m of each leaf; None where the batch was not finite."""
+    kept = jax.device_get(
+        jax.tree.map(lambda a, b: jnp.median(a - b), from_ones, from_zeros)
+    )
+    if not np.all(np.isfinite(jax.tree.leaves(kept))):
+        return None
+    return jax.tree.map(lambda m: np.float32(share_of_new(float(m))), kept)
 
-    def leaf(before, t, a, b):
-        m = jnp.median(a - b)
-        # A frozen layer keeps all of its statistics: m = 1.
-        return jnp.where(m < 1 - 1e-6, t / (num_batches * (1 - m)), before)
 
-    return jax.tree.map(leaf, old, total, from_ones, from_zeros)
+def _add(total, count, statistics):
+    """Adds a batch's statistics to the total, and one to the count, if finite."""
+    if total is None:
+        total = jax.tree.map(jnp.zeros_like, statistics)
+    leaves = jax.tree.leaves(statistics)
+    finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
+    total = jax.tree.map(lambda t, s: jnp.where(finite, t + s, t), total, statistics)
+    return total, count + finite
+
+
+def _mean(old, total, count, shares):
+    """The mean over `count` batches; a frozen layer, of share 0, stays as it is."""
+    if shares is None:
+        return old
+
+    def leaf(before, t, share):
+        known = (count > 0) & (share > 0)
+        return jnp.where(known, t / jnp.where(known, count * share, 1), before)
+
+    return jax.tree.map(leaf, old, total, shares)

@@ -1,5 +1,6 @@
 """The training step of the JAX submissions, compiled once for all devices."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -8,11 +9,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from absl import logging
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from unscheduled import spec
 from unscheduled.entries import LOG_EVERY_STEPS
 from unscheduled.entries.jax.batch_norm import BatchNormStatistics
+from unscheduled.entries.jax.step import forward_pass, train_step
+from unscheduled.entries.safeguard import Record
+
+Rate = float | Callable[[Any], Any]
 
 
 class Trainer:
@@ -21,73 +27,149 @@ class Trainer:
     The official checkpoints want the optimizer state to be a pair (pytree, function);
     an entry makes it (state, trainer), where the state is a dict of
       optimizer: the state of the gradient transformation,
-      at_x: whether the parameters are at x, for evaluation; a NumPy scalar, which is
-        read without waiting for a device.
+      skipped: how many steps were, int32,
+    and, on the host, as NumPy arrays that are read without waiting for a device,
+      at_x: whether the parameters are at x, for evaluation,
+      record: of the safeguard,
+      good: parameters and model state of the last good evaluation,
+      train_params: where training goes on after an evaluation, if that can't be
+        computed from x.
 
     The step is compiled once, takes its parameters and state over (donation), keeps
     them replicated and the batch sharded over all devices: the loss is the mean over
-    the global batch, whatever their number.
+    the global batch, whatever their number. A step whose loss or gradient is not finite
+    is skipped; after an evaluation that shows divergence training begins again from the
+    last good one, with half the rate.
 
     Args:
       workload: whose model and loss to train.
-      optimizer: the gradient transformation.
+      make_optimizer: from a learning rate, or from the function of the step that it
+        is, to a gradient transformation.
+      learning_rate: the peak rate.
+      schedule: the factor on the rate at a step, from 0, or None for a constant.
       dropout_rate, label_smoothing: None leaves them to the workload.
       grad_clip: largest global norm of the gradient, or None.
       eval_params: (optimizer state, params) to where the model is evaluated; None for
         an algorithm that is evaluated where it trains.
-      train_params: the way back; given with `eval_params` or not at all.
-
-    Raises:
-      ValueError: where only one of `eval_params` and `train_params` is given.
+      train_params: the way back, where there is one.
     """
 
     def __init__(
         self,
         workload: spec.Workload,
-        optimizer: optax.GradientTransformation,
+        make_optimizer: Callable[[Rate], optax.GradientTransformation],
         *,
+        learning_rate: float,
+        schedule: Callable[[Any], Any] | None = None,
         dropout_rate: float | None = None,
         label_smoothing: float | None = None,
         grad_clip: float | None = None,
         eval_params: Callable[[Any, Any], Any] | None = None,
         train_params: Callable[[Any, Any], Any] | None = None,
     ):
-        if (eval_params is None) != (train_params is None):
-            raise ValueError("eval_params and train_params must be given together.")
         self._workload = workload
-        self._optimizer = optimizer
+        self._make_optimizer = make_optimizer
+        self._learning_rate = learning_rate
+        self._schedule = schedule
+        self._label_smoothing = label_smoothing
+        self._grad_clip = grad_clip
         mesh = Mesh(jax.devices(), ("batch",))
-        self._replicated = replicated = NamedSharding(mesh, PartitionSpec())
-        sharded = NamedSharding(mesh, PartitionSpec("batch"))
-        self._is_placed = False
-        forward = functools.partial(_forward, workload, dropout_rate)
+        self._replicated = NamedSharding(mesh, PartitionSpec())
+        self._sharded = NamedSharding(mesh, PartitionSpec("batch"))
+        self._forward = functools.partial(forward_pass, workload, dropout_rate)
+        self._moves = eval_params is not None
+        self._to_x = self._compiled_move(eval_params)
+        self._to_y = self._compiled_move(train_params)
+        self._statistics = BatchNormStatistics(
+            lambda *arguments: self._forward(*arguments)[1],
+            self._replicated,
+            self._sharded,
+        )
+        self._begin(Record())
+
+    def _compiled_move(self, move):
+        if move is None:
+            return None
+        return jax.jit(
+            move,
+            donate_argnums=(1,),
+            in_shardings=self._replicated,
+            out_shardings=self._replicated,
+        )
+
+    def _begin(self, record: Record) -> None:
+        """The optimizer, and the step that it makes, after these restarts."""
+        self._restarts = record.restarts
+        rate = record.learning_rate(self._learning_rate)
+        schedule, start = self._schedule, record.start
+        self._optimizer = self._make_optimizer(
+            rate if schedule is None else lambda step: rate * schedule(start + step)
+        )
+        replicated = self._replicated
         self._step = jax.jit(
             functools.partial(
-                _train_step, workload, forward, optimizer, label_smoothing, grad_clip
+                train_step,
+                self._workload,
+                self._forward,
+                self._optimizer,
+                self._label_smoothing,
+                self._grad_clip,
             ),
-            donate_argnums=(0, 1),
-            in_shardings=(*[replicated] * 3, sharded, *[replicated] * 2),
+            donate_argnums=(0, 1, 2),
+            in_shardings=(*[replicated] * 4, self._sharded, replicated),
             out_shardings=replicated,
         )
-        self._moves = False
-        if eval_params is not None and train_params is not None:
-            self._moves = True
-            self._to_x, self._to_y = (
-                jax.jit(
-                    move,
-                    donate_argnums=(1,),
-                    in_shardings=replicated,
-                    out_shardings=replicated,
-                )
-                for move in (eval_params, train_params)
-            )
-            self._statistics = BatchNormStatistics(
-                lambda *arguments: forward(*arguments)[1], replicated, sharded
-            )
+        self._is_placed = False
 
-    def init(self, params: spec.ParameterContainer) -> dict[str, Any]:
+    def init(
+        self,
+        params: spec.ParameterContainer,
+        model_state: spec.ModelAuxiliaryState = None,
+    ) -> dict[str, Any]:
         """The state before the first step."""
-        return {"optimizer": self._optimizer.init(params), "at_x": np.asarray(False)}
+        state = {
+            "optimizer": self._optimizer.init(params),
+            "skipped": jnp.zeros((), jnp.int32),
+            "at_x": np.asarray(False),
+            "record": _as_arrays(Record()),
+            "good": _on_host({"params": params, "model_state": model_state}),
+        }
+        if self._moves and self._to_y is None:
+            state["train_params"] = _on_host(params)
+        return state
+
+    def judge(
+        self,
+        state: dict[str, Any],
+        params: spec.ParameterContainer,
+        model_state: spec.ModelAuxiliaryState,
+        eval_results: list[Any],
+        global_step: int,
+    ) -> tuple[dict[str, Any], spec.ParameterContainer, spec.ModelAuxiliaryState]:
+        """Looks at the evaluations since the last step, if there are any.
+
+        The parameters are still where they were evaluated: they are kept as the last
+        good ones, or go back to those.
+        """
+        record = Record(**{name: int(v) for name, v in state["record"].items()})
+        if not record.is_behind(eval_results):
+            return state, params, model_state
+        again = record.judge(eval_results, global_step, int(state["skipped"]))
+        state = {**state, "record": _as_arrays(record)}
+        if not again:
+            state["good"] = _on_host({"params": params, "model_state": model_state})
+            return state, params, model_state
+        logging.warning(
+            "Step %d: diverged; training goes on from the last good evaluated "
+            "parameters with %g of the rate.",
+            global_step,
+            record.learning_rate(1.0),
+        )
+        self._begin(record)
+        good = jax.tree.map(jnp.array, state["good"])
+        state["optimizer"] = self._optimizer.init(good["params"])
+        state["at_x"] = np.asarray(False)
+        return state, good["params"], good["model_state"]
 
     def step(
         self,
@@ -103,28 +185,31 @@ class Trainer:
         Where the model is evaluated elsewhere than it trains, the running statistics
         of the training pass belong to the wrong point and are dropped.
         """
-        optimizer_state = state["optimizer"]
+        if state["record"]["restarts"] != self._restarts:  # of a resumed run
+            self._begin(Record(**{n: int(v) for n, v in state["record"].items()}))
+        carry = (params, state["optimizer"], state["skipped"])
         if not self._is_placed:
             # Initial values come from one device; moved here, so that the step sees
             # the same kind of input always and is compiled once.
-            optimizer_state, params, model_state = jax.device_put(
-                (optimizer_state, params, model_state), self._replicated
-            )
+            carry, model_state = jax.device_put((carry, model_state), self._replicated)
             self._is_placed = True
         if state["at_x"]:
-            params = self._to_y(optimizer_state, params)
-        log = global_step % LOG_EVERY_STEPS == 0
-        params, optimizer_state, new_model_state, metrics = self._step(
-            params, optimizer_state, model_state, batch, rng, np.asarray(log)
-        )
-        if log and self._workload.metrics_logger is not None:
+            carry = (self._back_to_training(state, *carry[:2]), *carry[1:])
+        carry, new_model_state, metrics = self._step(*carry, model_state, batch, rng)
+        params, optimizer_state, skipped = carry
+        if global_step % LOG_EVERY_STEPS == 0 and self._workload.metrics_logger:
             metrics = {name: float(value) for name, value in metrics.items()}
             self._workload.metrics_logger.append_scalar_metrics(metrics, global_step)
         if self._moves:
             self._statistics.observe(batch, model_state)
             new_model_state = model_state
-        state = {"optimizer": optimizer_state, "at_x": np.asarray(False)}
-        return state, params, new_model_state
+        at_y = {"optimizer": optimizer_state, "skipped": skipped}
+        return {**state, **at_y, "at_x": np.asarray(False)}, params, new_model_state
+
+    def _back_to_training(self, state, x, optimizer_state):
+        if self._to_y is None:
+            return jax.device_put(state["train_params"], self._replicated)
+        return self._to_y(optimizer_state, x)
 
     def prepare_for_eval(
         self,
@@ -134,70 +219,23 @@ class Trainer:
         rng: spec.RandomState,
     ) -> tuple[dict[str, Any], spec.ParameterContainer, spec.ModelAuxiliaryState]:
         """Moves the parameters to x, and the batch-norm statistics with them."""
-        if not self._moves or state["at_x"]:
+        if self._to_x is None or state["at_x"]:
             return state, params, model_state
+        state = {**state, "at_x": np.asarray(True)}
+        if self._to_y is None:
+            state["train_params"] = _on_host(params)
         params = self._to_x(state["optimizer"], params)
         model_state = self._statistics.refresh(params, model_state, rng)
-        return {**state, "at_x": np.asarray(True)}, params, model_state
+        return state, params, model_state
 
 
-def _forward(workload, dropout_rate, params, batch, model_state, rng):
-    """A forward pass in TRAIN mode that updates batch-norm statistics."""
-    dropout = {} if dropout_rate is None else {"dropout_rate": dropout_rate}
-    return workload.model_fn(
-        params,
-        batch,
-        model_state,
-        spec.ForwardPassMode.TRAIN,
-        rng,
-        update_batch_norm=True,
-        **dropout,
-    )
+def _on_host(tree: Any) -> Any:
+    """A copy in the host's memory, which outlives the donation of the arrays."""
+    return jax.tree.map(np.array, tree)
 
 
-def _train_step(
-    workload,
-    forward,
-    optimizer,
-    label_smoothing,
-    grad_clip,
-    params,
-    optimizer_state,
-    model_state,
-    batch,
-    rng,
-    log,
-):
-    smoothing = {} if label_smoothing is None else {"label_smoothing": label_smoothing}
-
-    def mean_loss(params):
-        logits, new_model_state = forward(params, batch, model_state, rng)
-        losses = workload.loss_fn(
-            label_batch=batch["targets"],
-            logits_batch=logits,
-            mask_batch=batch.get("weights"),
-            **smoothing,
-        )
-        return losses["summed"] / losses["n_valid_examples"], new_model_state
-
-    (loss, new_model_state), grads = jax.value_and_grad(mean_loss, has_aux=True)(params)
-    if grad_clip is None:
-        # The norm is only read where it is logged.
-        grad_norm = jax.lax.cond(
-            log, _global_norm, lambda _: jnp.zeros_like(loss), grads
-        )
-    else:
-        grad_norm = _global_norm(grads)
-        scale = jnp.minimum(1.0, grad_clip / (grad_norm + 1e-6))
-        grads = jax.tree.map(lambda g: g * scale, grads)
-    updates, optimizer_state = optimizer.update(grads, optimizer_state, params)
-    params = optax.apply_updates(params, updates)
-    metrics = {"loss": loss, "grad_norm": grad_norm}
-    return params, optimizer_state, new_model_state, metrics
-
-
-def _global_norm(grads):
-    return jnp.sqrt(sum(jnp.sum(jnp.square(g)) for g in jax.tree.leaves(grads)))
+def _as_arrays(record: Record) -> dict[str, np.ndarray]:
+    return {n: np.asarray(v, np.int32) for n, v in dataclasses.asdict(record).items()}
 
 
 def update_params(
@@ -215,16 +253,13 @@ def update_params(
     train_state: dict[str, Any] | None = None,
 ) -> spec.UpdateReturn:
     """One step: (optimizer state, parameters, model state)."""
-    del workload, current_params_types, hyperparameters, loss_type, eval_results
-    del train_state
+    del workload, current_params_types, hyperparameters, loss_type, train_state
     state, trainer = optimizer_state
+    state, params, model_state = trainer.judge(
+        state, current_param_container, model_state, eval_results, global_step
+    )
     state, params, model_state = trainer.step(
-        state,
-        current_param_container,
-        model_state,
-        batch,
-        rng,
-        global_step,
+        state, params, model_state, batch, rng, global_step
     )
     return (state, trainer), params, model_state
 

@@ -1,26 +1,33 @@
 """The training step of the PyTorch submissions, and the API functions over it."""
 
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import torch
+from absl import logging
 
 from unscheduled import spec
 from unscheduled.entries import LOG_EVERY_STEPS
 from unscheduled.entries.pytorch.batch_norm import BatchNormStatistics
 from unscheduled.entries.pytorch.distributed import sum_over_ranks
+from unscheduled.entries.safeguard import Record
 
 
 class Trainer:
     """Steps an optimizer on a workload; lives in the optimizer state.
 
     Under DistributedDataParallel the loss is the mean over the global batch, whatever
-    the number of ranks.
+    the number of ranks. A step whose loss or gradient is not finite is skipped; after
+    an evaluation that shows divergence training begins again from the last good
+    evaluated parameters, which are kept in the host's memory, with half the rate.
 
     Args:
       workload: whose model and loss to train.
       model: its parameters, wrapped or not.
-      optimizer: any torch optimizer over the model's parameters.
-      scheduler: a learning-rate scheduler, stepped after each step, or None.
+      make_optimizer: from a learning rate to an optimizer over these parameters.
+      learning_rate: the peak rate.
+      schedule: the factor on the rate at a step, from 0, or None for a constant.
       dropout_rate, label_smoothing: None leaves them to the workload.
       grad_clip: largest global norm of the gradient, or None.
       evaluate_at_x: whether the optimizer has `train()` and `eval()`, which move the
@@ -31,21 +38,63 @@ class Trainer:
         self,
         workload: spec.Workload,
         model: torch.nn.Module,
-        optimizer: Any,
+        make_optimizer: Callable[[float], Any],
         *,
-        scheduler: Any = None,
+        learning_rate: float,
+        schedule: Callable[[int], float] | None = None,
         dropout_rate: float | None = None,
         label_smoothing: float | None = None,
         grad_clip: float | None = None,
         evaluate_at_x: bool = False,
     ):
         self._workload = workload
-        self._optimizer = optimizer
-        self._scheduler = scheduler
+        self._make_optimizer = make_optimizer
+        self._learning_rate = learning_rate
+        self._schedule = schedule
         self._dropout = _optional(dropout_rate=dropout_rate)
         self._smoothing = _optional(label_smoothing=label_smoothing)
         self._grad_clip = grad_clip
-        self._statistics = BatchNormStatistics(model) if evaluate_at_x else None
+        self._evaluate_at_x = evaluate_at_x
+        self._statistics = BatchNormStatistics(model)
+        self._record, self._skipped = Record(), 0
+        self._good = _on_host(model)
+        self._begin()
+
+    def _begin(self) -> None:
+        """A new optimizer, and its schedule where it left off."""
+        self._optimizer = self._make_optimizer(
+            self._record.learning_rate(self._learning_rate)
+        )
+        self._scheduler = None
+        if self._schedule is not None:
+            schedule, start = self._schedule, self._record.start
+            self._scheduler = torch.optim.lr_scheduler.LambdaLR(
+                self._optimizer, lambda step: schedule(start + step)
+            )
+
+    @torch.no_grad()
+    def judge(
+        self, model: torch.nn.Module, eval_results: list[Any], global_step: int
+    ) -> None:
+        """Looks at the evaluations since the last step, if there are any.
+
+        The model is still where it was evaluated: it is kept as the last good one, or
+        goes back to that.
+        """
+        if not self._record.is_behind(eval_results):
+            return
+        if not self._record.judge(eval_results, global_step, self._skipped):
+            self._good = _on_host(model)
+            return
+        logging.warning(
+            "Step %d: diverged; training goes on from the last good evaluated "
+            "parameters with %g of the rate.",
+            global_step,
+            self._record.learning_rate(1.0),
+        )
+        for tensor, good in zip(_tensors(model), self._good, strict=True):
+            tensor.copy_(good)
+        self._begin()
 
     def step(
         self,
@@ -56,20 +105,25 @@ class Trainer:
         global_step: int,
     ) -> spec.ModelAuxiliaryState:
         """One training step, in place; returns the new model state."""
-        if self._statistics is not None:
+        if self._evaluate_at_x:
             self._optimizer.train()
             self._statistics.observe(batch)
+        statistics = self._statistics.snapshot()
         model.zero_grad(set_to_none=True)
-        logits, model_state = self._forward(model, batch, model_state, rng)
-        loss = self._mean_loss(batch, logits)
-        loss.backward()
-        if self._grad_clip is not None:
-            torch.nn.utils.clip_grad_norm_(model.parameters(), self._grad_clip)
-        self._optimizer.step()
-        if self._scheduler is not None:
-            self._scheduler.step()
+        logits, new_model_state = self._forward(model, batch, model_state, rng)
+        share, loss = self._mean_loss(batch, logits)
+        share.backward()
+        grad_norm = self._grad_norm(model)
+        if bool(torch.isfinite(loss) & torch.isfinite(grad_norm)):
+            self._optimizer.step()
+            if self._scheduler is not None:
+                self._scheduler.step()
+            model_state = new_model_state
+        else:
+            self._skipped += 1
+            self._statistics.put_back(statistics)
         if global_step % LOG_EVERY_STEPS == 0:
-            self._log(model, loss.detach(), global_step)
+            self._log(loss, grad_norm, global_step)
         return model_state
 
     def prepare_for_eval(
@@ -79,7 +133,7 @@ class Trainer:
         rng: spec.RandomState,
     ) -> None:
         """Moves the model to x, and its batch-norm statistics with it."""
-        if self._statistics is None:
+        if not self._evaluate_at_x:
             return
         self._optimizer.eval()
         self._statistics.refresh(
@@ -87,12 +141,21 @@ class Trainer:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        states = {"optimizer": self._optimizer.state_dict()}
+        states = {
+            "optimizer": self._optimizer.state_dict(),
+            "record": dataclasses.asdict(self._record),
+            "skipped": self._skipped,
+            "good": self._good,
+        }
         if self._scheduler is not None:
             states["scheduler"] = self._scheduler.state_dict()
         return states
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._record = Record(**state_dict["record"])
+        self._skipped = state_dict["skipped"]
+        self._good = [tensor.cpu() for tensor in state_dict["good"]]
+        self._begin()
         self._optimizer.load_state_dict(state_dict["optimizer"])
         if self._scheduler is not None:
             self._scheduler.load_state_dict(state_dict["scheduler"])
@@ -109,8 +172,8 @@ class Trainer:
             **self._dropout,
         )
 
-    def _mean_loss(self, batch, logits) -> torch.Tensor:
-        """This rank's share of the loss; the mean of the shares is the loss.
+    def _mean_loss(self, batch, logits) -> tuple[torch.Tensor, torch.Tensor]:
+        """(This rank's share of the loss, the loss of the global batch, detached).
 
         DistributedDataParallel averages gradients over the ranks, so a share is the
         sum over this rank's part, times world size, over the examples of all ranks.
@@ -123,20 +186,34 @@ class Trainer:
         )
         summed = losses["summed"]
         n_valid = torch.as_tensor(losses["n_valid_examples"], device=summed.device)
-        n_valid = n_valid.to(summed.dtype, copy=True)
-        ranks = sum_over_ranks([n_valid])
-        return summed * ranks / n_valid
+        totals = torch.stack([summed.detach(), n_valid.to(summed.dtype)])
+        ranks = sum_over_ranks([totals])
+        return summed * ranks / totals[1], totals[0] / totals[1]
 
-    def _log(self, model, loss: torch.Tensor, global_step: int) -> None:
-        loss = loss.clone()
-        loss /= sum_over_ranks([loss])
+    def _grad_norm(self, model: torch.nn.Module) -> torch.Tensor:
+        """The global norm of the gradient, which it clips where asked to."""
+        if self._grad_clip is not None:
+            return torch.nn.utils.clip_grad_norm_(model.parameters(), self._grad_clip)
+        grads = [p.grad for p in model.parameters() if p.grad is not None]
+        return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
+
+    def _log(
+        self, loss: torch.Tensor, grad_norm: torch.Tensor, global_step: int
+    ) -> None:
         if self._workload.metrics_logger is None:
             return
-        grads = [p.grad for p in model.parameters() if p.grad is not None]
-        grad_norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
-        self._workload.metrics_logger.append_scalar_metrics(
-            {"loss": loss.item(), "grad_norm": grad_norm.item()}, global_step
-        )
+        metrics = {"loss": loss.item(), "grad_norm": grad_norm.item()}
+        metrics["skipped_steps"] = self._skipped
+        self._workload.metrics_logger.append_scalar_metrics(metrics, global_step)
+
+
+def _tensors(model: torch.nn.Module) -> list[torch.Tensor]:
+    return [*model.parameters(), *model.buffers()]
+
+
+def _on_host(model: torch.nn.Module) -> list[torch.Tensor]:
+    """A copy of the parameters and buffers in the host's memory."""
+    return [tensor.detach().to("cpu", copy=True) for tensor in _tensors(model)]
 
 
 def _optional(**values: float | None) -> dict[str, float]:
@@ -158,12 +235,10 @@ def update_params(
     train_state: dict[str, Any] | None = None,
 ) -> spec.UpdateReturn:
     """One step: (optimizer state, parameters, model state)."""
-    del workload, current_params_types, hyperparameters, loss_type, eval_results
-    del train_state
-    model = current_param_container
-    model_state = optimizer_state["trainer"].step(
-        model, model_state, batch, rng, global_step
-    )
+    del workload, current_params_types, hyperparameters, loss_type, train_state
+    model, trainer = current_param_container, optimizer_state["trainer"]
+    trainer.judge(model, eval_results, global_step)
+    model_state = trainer.step(model, model_state, batch, rng, global_step)
     return optimizer_state, model, model_state
 
 

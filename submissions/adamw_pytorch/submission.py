@@ -1,0 +1,73 @@
+"""AdamW for PyTorch, with linear warmup and cosine decay over `step_hint`.
+
+Adam with decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101).
+"""
+
+from typing import NamedTuple
+
+import torch
+
+from unscheduled import spec
+from unscheduled.entries import hyperparameters as hps
+from unscheduled.entries.data import data_selection, get_batch_size
+from unscheduled.entries.pytorch.training import (
+    Trainer,
+    prepare_for_eval,
+    update_params,
+)
+from unscheduled.entries.schedules import warmup_cosine
+
+__all__ = [
+    "data_selection",
+    "get_batch_size",
+    "init_optimizer_state",
+    "prepare_for_eval",
+    "update_params",
+]
+
+
+class Hyperparameters(NamedTuple):
+    """Those of the published NadamW baseline (AlgoPerf v0.5/v0.6). Not tuned."""
+
+    learning_rate: float = 0.0017486387539278373
+    one_minus_beta1: float = 0.06733926164
+    beta2: float = 0.9955159689799007
+    weight_decay: float = 0.08121616522670176
+    warmup_factor: float = 0.02  # of step_hint
+    label_smoothing: float | None = None  # the workload's own
+    dropout_rate: float | None = 0.1
+    grad_clip: float | None = None
+
+
+def init_optimizer_state(
+    workload: spec.Workload,
+    model_params: spec.ParameterContainer,
+    model_state: spec.ModelAuxiliaryState,
+    hyperparameters: spec.Hyperparameters,
+    rng: spec.RandomState,
+) -> spec.OptimizerState:
+    """AdamW with its schedule, and the trainer that steps it."""
+    del model_state, rng
+    hp = hps.resolve(Hyperparameters, hyperparameters)
+    warmup_steps = int(hp.warmup_factor * workload.step_hint)
+
+    def make_optimizer(learning_rate):
+        return torch.optim.AdamW(
+            model_params.parameters(),
+            lr=learning_rate,
+            betas=(1 - hp.one_minus_beta1, hp.beta2),
+            weight_decay=hp.weight_decay,
+            foreach=True,
+        )
+
+    trainer = Trainer(
+        workload,
+        model_params,
+        make_optimizer,
+        learning_rate=hp.learning_rate,
+        schedule=lambda step: warmup_cosine(step, warmup_steps, workload.step_hint),
+        dropout_rate=hp.dropout_rate,
+        label_smoothing=hp.label_smoothing,
+        grad_clip=hp.grad_clip,
+    )
+    return {"trainer": trainer}

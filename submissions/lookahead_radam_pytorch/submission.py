@@ -1,0 +1,82 @@
+"""Lookahead around RAdam for PyTorch: cosine decay over `step_hint`, no warmup.
+
+RAdam needs no warmup (Liu et al., arXiv 1908.03265). After every k of its steps the
+slow weights take a step α towards the fast ones, which go on from there (Zhang et al.,
+arXiv 1907.08610). The slow weights are what is evaluated.
+"""
+
+from typing import NamedTuple
+
+from unscheduled import spec
+from unscheduled.entries import hyperparameters as hps
+from unscheduled.entries.data import data_selection, get_batch_size
+from unscheduled.entries.pytorch.training import (
+    Trainer,
+    prepare_for_eval,
+    update_params,
+)
+from unscheduled.entries.schedules import warmup_cosine
+from unscheduled.optim_torch.lookahead import Lookahead
+from unscheduled.optim_torch.radam import RAdam
+
+__all__ = [
+    "data_selection",
+    "get_batch_size",
+    "init_optimizer_state",
+    "prepare_for_eval",
+    "update_params",
+]
+
+
+class Hyperparameters(NamedTuple):
+    """RAdam's: those of the published NadamW baseline (AlgoPerf v0.5/v0.6).
+
+    k and α are those of Lookahead's paper on ImageNet (section 5.2). Not tuned.
+    """
+
+    learning_rate: float = 0.0017486387539278373
+    one_minus_beta1: float = 0.06733926164
+    beta2: float = 0.9955159689799007
+    weight_decay: float = 0.08121616522670176
+    sync_period: int = 5  # k
+    slow_step_size: float = 0.5  # α
+    label_smoothing: float | None = None  # the workload's own
+    dropout_rate: float | None = 0.1
+    grad_clip: float | None = None
+
+
+def init_optimizer_state(
+    workload: spec.Workload,
+    model_params: spec.ParameterContainer,
+    model_state: spec.ModelAuxiliaryState,
+    hyperparameters: spec.Hyperparameters,
+    rng: spec.RandomState,
+) -> spec.OptimizerState:
+    """Lookahead around RAdam with its schedule, and the trainer that steps it."""
+    del model_state, rng
+    hp = hps.resolve(Hyperparameters, hyperparameters)
+
+    def make_optimizer(learning_rate):
+        return Lookahead(
+            RAdam(
+                model_params.parameters(),
+                lr=learning_rate,
+                betas=(1 - hp.one_minus_beta1, hp.beta2),
+                weight_decay=hp.weight_decay,
+            ),
+            k=hp.sync_period,
+            alpha=hp.slow_step_size,
+        )
+
+    trainer = Trainer(
+        workload,
+        model_params,
+        make_optimizer,
+        learning_rate=hp.learning_rate,
+        schedule=lambda step: warmup_cosine(step, 0, workload.step_hint),
+        dropout_rate=hp.dropout_rate,
+        label_smoothing=hp.label_smoothing,
+        grad_clip=hp.grad_clip,
+        evaluate_at_x=True,
+    )
+    return {"trainer": trainer}

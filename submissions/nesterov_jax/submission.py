@@ -1,0 +1,75 @@
+"""SGD with Nesterov momentum for JAX, with linear warmup and linear decay.
+
+The weight decay is coupled: it is added to the gradient.
+"""
+
+from typing import NamedTuple
+
+import optax
+
+from unscheduled import spec
+from unscheduled.entries import hyperparameters as hps
+from unscheduled.entries.data import data_selection, get_batch_size
+from unscheduled.entries.jax.training import Trainer, prepare_for_eval, update_params
+
+__all__ = [
+    "data_selection",
+    "get_batch_size",
+    "init_optimizer_state",
+    "prepare_for_eval",
+    "update_params",
+]
+
+
+class Hyperparameters(NamedTuple):
+    """Those that set AlgoPerf's target on ogbg, with its schedule over `step_hint`.
+
+    Found for that workload; there is no published setting for all of them.
+    """
+
+    learning_rate: float = 2.4917728606918423
+    one_minus_beta1: float = 0.0550630968828256
+    weight_decay: float = 1.2859640541025928e-7
+    warmup_factor: float = 0.05  # of step_hint
+    decay_steps_factor: float = 0.861509027839639  # of the steps after warmup
+    end_factor: float = 0.001  # of the peak rate
+    label_smoothing: float | None = None  # the workload's own
+    dropout_rate: float | None = None  # the workload's own
+    grad_clip: float | None = None
+
+
+def init_optimizer_state(
+    workload: spec.Workload,
+    model_params: spec.ParameterContainer,
+    model_state: spec.ModelAuxiliaryState,
+    hyperparameters: spec.Hyperparameters,
+    rng: spec.RandomState,
+) -> spec.OptimizerState:
+    """SGD with its schedule, and the trainer that steps it."""
+    del rng
+    hp = hps.resolve(Hyperparameters, hyperparameters)
+    warmup_steps = int(hp.warmup_factor * workload.step_hint)
+    decay_steps = int(hp.decay_steps_factor * (workload.step_hint - warmup_steps))
+
+    def make_optimizer(learning_rate):
+        return optax.chain(
+            optax.add_decayed_weights(hp.weight_decay),
+            optax.sgd(learning_rate, momentum=1 - hp.one_minus_beta1, nesterov=True),
+        )
+
+    trainer = Trainer(
+        workload,
+        make_optimizer,
+        learning_rate=hp.learning_rate,
+        schedule=optax.join_schedules(
+            [
+                optax.linear_schedule(0.0, 1.0, warmup_steps),
+                optax.linear_schedule(1.0, hp.end_factor, decay_steps),
+            ],
+            [warmup_steps],
+        ),
+        dropout_rate=hp.dropout_rate,
+        label_smoothing=hp.label_smoothing,
+        grad_clip=hp.grad_clip,
+    )
+    return trainer.init(model_params, model_state), trainer
