@@ -52,7 +52,9 @@ class Logger:
         self.rows.append((global_step, metrics))
 
 
-def api_arguments(workload, params, model_state, optimizer_state, step, rng):
+def api_arguments(
+    workload, params, model_state, optimizer_state, eval_results, step, rng
+):
     """What update_params and prepare_for_eval both take."""
     return {
         "workload": workload,
@@ -62,7 +64,7 @@ def api_arguments(workload, params, model_state, optimizer_state, step, rng):
         "hyperparameters": None,
         "loss_type": workload.loss_type,
         "optimizer_state": optimizer_state,
-        "eval_results": [],
+        "eval_results": eval_results,
         "global_step": step,
         "rng": rng,
     }

@@ -1,9 +1,11 @@
-"""The stub workload in JAX."""
+"""The stub workload in JAX, and an entry on it."""
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
+from tests.entries import stub
 from tests.entries.stub import FEATURES, StubWorkload
 from unscheduled import spec
 
@@ -60,3 +62,52 @@ class JaxStub(StubWorkload):
         self.label_smoothings.append(label_smoothing)
         losses = (logits_batch - label_batch) ** 2 * mask_batch
         return {"summed": losses.sum(), "n_valid_examples": mask_batch.sum()}
+
+
+class Training:
+    """An entry on the stub workload, driven as the runner drives it."""
+
+    def __init__(self, entry, batch_norm=False, hyperparameters=None, momentum=0.9):
+        self.entry = entry
+        self.workload = JaxStub(batch_norm, momentum)
+        self._params, self.model_state = self.workload.init_model_fn()
+        self.state = entry.init_optimizer_state(
+            self.workload, self._params, self.model_state, hyperparameters, rng=None
+        )
+        self.step_count = 0
+        self.eval_results = []
+
+    def _arguments(self):
+        return stub.api_arguments(
+            self.workload,
+            self._params,
+            self.model_state,
+            self.state,
+            self.eval_results,
+            self.step_count,
+            jax.random.PRNGKey(0),
+        )
+
+    def step(self, batch, **extra):
+        self.state, self._params, self.model_state = self.entry.update_params(
+            **self._arguments(), batch=batch, **extra
+        )
+        self.step_count += 1
+
+    def prepare_for_eval(self):
+        self.state, self._params, self.model_state = self.entry.prepare_for_eval(
+            **self._arguments()
+        )
+
+    def evaluate(self, loss):
+        self.prepare_for_eval()
+        self.eval_results.append((self.step_count, {"validation/loss": loss}))
+
+    def params(self):
+        return [np.array(p) for p in jax.tree.leaves(self._params)]
+
+    def batch_norm(self):
+        return self.model_state["batch_stats"]["BatchNorm_0"]
+
+    def statistics(self):
+        return [np.array(s) for s in jax.tree.leaves(self.model_state)]

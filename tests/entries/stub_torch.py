@@ -1,7 +1,8 @@
-"""The stub workload in PyTorch."""
+"""The stub workload in PyTorch, and an entry on it."""
 
 import torch
 
+from tests.entries import stub
 from tests.entries.stub import FEATURES, StubWorkload
 from unscheduled import spec
 
@@ -39,3 +40,54 @@ class TorchStub(StubWorkload):
 
 def to_torch(batch):
     return {name: torch.from_numpy(value) for name, value in batch.items()}
+
+
+class Training:
+    """An entry on the stub workload, driven as the runner drives it."""
+
+    def __init__(self, entry, batch_norm=False, hyperparameters=None, compiled=False):
+        self.entry = entry
+        self.workload = TorchStub(batch_norm)
+        self.model, self.model_state = self.workload.init_model_fn()
+        if compiled:
+            self.model = torch.compile(self.model, backend="eager")
+        self.state = entry.init_optimizer_state(
+            self.workload, self.model, self.model_state, hyperparameters, rng=None
+        )
+        self.step_count = 0
+        self.eval_results = []
+
+    def _arguments(self):
+        return stub.api_arguments(
+            self.workload,
+            self.model,
+            self.model_state,
+            self.state,
+            self.eval_results,
+            self.step_count,
+            0,
+        )
+
+    def step(self, batch, **extra):
+        self.state, self.model, self.model_state = self.entry.update_params(
+            **self._arguments(), batch=to_torch(batch), **extra
+        )
+        self.step_count += 1
+
+    def prepare_for_eval(self):
+        self.state, self.model, self.model_state = self.entry.prepare_for_eval(
+            **self._arguments()
+        )
+
+    def evaluate(self, loss):
+        self.prepare_for_eval()
+        self.eval_results.append((self.step_count, {"validation/loss": loss}))
+
+    def params(self):
+        return [p.detach().clone() for p in self.model.parameters()]
+
+    def statistics(self):
+        return [b.numpy().copy() for b in self.model.buffers()]
+
+    def grads(self):
+        return [p.grad.clone() for p in self.model.parameters()]

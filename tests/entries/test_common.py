@@ -8,11 +8,9 @@ from typing import NamedTuple
 import pytest
 import yaml
 
+from tests.entries.entries import ALGORITHMS, FRAMEWORKS, load
 from unscheduled.entries import data, hyperparameters, schedules
 from unscheduled.runner.submission import REQUIRED
-
-ALGORITHMS = ("schedule_free_adamw", "nadamw")
-FRAMEWORKS = ("pytorch", "jax")
 
 
 class Defaults(NamedTuple):
@@ -22,10 +20,6 @@ class Defaults(NamedTuple):
 
 class Point(NamedTuple):
     learning_rate: float
-
-
-def submission(algorithm, framework):
-    return importlib.import_module(f"submissions.{algorithm}_{framework}.submission")
 
 
 @pytest.mark.parametrize("given", [None, {}])
@@ -74,10 +68,28 @@ def test_the_schedule_warms_up_linearly_and_decays_by_a_cosine():
     assert schedules.warmup_cosine(0, 0, 10) == 1
 
 
+def test_the_linear_schedule_ends_at_its_factor():
+    """A decay that starts before the peak, or goes on below the end."""
+    factors = [schedules.warmup_linear(t, 10, 100, 0.1) for t in range(130)]
+    assert factors[5] == 0.5
+    assert factors[10] == 1
+    assert factors[60] == pytest.approx(0.55)
+    assert factors[110:] == pytest.approx([0.1] * 20)
+    assert schedules.warmup_linear(0, 0, 10, 0.0) == 1
+
+
+def test_every_algorithm_has_both_twins():
+    """An entry in one framework only."""
+    assert len(ALGORITHMS) == 9
+    for algorithm in ALGORITHMS:
+        for framework in FRAMEWORKS:
+            assert load(algorithm, framework)
+
+
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_twins_have_the_same_hyperparameters(algorithm):
     """A default that was changed in one framework only."""
-    torch_twin, jax_twin = (submission(algorithm, f) for f in FRAMEWORKS)
+    torch_twin, jax_twin = (load(algorithm, f) for f in FRAMEWORKS)
     assert (
         torch_twin.Hyperparameters()._asdict() == jax_twin.Hyperparameters()._asdict()
     )
@@ -87,7 +99,7 @@ def test_twins_have_the_same_hyperparameters(algorithm):
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_an_entry_has_the_functions_of_the_api(algorithm, framework):
     """A missing function, or one that refuses what the official runner passes."""
-    module = submission(algorithm, framework)
+    module = load(algorithm, framework)
     for name in (*REQUIRED, "prepare_for_eval"):
         assert callable(getattr(module, name))
     parameters = inspect.signature(module.update_params).parameters
@@ -98,7 +110,7 @@ def test_an_entry_has_the_functions_of_the_api(algorithm, framework):
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_submission_info_has_the_required_keys(algorithm, framework):
     """An entry that the pull request's checks would refuse."""
-    module = submission(algorithm, framework)
+    module = load(algorithm, framework)
     folder = importlib.resources.files(module.__package__)
     info = yaml.safe_load((folder / "submission_info.yml").read_text())
     assert set(info) == {

@@ -10,59 +10,26 @@ import jax
 import numpy as np
 import pytest
 
-from submissions.nadamw_jax import submission as nadamw
-from submissions.schedule_free_adamw_jax import submission as schedule_free
-from tests.entries import stub, stub_jax
+from tests.entries import stub
+from tests.entries.entries import (
+    ALGORITHMS,
+    is_evaluated_where_it_trains,
+    load,
+    rate,
+)
+from tests.entries.stub_jax import Training
 from unscheduled.entries.jax.training import Trainer
 
-ENTRIES = {"schedule_free_adamw": schedule_free, "nadamw": nadamw}
+ENTRIES = {name: load(name, "jax") for name in ALGORITHMS}
+BASELINES = [name for name in ENTRIES if is_evaluated_where_it_trains(name)]
+schedule_free, nadamw = ENTRIES["schedule_free_adamw"], ENTRIES["nadamw"]
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-class Training:
-    """An entry on the stub workload, driven as the runner drives it."""
-
-    def __init__(self, entry, batch_norm=False, hyperparameters=None, momentum=0.9):
-        self.entry = entry
-        self.workload = stub_jax.JaxStub(batch_norm, momentum)
-        self._params, self.model_state = self.workload.init_model_fn()
-        self.state = entry.init_optimizer_state(
-            self.workload, self._params, self.model_state, hyperparameters, rng=None
-        )
-        self.step_count = 0
-
-    def _arguments(self):
-        return stub.api_arguments(
-            self.workload,
-            self._params,
-            self.model_state,
-            self.state,
-            self.step_count,
-            jax.random.PRNGKey(0),
-        )
-
-    def step(self, batch, **extra):
-        self.state, self._params, self.model_state = self.entry.update_params(
-            **self._arguments(), batch=batch, **extra
-        )
-        self.step_count += 1
-
-    def prepare_for_eval(self):
-        self.state, self._params, self.model_state = self.entry.prepare_for_eval(
-            **self._arguments()
-        )
-
-    def params(self):
-        return [np.array(p) for p in jax.tree.leaves(self._params)]
-
-    def statistics(self):
-        return self.model_state["batch_stats"]["BatchNorm_0"]
-
-
-@pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
-def test_training_lowers_the_loss(entry):
+@pytest.mark.parametrize("name", ENTRIES)
+def test_training_lowers_the_loss(name):
     """An entry that steps nowhere, or uphill."""
-    training = Training(entry, hyperparameters={"learning_rate": 0.05})
+    training = Training(ENTRIES[name], hyperparameters=rate(name))
     training.workload.metrics_logger = stub.Logger()
     for batch in stub.batches(101):
         training.step(batch)
@@ -86,10 +53,10 @@ def compilations():
     jax.monitoring.clear_event_listeners()
 
 
-@pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
-def test_the_step_is_compiled_once(entry, compilations):
+@pytest.mark.parametrize("name", ENTRIES)
+def test_the_step_is_compiled_once(name, compilations):
     """A step that is compiled again after an evaluation, or at every call."""
-    training = Training(entry, batch_norm=True)
+    training = Training(ENTRIES[name], batch_norm=True)
     batches = stub.batches(6)
     training.step(batches[0])
     training.step(batches[1])
@@ -103,7 +70,7 @@ def test_the_step_is_compiled_once(entry, compilations):
         training.prepare_for_eval()
     assert compilations == []
     # Tracing runs the model once a compilation: the step, and the pass for statistics.
-    passes = 2 if entry is schedule_free else 1
+    passes = 1 if is_evaluated_where_it_trains(name) else 2
     assert training.workload.forward_passes == passes
 
 
@@ -137,28 +104,29 @@ def test_the_parameters_are_x_for_evaluation_and_y_for_training():
         np.testing.assert_allclose(p, q, rtol=1e-5)  # to rounding: y -> x -> y
 
 
-def test_the_baseline_is_evaluated_where_it_trains():
-    """A prepare_for_eval of the baseline that moves the model."""
-    training = Training(nadamw, batch_norm=True)
+@pytest.mark.parametrize("name", BASELINES)
+def test_a_baseline_is_evaluated_where_it_trains(name):
+    """A prepare_for_eval of a baseline that moves the model."""
+    training = Training(ENTRIES[name], batch_norm=True)
     training.step(*stub.batches(1))
-    params, statistics = training.params(), training.statistics()
+    params, statistics = training.params(), training.batch_norm()
     assert np.abs(statistics["mean"]).max() > 0  # updated by the training pass
     training.prepare_for_eval()
     for p, q in zip(params, training.params(), strict=True):
         np.testing.assert_array_equal(p, q)
-    assert training.statistics() is statistics
+    assert training.batch_norm() is statistics
 
 
 def test_batch_norm_statistics_are_those_of_recent_batches():
     """Statistics of y, of old batches, or with a trace of their initial values."""
     training = Training(schedule_free, batch_norm=True)
-    batches = stub.batches(20)
+    batches = stub.batches(140)  # from fewer steps fewer batches are taken
     for batch in batches:
         training.step(batch)
-    np.testing.assert_array_equal(training.statistics()["mean"], 0)  # not those of y
+    np.testing.assert_array_equal(training.batch_norm()["mean"], 0)  # not those of y
     training.prepare_for_eval()
     recent = np.stack([b["inputs"] for b in batches[-8:]]).astype(np.float64)
-    statistics = training.statistics()
+    statistics = training.batch_norm()
     np.testing.assert_allclose(statistics["mean"], recent.mean((0, 1)), rtol=1e-5)
     np.testing.assert_allclose(statistics["var"], recent.var(1).mean(0), rtol=1e-5)
 
@@ -172,7 +140,7 @@ def test_a_refresh_uses_only_batches_since_the_one_before():
     training.prepare_for_eval()
     training.step(last)
     training.prepare_for_eval()
-    mean = training.statistics()["mean"]
+    mean = training.batch_norm()["mean"]
     np.testing.assert_allclose(mean, last["inputs"].mean(0), rtol=1e-5)
 
 
@@ -184,7 +152,7 @@ def test_batch_norm_statistics_do_not_depend_on_the_momentum(momentum):
     training.step(batch)
     training.prepare_for_eval()
     expected = batch["inputs"].mean(0) if momentum != 1.0 else np.zeros(stub.FEATURES)
-    np.testing.assert_allclose(training.statistics()["mean"], expected, rtol=1e-3)
+    np.testing.assert_allclose(training.batch_norm()["mean"], expected, rtol=1e-3)
 
 
 def test_models_without_batch_norm_pay_nothing():
@@ -221,45 +189,17 @@ def test_gradients_are_clipped_to_the_norm_asked_for():
     assert moments[0] > 10 * moments[1]
 
 
-def test_a_way_to_x_needs_a_way_back():
+def test_a_way_back_needs_a_way_to_x():
     """An algorithm that is silently evaluated at y."""
-    for name in ("eval_params", "train_params"):
-        with pytest.raises(ValueError, match="must be given together"):
-            Trainer(None, None, **{name: lambda state, params: params})
+    with pytest.raises(ValueError, match="train_params needs eval_params"):
+        Trainer(
+            None, None, learning_rate=1.0, train_params=lambda state, params: params
+        )
 
 
 def test_train_state_is_accepted():
     """The official runner's optional argument."""
     Training(schedule_free).step(*stub.batches(1), train_state={"last_eval_time": 0})
-
-
-def test_twins_train_alike():
-    """An entry that trains otherwise in the other framework."""
-    import torch
-
-    from tests.entries import test_pytorch
-
-    for name, entry in ENTRIES.items():
-        ours = Training(entry, batch_norm=False)
-        twin = test_pytorch.Training(test_pytorch.ENTRIES[name])
-        dense = ours._params["Dense_0"]
-        with torch.no_grad():
-            weight, bias = twin.model[0].weight, twin.model[0].bias
-            weight.copy_(torch.from_numpy(np.array(dense["kernel"]).T))
-            bias.copy_(torch.from_numpy(np.array(dense["bias"])))
-        for batch in stub.batches(100):
-            ours.step(batch)
-            twin.step(batch)
-        ours.prepare_for_eval()
-        twin.prepare_for_eval()
-        trained = ours._params["Dense_0"]
-        # Float32 rounding over 100 steps; another schedule or decay is > 1e-2.
-        np.testing.assert_allclose(
-            weight.detach().numpy(), np.array(trained["kernel"]).T, atol=1e-4
-        )
-        np.testing.assert_allclose(
-            bias.detach().numpy(), np.array(trained["bias"]), atol=1e-4
-        )
 
 
 def test_two_devices_train_like_one(tmp_path):
@@ -269,30 +209,30 @@ def test_two_devices_train_like_one(tmp_path):
         import sys
         import jax, numpy as np
         from tests.entries import stub, test_jax
-        training = test_jax.Training(
-            test_jax.ENTRIES[sys.argv[1]], batch_norm=True
-        )
-        for batch in stub.batches(5):
-            training.step(batch)
-        training.prepare_for_eval()
-        leaves = jax.tree.leaves((training._params, training.model_state))
-        devices = {len(leaf.sharding.device_set) for leaf in leaves}
-        assert devices == {jax.device_count()}
-        np.savez(sys.argv[2], *leaves)
+        for name in ("schedule_free_adamw", "lookahead_radam", "nadamw"):
+            entry = test_jax.ENTRIES[name]
+            training = test_jax.Training(
+                entry, batch_norm=True, hyperparameters=test_jax.rate(name)
+            )
+            for batch in stub.batches(5):
+                training.step(batch)
+            training.prepare_for_eval()
+            leaves = jax.tree.leaves((training._params, training.model_state))
+            devices = {len(leaf.sharding.device_set) for leaf in leaves}
+            assert devices == {jax.device_count()}
+            np.savez(f"{sys.argv[1]}/{name}.npz", *leaves)
         """
     )
-    for entry in ENTRIES:
-        results = []
-        for devices in (1, 2):
-            path = tmp_path / f"{entry}_{devices}.npz"
-            flag = f"--xla_force_host_platform_device_count={devices}"
-            subprocess.run(
-                [sys.executable, "-c", script, entry, str(path)],
-                cwd=REPOSITORY,
-                env={**os.environ, "XLA_FLAGS": flag},
-                check=True,
-            )
-            results.append(np.load(path))
-        one, two = results
+    for devices in (1, 2):
+        (tmp_path / str(devices)).mkdir()
+        flag = f"--xla_force_host_platform_device_count={devices}"
+        subprocess.run(
+            [sys.executable, "-c", script, str(tmp_path / str(devices))],
+            cwd=REPOSITORY,
+            env={**os.environ, "XLA_FLAGS": flag},
+            check=True,
+        )
+    for one_device in (tmp_path / "1").glob("*.npz"):
+        one, two = np.load(one_device), np.load(tmp_path / "2" / one_device.name)
         for name in one.files:
             np.testing.assert_allclose(two[name], one[name], rtol=1e-5, atol=1e-6)

@@ -8,54 +8,24 @@ import pytest
 import torch
 import torch.multiprocessing
 
-from submissions.nadamw_pytorch import submission as nadamw
-from submissions.schedule_free_adamw_pytorch import submission as schedule_free
-from tests.entries import stub, stub_torch
+from tests.entries import stub
+from tests.entries.entries import (
+    ALGORITHMS,
+    is_evaluated_where_it_trains,
+    load,
+    rate,
+)
+from tests.entries.stub_torch import Training
 
-ENTRIES = {"schedule_free_adamw": schedule_free, "nadamw": nadamw}
-
-
-class Training:
-    """An entry on the stub workload, driven as the runner drives it."""
-
-    def __init__(self, entry, batch_norm=False, hyperparameters=None, compiled=False):
-        self.entry = entry
-        self.workload = stub_torch.TorchStub(batch_norm)
-        self.model, self.model_state = self.workload.init_model_fn()
-        if compiled:
-            self.model = torch.compile(self.model, backend="eager")
-        self.state = entry.init_optimizer_state(
-            self.workload, self.model, self.model_state, hyperparameters, rng=None
-        )
-        self.step_count = 0
-
-    def _arguments(self):
-        return stub.api_arguments(
-            self.workload, self.model, self.model_state, self.state, self.step_count, 0
-        )
-
-    def step(self, batch, **extra):
-        self.state, self.model, self.model_state = self.entry.update_params(
-            **self._arguments(), batch=stub_torch.to_torch(batch), **extra
-        )
-        self.step_count += 1
-
-    def prepare_for_eval(self):
-        self.state, self.model, self.model_state = self.entry.prepare_for_eval(
-            **self._arguments()
-        )
-
-    def params(self):
-        return [p.detach().clone() for p in self.model.parameters()]
-
-    def grads(self):
-        return [p.grad.clone() for p in self.model.parameters()]
+ENTRIES = {name: load(name, "pytorch") for name in ALGORITHMS}
+BASELINES = [name for name in ENTRIES if is_evaluated_where_it_trains(name)]
+schedule_free, nadamw = ENTRIES["schedule_free_adamw"], ENTRIES["nadamw"]
 
 
-@pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
-def test_training_lowers_the_loss(entry):
+@pytest.mark.parametrize("name", ENTRIES)
+def test_training_lowers_the_loss(name):
     """An entry that steps nowhere, or uphill."""
-    training = Training(entry, hyperparameters={"learning_rate": 0.05})
+    training = Training(ENTRIES[name], hyperparameters=rate(name))
     training.workload.metrics_logger = stub.Logger()
     for batch in stub.batches(101):
         training.step(batch)
@@ -88,9 +58,10 @@ def test_the_model_holds_x_for_evaluation_and_y_for_training():
         torch.testing.assert_close(p, q)  # to rounding: y -> x -> y
 
 
-def test_the_baseline_is_evaluated_where_it_trains():
-    """A prepare_for_eval of the baseline that moves the model."""
-    training = Training(nadamw, batch_norm=True)
+@pytest.mark.parametrize("name", BASELINES)
+def test_a_baseline_is_evaluated_where_it_trains(name):
+    """A prepare_for_eval of a baseline that moves the model."""
+    training = Training(ENTRIES[name], batch_norm=True)
     training.step(*stub.batches(1))
     before = copy.deepcopy(training.model.state_dict())
     training.prepare_for_eval()
@@ -101,7 +72,7 @@ def test_the_baseline_is_evaluated_where_it_trains():
 def test_batch_norm_statistics_are_those_of_recent_batches():
     """Statistics of y, of old batches, or with a trace of their initial values."""
     training = Training(schedule_free, batch_norm=True)
-    batches = stub.batches(20)
+    batches = stub.batches(140)  # from fewer steps fewer batches are taken
     for batch in batches:
         training.step(batch)
     count = training.model[0].num_batches_tracked.clone()
@@ -252,46 +223,47 @@ def test_train_state_is_accepted():
     Training(schedule_free).step(*stub.batches(1), train_state={"last_eval_time": 0})
 
 
-def _rank(rank, world_size, init_file, entry_name, folder):
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{init_file}", rank=rank, world_size=world_size
-    )
-    training = Training(ENTRIES[entry_name], batch_norm=False)
-    training.model = torch.nn.parallel.DistributedDataParallel(training.model)
+def _train(name, part, model_wrapper=lambda model: model):
+    """(parameters, gradients of each step, logged metrics) after five steps.
+
+    Args:
+      part: the rows that are taken of each batch.
+    """
+    training = Training(ENTRIES[name], hyperparameters=rate(name))
+    training.model = model_wrapper(training.model)
     training.workload.metrics_logger = stub.Logger()
     grads = []
     for batch in stub.batches(5):
-        part = len(batch["inputs"]) // world_size
-        rows = slice(rank * part, (rank + 1) * part)
-        training.step({name: value[rows] for name, value in batch.items()})
+        training.step({key: value[part] for key, value in batch.items()})
         grads.append(training.grads())
     training.prepare_for_eval()
     (logged,) = training.workload.metrics_logger.rows
-    torch.save((training.params(), grads, logged), folder / f"{rank}.pt")
+    return training.params(), grads, logged
+
+
+def _rank(rank, world_size, init_file, folder):
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{init_file}", rank=rank, world_size=world_size
+    )
+    for name in ENTRIES:
+        part = slice(rank * 4, (rank + 1) * 4)  # of batches of eight
+        results = _train(name, part, torch.nn.parallel.DistributedDataParallel)
+        torch.save(results, folder / f"{name}_{rank}.pt")
     # Without taking the process group down: at exit its threads race with the
     # interpreter's end, now and then into an abort that training has no part in.
     os._exit(0)
 
 
-@pytest.mark.parametrize("entry_name", ENTRIES)
-def test_two_ranks_train_like_one_process_on_the_whole_batch(tmp_path, entry_name):
+def test_two_ranks_train_like_one_process_on_the_whole_batch(tmp_path):
     """A loss scaled by the ranks, or by each rank's own number of valid examples."""
-    torch.multiprocessing.spawn(
-        _rank, (2, tmp_path / "init", entry_name, tmp_path), nprocs=2
-    )
-    single = Training(ENTRIES[entry_name])
-    single.workload.metrics_logger = stub.Logger()
-    grads = []
-    for batch in stub.batches(5):
-        single.step(batch)
-        grads.append(single.grads())
-    single.prepare_for_eval()
-    (expected,) = single.workload.metrics_logger.rows
-    for rank in range(2):
-        saved = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
-        # The gradients too: Adam alone would not notice that they are scaled.
-        found = (saved[0], *saved[1])
-        for ours, theirs in zip(found, (single.params(), *grads), strict=True):
-            for p, q in zip(ours, theirs, strict=True):
-                torch.testing.assert_close(p, q, rtol=1e-5, atol=1e-5)
-        assert saved[2][1] == pytest.approx(expected[1], rel=1e-5)
+    torch.multiprocessing.spawn(_rank, (2, tmp_path / "init", tmp_path), nprocs=2)
+    for name in ENTRIES:
+        params, grads, logged = _train(name, slice(None))
+        for rank in range(2):
+            saved = torch.load(tmp_path / f"{name}_{rank}.pt", weights_only=True)
+            # The gradients too: Adam alone would not notice that they are scaled.
+            found, expected = (saved[0], *saved[1]), (params, *grads)
+            for ours, theirs in zip(found, expected, strict=True):
+                for p, q in zip(ours, theirs, strict=True):
+                    torch.testing.assert_close(p, q, rtol=1e-5, atol=1e-5)
+            assert saved[2][1] == pytest.approx(logged[1], rel=1e-5)

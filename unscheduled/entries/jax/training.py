@@ -52,6 +52,9 @@ class Trainer:
       eval_params: (optimizer state, params) to where the model is evaluated; None for
         an algorithm that is evaluated where it trains.
       train_params: the way back, where there is one.
+
+    Raises:
+      ValueError: where `train_params` is given without `eval_params`.
     """
 
     def __init__(
@@ -67,6 +70,8 @@ class Trainer:
         eval_params: Callable[[Any, Any], Any] | None = None,
         train_params: Callable[[Any, Any], Any] | None = None,
     ):
+        if train_params is not None and eval_params is None:
+            raise ValueError("train_params needs eval_params.")
         self._workload = workload
         self._make_optimizer = make_optimizer
         self._learning_rate = learning_rate
