@@ -124,7 +124,7 @@ def test_statistics_come_from_the_batches_that_are_whole(framework):
         training.step(batch)
     training.step(broken(batches[0], "inputs"))
     training.prepare_for_eval()
-    mean = min(training.statistics(), key=lambda s: np.abs(s[:3] - 2).max())
+    mean, *_ = training.statistics()
     np.testing.assert_allclose(mean, batches[-1]["inputs"].mean(0), rtol=1e-5)
 
 
