@@ -1,4 +1,4 @@
-r"""Trains every entry on every embedded workload, twice over, and scores them.
+r"""Trains entries on every embedded workload, twice over, and scores them.
 
 First on the wall clock, as the benchmark does; then on a clock that counts a fixed
 time a step, whose table is the same on every run. Runs that are there already, whole
@@ -6,6 +6,9 @@ or not, are gone on with: remove the folder to start anew.
 
 Example:
   python scripts/demo.py --data_dir=data --experiment_dir=runs/demo
+
+  python scripts/demo.py --entries=all --studies=3 --clocks=steps \
+      --experiment_dir=runs/entries
 """
 
 import concurrent.futures
@@ -15,6 +18,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from absl import app, flags
 
@@ -22,13 +26,10 @@ from unscheduled.runner.run_directory import TrialDirectory, experiment_path
 from workloads_ext.common.targets import read_targets
 from workloads_ext.registry import FRAMEWORKS, WORKLOADS
 
-flags.DEFINE_string("data_dir", "data", "Where data sets are, or are made.")
-flags.DEFINE_string("experiment_dir", "runs/demo", "Where runs are written.")
-
 SCRIPTS = Path(__file__).resolve().parent
-ENTRIES = ("schedule_free_adamw", "nadamw")
-STUDY = "study_0"
-RUNS = list(itertools.product(ENTRIES, FRAMEWORKS, WORKLOADS))
+ENTRIES = sorted(
+    path.name.removesuffix("_jax") for path in SCRIPTS.parent.glob("submissions/*_jax")
+)
 # One thread for torch, which is as fast as two on models of this size and does not
 # wait for the other where the machine has something else to do.
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -37,56 +38,91 @@ TITLES = {
     "steps": "A clock that counts steps: the same numbers in every run",
 }
 
-
-def command(kind: str, entry: str, framework: str, workload: str) -> list[str]:
-    """Runs one entry on one workload, into the tree that scoring reads."""
-    target = read_targets(workload)
-    step_sec = target.max_allowed_runtime_sec / target.step_hint
-    submission = f"{entry}_{framework}"
-    return [
-        sys.executable,
-        str(SCRIPTS / "run.py"),
-        f"--workload={workload}",
-        f"--framework={framework}",
-        f"--submission_path={SCRIPTS.parent}/submissions/{submission}/submission.py",
-        "--tuning_ruleset=self",
-        f"--data_dir={flags.FLAGS.data_dir}",
-        f"--experiment_dir={logs(kind)}/{submission}",
-        f"--experiment_name={STUDY}",
-        f"--clock={'wall' if kind == 'wall' else f'steps:{step_sec}'}",
-        "--nosave_intermediate_checkpoints",
-        "--resume_last_run",
-        "--rng_seed=0",
-    ]
+flags.DEFINE_string("data_dir", "data", "Where data sets are, or are made.")
+flags.DEFINE_string("experiment_dir", "runs/demo", "Where runs are written.")
+flags.DEFINE_list(
+    "entries", "schedule_free_adamw,nadamw", "Algorithms to train, or all."
+)
+flags.DEFINE_integer("studies", 1, "Runs of each, by seed.", lower_bound=1)
+flags.DEFINE_list("clocks", "wall,steps", "Clocks to train by.")
+for name, choices in (("entries", ["all", *ENTRIES]), ("clocks", [*TITLES])):
+    flags.register_validator(
+        name,
+        lambda given, choices=choices: set(given) <= set(choices),
+        f"choose from {', '.join(choices)}",
+    )
 
 
-def unfinished(kind: str) -> list[tuple[str, str, str]]:
+class Run(NamedTuple):
+    """One training: the study is its seed."""
+
+    entry: str
+    framework: str
+    workload: str
+    study: int
+
+    def experiment_dir(self, kind: str) -> str:
+        return f"{logs(kind)}/{self.entry}_{self.framework}"
+
+    def has_ended(self, kind: str) -> bool:
+        path = experiment_path(
+            self.experiment_dir(kind), self.name, self.workload, self.framework
+        )
+        return TrialDirectory(path / "trial_1").outcome.exists()
+
+    @property
+    def name(self) -> str:
+        return f"study_{self.study}"
+
+    def command(self, kind: str) -> list[str]:
+        """Runs one entry on one workload, into the tree that scoring reads."""
+        target = read_targets(self.workload)
+        step_sec = target.max_allowed_runtime_sec / target.step_hint
+        folder = f"{SCRIPTS.parent}/submissions/{self.entry}_{self.framework}"
+        return [
+            sys.executable,
+            str(SCRIPTS / "run.py"),
+            f"--workload={self.workload}",
+            f"--framework={self.framework}",
+            f"--submission_path={folder}/submission.py",
+            "--tuning_ruleset=self",
+            f"--data_dir={flags.FLAGS.data_dir}",
+            f"--experiment_dir={self.experiment_dir(kind)}",
+            f"--experiment_name={self.name}",
+            f"--clock={'wall' if kind == 'wall' else f'steps:{step_sec}'}",
+            "--nosave_intermediate_checkpoints",
+            "--resume_last_run",
+            f"--rng_seed={self.study}",
+        ]
+
+
+def unfinished(kind: str) -> list[Run]:
     """The runs that have yet to end."""
-
-    def outcome(entry, framework, workload):
-        experiment = Path(logs(kind)) / f"{entry}_{framework}"
-        path = experiment_path(str(experiment), STUDY, workload, framework)
-        return TrialDirectory(path / "trial_1").outcome
-
-    return [run for run in RUNS if not outcome(*run).exists()]
+    entries = ENTRIES if "all" in flags.FLAGS.entries else flags.FLAGS.entries
+    studies = range(flags.FLAGS.studies)
+    runs = itertools.starmap(
+        Run, itertools.product(entries, FRAMEWORKS, WORKLOADS, studies)
+    )
+    return [run for run in runs if not run.has_ended(kind)]
 
 
 def train_on_the_wall_clock() -> None:
     """One run after the other: nothing else takes their time."""
     for run in unfinished("wall"):
         print("\n{} in {} on {}".format(*run), flush=True)
-        subprocess.run(command("wall", *run), env=ENVIRONMENT, check=True)
+        subprocess.run(run.command("wall"), env=ENVIRONMENT, check=True)
 
 
 def train_on_the_steps_clock() -> None:
     """Two runs at a time, which changes nothing on this clock."""
 
     def train(run):
-        arguments = command("steps", *run)
+        arguments = run.command("steps")
         return subprocess.run(
             arguments, env=ENVIRONMENT, check=True, stdout=subprocess.PIPE, text=True
         )
 
+    print("\nOn a clock that counts steps:", flush=True)
     runs = unfinished("steps")
     with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
         for run, result in zip(runs, pool.map(train, runs), strict=True):
@@ -94,9 +130,9 @@ def train_on_the_steps_clock() -> None:
             print("{} in {}: {}".format(*run[:2], last), flush=True)
 
 
-def score(kind: str, title: str) -> None:
+def score(kind: str) -> None:
     """Prints the tables of one clock."""
-    print(f"\n=== {title}", flush=True)
+    print(f"\n=== {TITLES[kind]}", flush=True)
     subprocess.run([sys.executable, str(SCRIPTS / "score.py"), logs(kind)], check=True)
 
 
@@ -104,14 +140,16 @@ def logs(kind: str) -> str:
     return str(Path(flags.FLAGS.experiment_dir) / kind)
 
 
+TRAIN = {"wall": train_on_the_wall_clock, "steps": train_on_the_steps_clock}
+
+
 def main(_) -> int:
     start = time.monotonic()
     try:
-        train_on_the_wall_clock()
-        print("\nThe same again, on a clock that counts steps:", flush=True)
-        train_on_the_steps_clock()
-        for kind, title in TITLES.items():
-            score(kind, title)
+        for kind in flags.FLAGS.clocks:
+            TRAIN[kind]()
+        for kind in flags.FLAGS.clocks:
+            score(kind)
     except subprocess.CalledProcessError as error:
         return error.returncode  # it has said what is wrong
     print(f"All of it took {time.monotonic() - start:.0f} s.")
