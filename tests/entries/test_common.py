@@ -80,7 +80,7 @@ def test_the_linear_schedule_ends_at_its_factor():
 
 def test_every_algorithm_has_both_twins():
     """An entry in one framework only."""
-    assert len(ALGORITHMS) == 9
+    assert {"schedule_free_adamw", "nadamw"} <= set(ALGORITHMS)
     for algorithm in ALGORITHMS:
         for framework in FRAMEWORKS:
             assert load(algorithm, framework)

@@ -1,0 +1,1 @@
+"""The rule check and the folder for a pull request."""

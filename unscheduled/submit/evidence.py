@@ -1,0 +1,100 @@
+"""What runs say for a submission, as text for its pull request."""
+
+import io
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from unscheduled.runner.errors import UserError
+from unscheduled.scoring.errors import ScoringError
+from unscheduled.scoring.leaderboard import rank
+from unscheduled.scoring.logs import Trial, read_logs
+from unscheduled.scoring.tables import print_scores
+from unscheduled.scoring.targets import choose_benchmark
+from unscheduled.scoring.times import workload_results
+
+# Of a run's meta data: how each fact is said.
+_FACTS = {
+    "gpu_count": "GPUs: {}",
+    "gpu_model_name": "{}",
+    "cpu_count": "CPUs: {}",
+    "cpu_model_name": "{}",
+    "python_version": "Python {}",
+    "torch_version": "torch {}",
+    "jax_version": "jax {}",
+    "git_commit_hash": "commit {:.7}",
+}
+
+
+def evidence(root: Path, submission: str, benchmark: str = "auto") -> str:
+    """Times to target and scores of a tree of runs, and what they were run on.
+
+    Args:
+      root: a folder of logs, as `scripts/score.py` takes it.
+      submission: the folder in it that has this submission's runs.
+      benchmark: the targets to score by, as for `scripts/score.py`.
+
+    Raises:
+      UserError: where there are no runs of the submission, or they can't be scored.
+    """
+    try:
+        trials, notes = read_logs([root])
+        chosen = choose_benchmark(benchmark, {trial.workload for trial in trials})
+        results = workload_results(trials, chosen)
+        leaderboard = rank(results, chosen)
+    except ScoringError as error:
+        raise UserError(f"--evidence={root}: {error}") from error
+    names = sorted({trial.submission for trial in trials})
+    if submission not in names:
+        raise UserError(
+            f"--evidence={root} has no runs of {submission}, only of "
+            f"{', '.join(names)}; name the submission's folder so."
+        )
+    tables = io.StringIO()
+    print_scores(tables, results, leaderboard, chosen, notes=notes)
+    lines = [line.rstrip() for line in tables.getvalue().splitlines()]
+    text = "\n".join(lines).replace(f"{root.absolute()}/", "").strip("\n")
+    own = [trial for trial in trials if trial.submission == submission]
+    return (
+        f"Runs of `{submission}`; seconds are submission time, a submission's time on "
+        "a workload is the median over its studies, and scores depend on who is in "
+        f"the table.\n\n```text\n{text}\n```\n\n{_conditions(own)}"
+    )
+
+
+def _conditions(trials: Iterable[Trial]) -> str:
+    """On what the trials ran and by which clock: a line for each that differs."""
+    workloads: dict[str, dict[str, None]] = {}
+    for trial in trials:
+        condition = _condition(trial.path.parent)
+        workloads.setdefault(condition, {})[trial.workload] = None
+    return "\n".join(f"- {', '.join(w)}: {line}" for line, w in workloads.items())
+
+
+def _condition(trial: Path) -> str:
+    meta = _newest(trial, "meta_data")
+    flags = _newest(trial, "flags")
+    facts = [form.format(meta[key]) for key, form in _FACTS.items() if key in meta]
+    machine = ", ".join(facts) or "machine and versions not recorded"
+    ruleset = flags.get("tuning_ruleset", "not recorded")
+    return f"{machine}; tuning ruleset: {ruleset}; {_clock(flags.get('clock', 'wall'))}"
+
+
+def _clock(clock: str) -> str:
+    kind, _, seconds = clock.partition(":")
+    if kind == "steps":
+        each = f"{float(seconds):.4g}"
+        return f"seconds are not measured: a clock that counts {each} s a step."
+    return "wall-clock time."
+
+
+def _newest(trial: Path, kind: str) -> dict[str, Any]:
+    """The last of a trial's files of a kind, `<kind>_<preemption>.json`."""
+    files = sorted(trial.glob(f"{kind}_*.json"), key=lambda p: (len(p.name), p.name))
+    if not files:
+        return {}
+    try:
+        return json.loads(files[-1].read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{files[-1]} is not JSON: {error}.") from error
