@@ -4,6 +4,8 @@ Example:
   python scripts/run.py --workload=digits_resnet --framework=pytorch \
       --submission_path=submissions/schedule_free_adamw_pytorch/submission.py \
       --tuning_ruleset=self --experiment_dir=runs --experiment_name=first
+
+  torchrun --nproc_per_node=2 scripts/run.py ... trains in two processes.
 """
 
 import os
@@ -50,6 +52,12 @@ flags.DEFINE_boolean(
 )
 flags.DEFINE_integer(
     "pytorch_eval_num_workers", 0, "Workers of the workload's evaluation loaders."
+)
+flags.DEFINE_enum(
+    "harness",
+    "embedded",
+    ["embedded", "official"],
+    "Whose runner: ours, for the workloads here, or that of the installed algoperf.",
 )
 flags.DEFINE_string(
     "clock", "wall", "wall, or steps:SECONDS for a fixed time a step (reproducible)."

@@ -57,7 +57,10 @@ def assert_one_sentence(result, *parts):
 @pytest.mark.parametrize(
     ("flags", "parts"),
     [
-        ({"workload": "imagenet"}, ["digits_resnet", "stdlib_lm", "'imagenet'"]),
+        (
+            {"workload": "imagenet_resnet"},
+            ["digits_resnet, stdlib_lm, got 'imagenet_resnet'", "--harness=official"],
+        ),
         ({"submission_path": "no/such.py"}, ["--submission_path", "'no/such.py'"]),
         ({"submission_path": "README.md"}, ["must be a Python file", "'README.md'"]),
         ({"submission_path": "unscheduled/spec.py"}, ["lacks init_optimizer_state"]),
@@ -87,7 +90,7 @@ def test_an_unknown_framework_is_refused(tmp_path, data_dir):
 def test_an_unknown_key_in_a_search_space_is_refused(tmp_path, data_dir):
     """A misspelt hyperparameter that is silently left at its default."""
     space = tmp_path / "space.json"
-    space.write_text(json.dumps({"learning_rat": {"min": 0.1, "max": 1}}))
+    space.write_text(json.dumps({"learning_rat": {"feasible_points": [0.1]}}))
     flags = {"tuning_ruleset": "external", "tuning_search_space": space}
     result = run(*arguments(tmp_path, data_dir, **flags))
     assert_one_sentence(result, "'learning_rat'", "learning_rate, one_minus_beta1")
@@ -166,7 +169,9 @@ def test_a_run_that_is_there_is_not_overwritten_by_accident(tmp_path, data_dir):
 def test_trials_take_the_points_of_the_search_space(tmp_path, data_dir):
     """External tuning whose trials all train alike, or do not tell with what."""
     space = tmp_path / "space.json"
-    space.write_text(json.dumps({"learning_rate": {"min": 1e-4, "max": 1e-2}}))
+    space.write_text(
+        json.dumps({"learning_rate": {"min": 1e-4, "max": 1e-2, "scaling": "log"}})
+    )
     flags = {
         "tuning_ruleset": "external",
         "tuning_search_space": space,

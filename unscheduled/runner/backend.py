@@ -7,6 +7,7 @@ import importlib
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from unscheduled.runner.ranks import Ranks
 from unscheduled.runner.seeds import RandomSource
 
 FRAMEWORKS = ("jax", "pytorch")
@@ -24,6 +25,14 @@ class Backend(Protocol):
     """A framework, as the runner sees it."""
 
     random: RandomSource
+
+    def join_ranks(self) -> Ranks:
+        """Joins the processes that torchrun has started with this one.
+
+        Raises:
+          UserError: where the framework does not train that way.
+        """
+        ...
 
     def start_trial(self, seed: int) -> None:
         """Seeds the framework's global generator and frees unused device memory."""

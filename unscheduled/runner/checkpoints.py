@@ -5,6 +5,7 @@ position in the data, generators, clock, and how many rows of the CSV files coun
 """
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 from unscheduled.runner import rules, seeds
@@ -12,6 +13,7 @@ from unscheduled.runner.backend import Backend, TrainingState
 from unscheduled.runner.clock import Clock
 from unscheduled.runner.errors import UserError, first_line
 from unscheduled.runner.input_queue import CountedQueue
+from unscheduled.runner.ranks import Ranks
 from unscheduled.runner.run_directory import TrialDirectory, remove
 
 
@@ -46,6 +48,7 @@ class Checkpoints:
       backend: writes and reads the framework's part.
       clock: of the run; goes on from where a restored trial stopped.
       queue: the training data; moved to where a restored trial stopped.
+      ranks: of which the first writes, and all read.
       keep_all: whether to keep the older ones when a new one is whole.
     """
 
@@ -55,12 +58,14 @@ class Checkpoints:
         backend: Backend,
         clock: Clock,
         queue: CountedQueue,
+        ranks: Ranks,
         keep_all: bool,
     ):
         self._directory = directory
         self._backend = backend
         self._clock = clock
         self._queue = queue
+        self._ranks = ranks
         self._keep_all = keep_all
 
     def save(self, state: TrainingState, books: Bookkeeping) -> None:
@@ -77,6 +82,8 @@ class Checkpoints:
             "global_generators": seeds.global_generator_states(),
             "framework_generators": self._backend.generator_state(),
         }
+        if not self._ranks.is_first:
+            return
         older = self._directory.checkpoints()
         path = self._directory.checkpoint(books.global_step)
         try:
@@ -100,11 +107,9 @@ class Checkpoints:
         Raises:
           UserError: where the newest checkpoint can't be read.
         """
-        self._directory.remove_unfinished()
-        checkpoints = self._directory.checkpoints()
-        if not checkpoints:
+        path = self._ranks.from_first(self._newest)
+        if path is None:
             return state, Bookkeeping()
-        path = checkpoints[-1]
         try:
             state, record = self._backend.restore(path, state)
         except Exception as error:  # each format has its own
@@ -127,3 +132,9 @@ class Checkpoints:
         if books.train_state["last_eval_time"]:
             books.train_state["last_eval_time"] += shift
         return state, books
+
+    def _newest(self) -> Path | None:
+        """The newest checkpoint that is whole; what is not is removed."""
+        self._directory.remove_unfinished()
+        checkpoints = self._directory.checkpoints()
+        return checkpoints[-1] if checkpoints else None

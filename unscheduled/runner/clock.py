@@ -64,8 +64,12 @@ class StepsClock:
         return 0.0
 
 
-def parse_clock(text: str) -> Clock:
+def parse_clock(text: str, time_source: Callable[[], float] = time.time) -> Clock:
     """The clock that a --clock flag asks for: "wall" or "steps:SECONDS".
+
+    Args:
+      text: the flag's value.
+      time_source: the seconds of the wall clock.
 
     Raises:
       ValueError: for anything else.
@@ -77,7 +81,7 @@ def parse_clock(text: str) -> Clock:
       1.0
     """
     if text == "wall":
-        return WallClock()
+        return WallClock(time_source)
     kind, _, seconds = text.partition(":")
     try:
         value = float(seconds) if kind == "steps" else math.nan

@@ -8,6 +8,8 @@ import jax
 import numpy as np
 
 from unscheduled.runner.backend import TrainingState
+from unscheduled.runner.errors import UserError
+from unscheduled.runner.ranks import Ranks
 from unscheduled.runner.run_directory import check_space, whole_folder
 
 
@@ -28,6 +30,12 @@ class JaxBackend:
     """One process over all its devices."""
 
     random = JaxRandom()
+
+    def join_ranks(self) -> Ranks:
+        raise UserError(
+            "torchrun needs --framework=pytorch: one process of JAX trains on all "
+            "local devices."
+        )
 
     def start_trial(self, seed: int) -> None:
         """Nothing: JAX has no global generator."""

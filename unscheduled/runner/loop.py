@@ -11,9 +11,10 @@ from unscheduled.runner.checkpoints import Checkpoints
 from unscheduled.runner.clock import Clock
 from unscheduled.runner.errors import UserError, first_line
 from unscheduled.runner.input_queue import CountedQueue
-from unscheduled.runner.measurements import MetricsLogger, as_numbers
+from unscheduled.runner.measurements import Logger, as_numbers
 from unscheduled.runner.profiler import Profiler
 from unscheduled.runner.progress import ProgressLine
+from unscheduled.runner.ranks import ALONE, Ranks
 from unscheduled.runner.run_directory import TrialDirectory
 from unscheduled.runner.submission import Submission
 
@@ -41,6 +42,7 @@ class Settings:
     save_checkpoints: bool = True
     save_intermediate_checkpoints: bool = True
     skip_evals: bool = False
+    ranks: Ranks = ALONE
 
 
 class Trial:
@@ -92,17 +94,23 @@ class Trial:
             settings.backend,
             settings.clock,
             self._queue,
+            settings.ranks,
             keep_all=settings.save_intermediate_checkpoints,
         )
         self._state, self.books = self._checkpoints.restore(
             TrainingState(optimizer_state, params, model_state)
         )
 
-    def run(self, logger: MetricsLogger, progress: ProgressLine) -> None:
-        """Trains until a rule ends it; writes measurements and checkpoints."""
+    def run(self, logger: Logger, progress: ProgressLine) -> None:
+        """Trains until a rule ends it; writes measurements and checkpoints.
+
+        All ranks ask the clock and reduce their metrics at the same points, so that
+        all decide the same.
+        """
         books, clock = self.books, self._settings.clock
         train_state = books.train_state
-        self._settings.workload.attach_metrics_logger(logger)
+        if self._settings.ranks.is_first:
+            self._settings.workload.attach_metrics_logger(logger)
         train_state["last_step_end_time"] = clock.now()
         while rules.keep_training(train_state):
             prepare_rng, eval_rng = self._step()
@@ -260,7 +268,7 @@ class Trial:
             results[f"accumulated_{name}_time"] = state[f"accumulated_{name}_time"]
         self.books.eval_results.append((self.books.global_step, results))
 
-    def _log_and_save(self, logger: MetricsLogger) -> None:
+    def _log_and_save(self, logger: Logger) -> None:
         books, start = self.books, self._settings.clock.now()
         logger.append_scalar_metrics(
             books.eval_results[-1][1],
@@ -273,7 +281,7 @@ class Trial:
             self._settings.clock.now() - start
         )
 
-    def _save(self, logger: MetricsLogger) -> None:
+    def _save(self, logger: Logger) -> None:
         self.books.csv_rows = logger.rows
         if self._settings.save_checkpoints:
             self._checkpoints.save(self._state, self.books)

@@ -1,18 +1,23 @@
 """From flags to a finished run, with one sentence where it can't be."""
 
+import functools
 import logging
+import os
 import sys
+import time
+import traceback
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from unscheduled.runner import rules, search_space
+from unscheduled.runner import official, rules, search_space
 from unscheduled.runner.backend import load_backend
 from unscheduled.runner.clock import parse_clock
 from unscheduled.runner.errors import UserError
 from unscheduled.runner.loop import Settings
 from unscheduled.runner.profiler import Profiler
+from unscheduled.runner.ranks import ALONE, Ranks
 from unscheduled.runner.run_directory import (
     TrialDirectory,
     experiment_path,
@@ -27,20 +32,55 @@ INTERRUPTED = 130
 def run(flags: Any) -> int:
     """Runs what the flags of `scripts/run.py` ask for; returns the exit status.
 
+    With `--harness=official` it does not return: the official runner takes over.
+
     A mistake of the user's, or a mishap with files, is one sentence on standard error
-    and status 1. With `--verbosity=1` its traceback comes too.
+    and status 1. With `--verbosity=1` its traceback comes too. Where torchrun has
+    started several processes, the first to fail says why, and none waits for another
+    that has ended.
     """
+    ranks: Ranks = ALONE
     try:
-        _run(flags)
+        if flags.harness == "official":
+            official.run(flags)
+        _check_workload(flags)
+        ranks = _join_ranks(flags.framework)
+        _run(flags, ranks)
+        ranks.leave()
     except (UserError, OSError) as error:
         if flags.verbosity > 0:
             logging.exception("The run failed.")
-        print(f"Error: {_sentence(error)}", file=sys.stderr)
-        return 1
+        return _fail(ranks, f"Error: {_sentence(error)}", 1)
     except KeyboardInterrupt:
-        print("Interrupted; go on with --resume_last_run.", file=sys.stderr)
-        return INTERRUPTED
+        interrupted = "Interrupted; go on with --resume_last_run."
+        return _fail(ranks, interrupted, INTERRUPTED)
+    except Exception:
+        if ranks.count == 1:
+            raise
+        return _fail(ranks, traceback.format_exc(), 1)
     return 0
+
+
+def _check_workload(flags: Any) -> None:
+    from workloads_ext.registry import WORKLOADS
+
+    if flags.workload not in WORKLOADS:
+        raise UserError(
+            f"--workload must be one of {', '.join(WORKLOADS)}, got "
+            f"{flags.workload!r}; official workloads need --harness=official."
+        )
+
+
+def _join_ranks(framework: str) -> Ranks:
+    started_by_torchrun = "LOCAL_RANK" in os.environ
+    return load_backend(framework).join_ranks() if started_by_torchrun else ALONE
+
+
+def _fail(ranks: Ranks, text: str, status: int) -> int:
+    if ranks.is_first_to_fail():  # what the others say follows from it
+        print(text, file=sys.stderr)
+    ranks.abandon(status)
+    return status
 
 
 def _sentence(error: Exception) -> str:
@@ -49,17 +89,10 @@ def _sentence(error: Exception) -> str:
     return str(error)
 
 
-def _run(flags: Any) -> None:
-    settings = _settings(flags)
+def _run(flags: Any, ranks: Ranks) -> None:
+    settings = _settings(flags, ranks)
     points, indices = _trials(flags)
-    experiment = experiment_path(
-        flags.experiment_dir,
-        flags.experiment_name,
-        flags.workload,
-        flags.framework,
-        flags.append_timestamp,
-    )
-    open_experiment(experiment, flags.resume_last_run, flags.overwrite)
+    experiment = ranks.from_first(functools.partial(_open_experiment, flags))
     if flags.capture_jax_trace:
         settings.backend.start_trace(TrialDirectory(experiment).traces)
     outcomes = run_trials(
@@ -73,12 +106,25 @@ def _run(flags: Any) -> None:
     )
     if flags.capture_jax_trace:
         settings.backend.stop_trace()
-    _summarize(flags.workload, outcomes, settings.profiler)
+    if ranks.is_first:
+        _summarize(flags.workload, outcomes, settings.profiler)
 
 
-def _settings(flags: Any) -> Settings:
+def _open_experiment(flags: Any) -> Path:
+    experiment = experiment_path(
+        flags.experiment_dir,
+        flags.experiment_name,
+        flags.workload,
+        flags.framework,
+        flags.append_timestamp,
+    )
+    open_experiment(experiment, flags.resume_last_run, flags.overwrite)
+    return experiment
+
+
+def _settings(flags: Any, ranks: Ranks) -> Settings:
     try:
-        clock = parse_clock(flags.clock)
+        clock = parse_clock(flags.clock, lambda: ranks.latest(time.time()))
     except ValueError as error:
         raise UserError(str(error)) from error
     workload = _load_workload(flags)
@@ -106,6 +152,7 @@ def _settings(flags: Any) -> Settings:
         save_checkpoints=flags.save_checkpoints,
         save_intermediate_checkpoints=flags.save_intermediate_checkpoints,
         skip_evals=flags.skip_evals,
+        ranks=ranks,
     )
 
 
@@ -114,10 +161,7 @@ def _load_workload(flags: Any) -> Any:
 
     vocabulary = flags.librispeech_tokenizer_vocab_path
     extra = {"tokenizer_vocab_path": vocabulary} if vocabulary else {}
-    try:
-        workload: Any = registry.load(flags.workload, flags.framework, **extra)
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    workload: Any = registry.load(flags.workload, flags.framework, **extra)
     if hasattr(workload, "eval_num_workers"):
         workload.eval_num_workers = flags.pytorch_eval_num_workers
     return workload

@@ -70,6 +70,27 @@ def as_numbers(metrics: dict[str, Any]) -> dict[str, Any]:
     return {k: v.item() if hasattr(v, "item") else v for k, v in metrics.items()}
 
 
+class NoLogger:
+    """Logs nothing, on the ranks that write no files."""
+
+    rows = (0, 0)
+
+    def __init__(self) -> None:
+        self.last: dict[str, float] = {}
+
+    def append_scalar_metrics(
+        self,
+        metrics: dict[str, Any],
+        global_step: int,
+        preemption_count: int | None = None,
+        is_eval: bool = False,
+    ) -> None:
+        pass
+
+    def finish(self) -> None:
+        pass
+
+
 class MetricsLogger:
     """The `workload.metrics_logger` of a run, with the official one's interface.
 
@@ -142,3 +163,6 @@ class MetricsLogger:
         self._events.close()
         if self._wandb_run is not None:
             self._wandb_run.finish()
+
+
+Logger = MetricsLogger | NoLogger

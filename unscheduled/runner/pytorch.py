@@ -5,17 +5,27 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 
 from unscheduled.runner.backend import TrainingState
 from unscheduled.runner.errors import UserError
+from unscheduled.runner.pytorch_ranks import TorchRanks
+from unscheduled.runner.ranks import Ranks
 from unscheduled.runner.run_directory import check_space, whole_file
 from unscheduled.runner.seeds import NumpyRandom
 
 
 class PytorchBackend:
-    """One process, on its GPU where there is one, else on the CPU."""
+    """A GPU a process where there is one, else the CPU.
+
+    As officially, all ranks have the same seed and so the same generators: one
+    checkpoint serves them all, whatever their number.
+    """
 
     random = NumpyRandom()
+
+    def join_ranks(self) -> Ranks:
+        return TorchRanks()
 
     def start_trial(self, seed: int) -> None:
         torch.manual_seed(seed)
@@ -37,11 +47,15 @@ class PytorchBackend:
         self.synchronize()
 
     def generator_state(self) -> Any:
-        return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}
+        # Of this rank's GPU alone: asking for all would start a context on each.
+        cuda = [torch.cuda.get_rng_state()] if torch.cuda.is_available() else []
+        return {"cpu": torch.get_rng_state(), "cuda": cuda}
 
     def restore_generators(self, state: Any) -> None:
         torch.set_rng_state(state["cpu"].cpu())
-        torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda"]])
+        if torch.cuda.is_available():
+            for saved in state["cuda"]:
+                torch.cuda.set_rng_state(saved.cpu())
 
     def save(self, path: Path, state: TrainingState, record: dict[str, Any]) -> None:
         checkpoint = {
@@ -67,7 +81,8 @@ class PytorchBackend:
         return state._replace(model_state=record.pop("model_state")), record
 
     def device_count(self) -> int:
-        return 1
+        alone = not (dist.is_available() and dist.is_initialized())
+        return 1 if alone else dist.get_world_size()
 
     def describe(self) -> dict[str, Any]:
         description: dict[str, Any] = {"torch_version": torch.__version__}
@@ -87,8 +102,11 @@ class PytorchBackend:
 
 
 def _plain(model: Any) -> torch.nn.Module:
-    """The model as it was before torch.compile, so that checkpoints fit both."""
-    return getattr(model, "_orig_mod", model)
+    """The model without its wrappers, so that checkpoints fit with or without them."""
+    model = getattr(model, "_orig_mod", model)
+    if isinstance(model, torch.nn.parallel.DistributedDataParallel):
+        return model.module
+    return model
 
 
 def _tensor_bytes(tree: Any) -> int:

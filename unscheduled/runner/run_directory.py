@@ -81,12 +81,18 @@ def open_experiment(path: Path, resume: bool, overwrite: bool) -> None:
     """
     if path.exists() and overwrite:
         shutil.rmtree(path)
-    elif path.exists() and not resume:
+    elif not resume:
+        check_free(path)
+    path.mkdir(parents=True, exist_ok=True)
+
+
+def check_free(path: Path) -> None:
+    """Raises UserError where an experiment is there that no flag tells to take."""
+    if path.exists():
         raise UserError(
             f"{path} is there already: say --resume_last_run to go on with it, "
             "--overwrite to start anew, or another --experiment_name."
         )
-    path.mkdir(parents=True, exist_ok=True)
 
 
 def remove(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import collections
 import json
+import keyword
 import math
 from pathlib import Path
 from typing import Any
@@ -21,51 +22,108 @@ def read_search_space(path: str) -> list[dict[str, Any]] | dict[str, dict[str, A
       UserError: where the file is not of this format, naming what is wrong.
     """
     try:
-        space = json.loads(Path(path).expanduser().read_text())
+        text = Path(path).expanduser().read_text()
+        space = json.loads(text, object_pairs_hook=_without_repeats)
+    except _RepeatedNameError as error:
+        raise UserError(f"{path}: {error} is there twice in one object.") from error
     except ValueError as error:
         raise UserError(f"{path} is not a JSON file: {error}.") from error
-    if isinstance(space, list):
-        names = [set(p) if isinstance(p, dict) else None for p in space]
-        if not space or names[0] is None or any(n != names[0] for n in names):
-            raise UserError(f"{path}: the points must all have the same names.")
-        return space
-    if not isinstance(space, dict) or not space:
+    if not isinstance(space, list | dict) or not space:
         raise UserError(f"{path} must hold a list of points or an object of ranges.")
-    for name, dimension in space.items():
-        fault = _fault(dimension)
-        if fault:
-            raise UserError(f"{path}: {name} {fault}.")
+    fault = _fault_of_points(space) if isinstance(space, list) else _fault(space)
+    if fault:
+        raise UserError(f"{path}: {fault}.")
     return space
 
 
-def _fault(dimension: Any) -> str | None:
-    """What is wrong with one dimension, or None."""
+class _RepeatedNameError(Exception):
+    """A name that is twice in one object, of which JSON readers keep the last."""
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    counts = collections.Counter(name for name, _ in pairs)
+    for name, count in counts.items():
+        if count > 1:
+            raise _RepeatedNameError(name)
+    return dict(pairs)
+
+
+def _fault(space: dict[str, Any]) -> str | None:
+    """What is wrong with an object of dimensions, or None."""
+    for name, dimension in space.items():
+        fault = _fault_of_name(name) or _fault_of_dimension(dimension)
+        if fault:
+            return f"{name} {fault}"
+    return None
+
+
+def _fault_of_points(points: list[Any]) -> str | None:
+    """What is wrong with a list of points, or None."""
+    names = [set(p) if isinstance(p, dict) else None for p in points]
+    if not names[0] or any(n != names[0] for n in names):
+        return "the points must all be objects with the same names"
+    for number, point in enumerate(points, 1):
+        for name, value in point.items():
+            fault = _fault_of_name(name)
+            if not fault and not _is_finite(value):
+                fault = f"must be finite, got {value!r}"
+            if fault:
+                return f"{name} of point {number} {fault}"
+    return None
+
+
+def _fault_of_name(name: str) -> str | None:
+    is_name = name.isidentifier() and not keyword.iskeyword(name)
+    if is_name and not name.startswith("_"):
+        return None
+    return "is no name for a hyperparameter: letters, digits and _, a letter first"
+
+
+def _fault_of_dimension(dimension: Any) -> str | None:
     if not isinstance(dimension, dict):
         return f"must be an object, got {dimension!r}"
     if set(dimension) == {"feasible_points"}:
         points = dimension["feasible_points"]
         if not isinstance(points, list) or not points:
             return f"needs a list of feasible_points, got {points!r}"
-        return None
+        faulty = [p for p in points if not _is_finite(p)]
+        return f"needs finite feasible_points, got {faulty[0]!r}" if faulty else None
     unknown = set(dimension) - {"min", "max", "scaling"}
     if unknown:
         return (
             f"has the unknown key {min(unknown)!r}; a dimension has min, max and "
             "scaling, or feasible_points"
         )
-    missing = {"min", "max"} - set(dimension)
+    missing = {"min", "max", "scaling"} - set(dimension)
     if missing:
         return f"lacks {min(missing)}"
-    low, high = dimension["min"], dimension["max"]
-    numbers = all(type(v) in (int, float) and math.isfinite(v) for v in (low, high))
-    if not numbers or low > high:
-        return f"needs finite numbers with min <= max, got {low!r} and {high!r}"
-    scaling = dimension.get("scaling", "linear")
-    if scaling not in SCALINGS:
-        return f"must have a scaling of {' or '.join(SCALINGS)}, got {scaling!r}"
-    if scaling == "log" and low <= 0:
-        return f"needs a positive min for log scaling, got {low!r}"
+    return _fault_of_range(**{f"{key}_": value for key, value in dimension.items()})
+
+
+def _fault_of_range(min_: Any, max_: Any, scaling_: Any) -> str | None:
+    is_number = all(type(v) in (int, float) and _is_finite(v) for v in (min_, max_))
+    if not is_number or min_ > max_:
+        return f"needs finite numbers with min <= max, got {min_!r} and {max_!r}"
+    if scaling_ not in SCALINGS:
+        return f"must have a scaling of {' or '.join(SCALINGS)}, got {scaling_!r}"
+    if scaling_ == "log" and min_ <= 0:
+        return f"needs a positive min for log scaling, got {min_!r}"
+    width = max_ / min_ if scaling_ == "log" else max_ - min_
+    if not _is_finite(width):
+        return f"has a range too wide for a float, {min_!r} to {max_!r}"
     return None
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether a value of JSON can be a hyperparameter: no NaN, no infinity."""
+    if isinstance(value, list | dict):
+        return all(
+            map(_is_finite, value if isinstance(value, list) else value.values())
+        )
+    try:
+        return not isinstance(value, int | float) or math.isfinite(value)
+    except OverflowError:  # an integer beyond the floats
+        return False
 
 
 def trial_points(space: Any, num_trials: int) -> list[Any]:
@@ -104,14 +162,16 @@ def trial_points(space: Any, num_trials: int) -> list[Any]:
 
 
 def _scale(dimension: dict[str, Any], u: float) -> Any:
-    """The value of a dimension at u in [0, 1)."""
+    """The value of a dimension at u in [0, 1), a float where it is a range."""
     if "feasible_points" in dimension:
         points = dimension["feasible_points"]
         return points[int(u * len(points))]
     low, high = dimension["min"], dimension["max"]
-    if dimension.get("scaling", "linear") == "log":
-        return low * math.exp(u * math.log(high / low))
-    return low + u * (high - low)
+    if dimension["scaling"] == "log":
+        value = low * math.exp(u * math.log(high / low))
+    else:
+        value = low + u * (high - low)
+    return min(max(value, low), high)  # rounding may carry it past an end
 
 
 def as_hyperparameters(values: dict[str, Any]) -> Any:

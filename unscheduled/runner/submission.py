@@ -5,7 +5,6 @@ import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 from unscheduled.runner.errors import UserError
@@ -40,13 +39,9 @@ def load_submission(submission_path: str) -> Submission:
     Raises:
       UserError: where there is no such file, or a function is missing.
     """
-    path = Path(submission_path).expanduser().resolve()
-    if path.suffix != ".py" or not path.is_file():
-        raise UserError(
-            f"--submission_path must be a Python file that exists, "
-            f"got {submission_path!r}."
-        )
-    module = _import_file(path)
+    folder, name = locate(submission_path)
+    sys.path.insert(0, str(folder))
+    module = importlib.import_module(name)
     missing = [name for name in REQUIRED if not hasattr(module, name)]
     if missing:
         raise UserError(f"{submission_path} lacks {', '.join(missing)}.")
@@ -58,13 +53,26 @@ def load_submission(submission_path: str) -> Submission:
     )
 
 
-def _import_file(path: Path) -> ModuleType:
+def locate(submission_path: str) -> tuple[Path, str]:
+    """The folder to import a submission from, and its module's name there.
+
+    Args:
+      submission_path: as for `load_submission`.
+
+    Raises:
+      UserError: where there is no such file.
+    """
+    path = Path(submission_path).expanduser().resolve()
+    if path.suffix != ".py" or not path.is_file():
+        raise UserError(
+            f"--submission_path must be a Python file that exists, "
+            f"got {submission_path!r}."
+        )
     names, folder = [path.stem], path.parent
     while (folder / "__init__.py").exists():
         names.insert(0, folder.name)
         folder = folder.parent
-    sys.path.insert(0, str(folder))
-    return importlib.import_module(".".join(names))
+    return folder, ".".join(names)
 
 
 def global_batch_sizes(

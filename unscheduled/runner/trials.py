@@ -1,6 +1,7 @@
 """The trials of a run: one in self-tuning, one a point of the space in external."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from rich.console import Console
 
 from unscheduled.runner import meta_data, rules, seeds
 from unscheduled.runner.loop import Settings, Trial
-from unscheduled.runner.measurements import MetricsLogger
+from unscheduled.runner.measurements import Logger, MetricsLogger, NoLogger
 from unscheduled.runner.progress import ProgressLine
 from unscheduled.runner.run_directory import TrialDirectory, read_json, write_json
 from unscheduled.runner.search_space import as_hyperparameters
@@ -47,28 +48,48 @@ def run_trials(
         hardware.
       flags: as given, for `flags_<n>.json`.
       start_wandb: makes a wandb run, or None.
-      console: where progress goes; standard output by default.
+      console: where progress goes; by default standard output, of the first rank.
 
     Raises:
       UserError: where a trial can't go on; those before it are whole.
     """
-    console = console or Console()
+    ranks = settings.ranks
+    console = console or Console(quiet=not ranks.is_first)
     outcomes = []
     for index in indices:
         directory = TrialDirectory(experiment / f"trial_{index + 1}")
-        directory.path.mkdir(exist_ok=True)
-        if not directory.outcome.exists():
-            seed = _trial_seed(directory, rng_seed, index)
-            hyperparameters = _trial_hyperparameters(directory, points[index])
+        begin = functools.partial(_begin, directory, points[index], rng_seed, index)
+        seed, values, outcome = ranks.from_first(begin)
+        if outcome is None:
+            hyperparameters = values and as_hyperparameters(values)
             trial = Trial(settings, directory, hyperparameters, seed)
             if not trial.books.finished:
-                wandb_run = start_wandb and start_wandb(directory, hyperparameters)
+                wandb_run = None
+                if start_wandb and ranks.is_first:
+                    wandb_run = start_wandb(directory, hyperparameters)
                 _run_trial(settings, directory, trial, seed, flags, wandb_run, console)
             outcome = _outcome(index + 1, trial, settings)
-            write_json(directory.outcome, dataclasses.asdict(outcome))
-        outcomes.append(Outcome(**read_json(directory.outcome)))
-        console.print(_describe(outcomes[-1]), highlight=False, soft_wrap=True)
+            if ranks.is_first:
+                write_json(directory.outcome, dataclasses.asdict(outcome))
+        outcomes.append(outcome)
+        console.print(_describe(outcome), highlight=False, soft_wrap=True)
     return outcomes
+
+
+def _begin(
+    directory: TrialDirectory, point: Any, rng_seed: int | None, index: int
+) -> tuple[int, dict[str, Any] | None, Outcome | None]:
+    """What a trial's folder, made if missing, says of it: for all ranks.
+
+    Returns:
+      (its seed, its hyperparameters or None, its outcome or None if it has to run).
+    """
+    directory.path.mkdir(exist_ok=True)
+    outcome = None
+    if directory.outcome.exists():
+        outcome = Outcome(**read_json(directory.outcome))
+    seed = _trial_seed(directory, rng_seed, index)
+    return seed, _trial_hyperparameters(directory, point), outcome
 
 
 def _run_trial(
@@ -81,11 +102,13 @@ def _run_trial(
     console: Console,
 ) -> None:
     """Runs a trial that has not ended, with its logs and its progress line."""
-    count = trial.books.preemption_count
-    meta = meta_data.collect(settings.workload, seed, settings.backend.describe())
-    write_json(directory.meta_data(count), meta)
-    write_json(directory.flags(count), flags)
-    logger = MetricsLogger(directory, trial.books.csv_rows, wandb_run)
+    logger: Logger = NoLogger()
+    if settings.ranks.is_first:
+        count = trial.books.preemption_count
+        meta = meta_data.collect(settings.workload, seed, settings.backend.describe())
+        write_json(directory.meta_data(count), meta)
+        write_json(directory.flags(count), flags)
+        logger = MetricsLogger(directory, trial.books.csv_rows, wandb_run)
     try:
         with ProgressLine(settings.workload, settings.budget_sec, console) as progress:
             trial.run(logger, progress)
@@ -103,14 +126,15 @@ def _trial_seed(directory: TrialDirectory, rng_seed: int | None, index: int) -> 
     return seeds.trial_seed(rng_seed, index)
 
 
-def _trial_hyperparameters(directory: TrialDirectory, point: Any) -> Any:
+def _trial_hyperparameters(
+    directory: TrialDirectory, point: Any
+) -> dict[str, Any] | None:
     """The hyperparameters that the trial began with, else the point's, written."""
     if point is None:
         return None
-    if directory.hparams.exists():
-        return as_hyperparameters(read_json(directory.hparams))
-    write_json(directory.hparams, point._asdict())
-    return point
+    if not directory.hparams.exists():
+        write_json(directory.hparams, point._asdict())
+    return read_json(directory.hparams)
 
 
 def _outcome(number: int, trial: Trial, settings: Settings) -> Outcome:

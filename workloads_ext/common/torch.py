@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 from unscheduled import spec
-from workloads_ext.common.data import Batch, seed_integers
+from workloads_ext.common.data import Batch, InputQueue, seed_integers
 from workloads_ext.common.parameters import parameter_type
+from workloads_ext.common.torch_ranks import distribute, rank_count, rows_of_this_rank
 from workloads_ext.common.workload import EmbeddedWorkload
 
 __all__ = ["TorchWorkload", "cross_entropy", "device", "lecun_normal_", "to_device"]
@@ -19,8 +21,10 @@ __all__ = ["TorchWorkload", "cross_entropy", "device", "lecun_normal_", "to_devi
 
 @functools.cache
 def device() -> torch.device:
-    """The GPU if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """The GPU of this rank if there is one, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("cpu")
 
 
 def to_device(array: np.ndarray) -> torch.Tensor:
@@ -73,14 +77,19 @@ def cross_entropy(
 
 
 class TorchWorkload(EmbeddedWorkload):
-    """Places batches on one device and evaluates without gradients."""
+    """Places batches on one device and evaluates without gradients.
+
+    In a distributed run, each rank has its part of the batch on its device, models
+    are DistributedDataParallel, and metrics are those of all ranks.
+    """
 
     def _initialised(
         self, rng: spec.RandomState, make_model: Callable[[], nn.Module]
     ) -> nn.Module:
         """The seeded model on the device, its shapes and types recorded.
 
-        Seeds PyTorch's global generators, which dropout draws from too.
+        Seeds PyTorch's global generators, which dropout draws from too: the same on
+        all ranks, as officially.
         """
         (seed,) = np.random.SeedSequence(seed_integers(rng)).generate_state(1)
         torch.manual_seed(int(seed))
@@ -91,10 +100,38 @@ class TorchWorkload(EmbeddedWorkload):
         }
         types: Any = {name: parameter_type(name) for name in shapes}
         self._param_shapes, self._param_types = shapes, types
-        return model.to(device())
+        return distribute(model.to(device()))
+
+    def _build_input_queue(
+        self,
+        data_rng: spec.RandomState,
+        split: str,
+        data_dir: str,
+        global_batch_size: int,
+        cache: bool | None = None,
+        repeat_final_dataset: bool | None = None,
+        num_batches: int | None = None,
+    ) -> InputQueue:
+        """As in `EmbeddedWorkload`; a batch must also divide over the ranks."""
+        if global_batch_size % rank_count():
+            raise ValueError(
+                "The batch size must be a multiple of the number of ranks, "
+                f"{rank_count()}, got {global_batch_size!r}."
+            )
+        return super()._build_input_queue(
+            data_rng,
+            split,
+            data_dir,
+            global_batch_size,
+            cache,
+            repeat_final_dataset,
+            num_batches,
+        )
 
     def _place(self, batch: Batch) -> Batch:
-        return {name: to_device(array) for name, array in batch.items()}
+        return {
+            name: to_device(rows_of_this_rank(array)) for name, array in batch.items()
+        }
 
     @torch.no_grad()
     def _evaluate(
@@ -116,4 +153,7 @@ class TorchWorkload(EmbeddedWorkload):
             )
             for name, value in self._metric_sums(logits, batch).items():
                 totals[name] = totals[name] + value if name in totals else value
+        if rank_count() > 1:
+            for total in totals.values():
+                dist.all_reduce(total)
         return {name: float(total) for name, total in totals.items()}

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from workloads_ext.common.torch import lecun_normal_
+from workloads_ext.common.torch_ranks import BatchNorm2d
 
 __all__ = ["ResNet"]
 
@@ -17,7 +18,7 @@ def _conv(in_width: int, out_width: int, size: int, stride: int = 1) -> nn.Conv2
 
 
 def _batch_norm(width: int, init_scale: float = 1.0) -> nn.BatchNorm2d:
-    norm = nn.BatchNorm2d(width, eps=1e-5, momentum=0.1)
+    norm = BatchNorm2d(width, eps=1e-5, momentum=0.1)
     nn.init.constant_(norm.weight, init_scale)
     return norm
 
