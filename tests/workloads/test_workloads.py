@@ -389,3 +389,25 @@ print(json.dumps(loaded.evaluate({data_dir!r})))
     for name, value in json.loads(done.stdout).items():
         # Sums of float32 losses in two orders.
         assert one_device[name] == pytest.approx(value, rel=1e-5)
+
+
+def test_a_dropout_rate_may_be_traced():
+    """A submission that passes the rate through jit, as official models allow."""
+    jax = pytest.importorskip("jax")
+    loaded = load("stdlib_lm", "jax")
+    tokens = jax.numpy.zeros((2, 8), jax.numpy.int32)
+
+    def logits(rate):
+        return loaded.workload.model_fn(
+            loaded.params,
+            {"inputs": tokens},
+            None,
+            TRAIN,
+            jax.random.key(0),
+            update_batch_norm=False,
+            dropout_rate=rate,
+        )[0]
+
+    traced = jax.jit(logits)(0.5)
+    np.testing.assert_allclose(traced, jax.jit(lambda: logits(0.5))(), rtol=1e-5)
+    assert np.abs(traced - logits(0.0)).max() > 1e-3

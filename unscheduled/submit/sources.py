@@ -35,15 +35,30 @@ def sources(submission: Path, without: Collection[str] = ()) -> dict[str, Path]:
     found: dict[str, Path] = {}
     pending = [submission.stem]
     while pending:
-        name = pending.pop(0)
+        name = _inside(pending.pop(0), own)
         path = _path(name, own)
         if path is None or name in found or name in without:
             continue
         found[name] = path
         for module, attribute in _imports(name, path):
             inner = f"{module}.{attribute}".strip(".")
-            pending.append(inner if _path(inner, own) else module)
+            is_module = _path(_inside(inner, own), own)
+            pending.append(inner if is_module else module)
     return found
+
+
+def _inside(name: str, own: Path) -> str:
+    """A module of the submission's own folder by its name there.
+
+    In the official repository that folder is `submissions.<ruleset>.<algorithm>`, and
+    modules in it import each other by that name.
+    """
+    parts = name.split(".")
+    if parts[0].startswith("submissions"):
+        for start in range(1, len(parts)):
+            if _path(".".join(parts[start:]), own):
+                return ".".join(parts[start:])
+    return name
 
 
 def is_library(name: str) -> bool:

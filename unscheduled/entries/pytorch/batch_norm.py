@@ -14,6 +14,13 @@ from unscheduled.entries import (
 )
 from unscheduled.entries.pytorch.distributed import sum_over_ranks
 
+_CLASSES = (
+    torch.nn.BatchNorm1d,
+    torch.nn.BatchNorm2d,
+    torch.nn.BatchNorm3d,
+    torch.nn.SyncBatchNorm,
+)
+
 
 class BatchNormStatistics:
     r"""Refreshes running statistics at x from the batches seen since the last time.
@@ -134,5 +141,4 @@ def _is_batch_norm(module: torch.nn.Module) -> bool:
     """Batch norm that tracks statistics: torch's classes, or a model's own."""
     if getattr(module, "running_mean", None) is None:
         return False
-    base = torch.nn.modules.batchnorm._BatchNorm
-    return isinstance(module, base) or "BatchNorm" in type(module).__name__
+    return isinstance(module, _CLASSES) or "BatchNorm" in type(module).__name__

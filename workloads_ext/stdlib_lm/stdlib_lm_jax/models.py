@@ -12,6 +12,26 @@ _layer_norm = functools.partial(nn.LayerNorm, epsilon=1e-5)
 _embedding = functools.partial(nn.Embed, embedding_init=nn.initializers.normal(0.02))
 
 
+class Dropout(nn.Module):
+    """flax's Dropout, whose rate may be traced too, as the official models'.
+
+    Submissions may pass `dropout_rate` through `jax.jit`.
+    """
+
+    rate: float | jax.Array
+    deterministic: bool
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Sets a share of the entries to 0 and scales the others up."""
+        is_zero = not isinstance(self.rate, jax.core.Tracer) and self.rate == 0.0
+        if self.deterministic or is_zero:
+            return x
+        keep = 1.0 - self.rate
+        mask = jax.random.bernoulli(self.make_rng("dropout"), keep, x.shape)
+        return jnp.where(mask, x / keep, 0.0)
+
+
 class Attention(nn.Module):
     """Causal self-attention."""
 
@@ -50,7 +70,7 @@ class Block(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
         """Maps (batch, length, width) to the same shape."""
-        dropout = nn.Dropout(self.dropout_rate, deterministic=deterministic)
+        dropout = Dropout(self.dropout_rate, deterministic=deterministic)
         y = Attention(self.num_heads, name="attn")(_layer_norm(name="ln1")(x))
         x = x + dropout(y)
         y = Mlp(self.mlp_width, name="mlp")(_layer_norm(name="ln2")(x))
@@ -74,7 +94,7 @@ class Transformer(nn.Module):
         positions = jnp.arange(tokens.shape[1])
         x = _embedding(self.vocab_size, self.width, name="embed_token")(tokens)
         x += _embedding(self.seq_len, self.width, name="embed_position")(positions)
-        x = nn.Dropout(self.dropout_rate, deterministic=deterministic)(x)
+        x = Dropout(self.dropout_rate, deterministic=deterministic)(x)
         for i in range(self.num_layers):
             block = Block(
                 self.num_heads, self.mlp_width, self.dropout_rate, name=f"blocks_{i}"

@@ -1,0 +1,25 @@
+"""A model function of its own, in evaluations too."""
+
+import plain_sgd
+from plain_sgd import (
+    data_selection,
+    get_batch_size,
+    prepare_for_eval,
+    update_params,
+)
+
+__all__ = [
+    "data_selection",
+    "get_batch_size",
+    "init_optimizer_state",
+    "prepare_for_eval",
+    "update_params",
+]
+
+
+def init_optimizer_state(workload, model_params, model_state, hyperparameters, rng):
+    forward = workload.model_fn
+    workload.model_fn = lambda *args, **options: forward(*args, **options)
+    return plain_sgd.init_optimizer_state(
+        workload, model_params, model_state, hyperparameters, rng
+    )

@@ -1,0 +1,164 @@
+"""The rule check: reads all files of a submission, then tries it out."""
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from unscheduled.runner.errors import UserError
+from unscheduled.submit import dry_run
+from unscheduled.submit.rules import package
+from unscheduled.submit.rules.code import Code
+from unscheduled.submit.rules.findings import SEVERITIES, Finding, shown
+from unscheduled.submit.rules.hyperparameters import check_self_tuning
+from unscheduled.submit.rules.interface import check_interface
+from unscheduled.submit.rules.internals import check_internals
+from unscheduled.submit.rules.outside import check_outside
+from unscheduled.submit.rules.requirements import check_requirements
+from unscheduled.submit.rules.workload import check_workload
+from unscheduled.submit.sources import sources
+
+FORMATS = ("text", "json")
+_CHECKS = (check_interface, check_workload, check_outside, check_internals)
+
+
+def find_submission(path: str) -> Path:
+    """The Python file of a submission, from its path or its folder's.
+
+    Raises:
+      UserError: where there is none.
+    """
+    submission = Path(path).expanduser()
+    if submission.is_dir():
+        submission = submission / "submission.py"
+    if submission.suffix != ".py" or not submission.is_file():
+        raise UserError(
+            f"SUBMISSION must be a Python file or a folder with submission.py, "
+            f"got {path!r}."
+        )
+    return submission
+
+
+def check_files(
+    submission: Path, ruleset: str | None = None, search_space: Path | None = None
+) -> list[Finding]:
+    """Checks the files, running none of them.
+
+    Args:
+      submission: the Python file that has the functions of the API.
+      ruleset: "external" or "self-tuning"; None for what submission_info.yml says, or
+        else the official folder (external_tuning, self_tuning).
+      search_space: the tuning search space, where it is not in the same folder.
+
+    Returns:
+      What was found, by file and line.
+    """
+    folder = submission.resolve().parent
+    ruleset = ruleset or _ruleset(folder)
+    found = [
+        *check_requirements(folder / "requirements.txt"),
+        *package.check_info(folder),
+        *package.check_search_space(folder, ruleset, search_space),
+    ]
+    try:
+        codes = [Code(name, path) for name, path in sources(submission).items()]
+    except SyntaxError as error:
+        message = f"not Python ({error.msg}): nothing of it can be run or checked."
+        path = str(error.filename)
+        return sorted([*found, Finding(path, error.lineno or 1, "E101", message)])
+    found += package.check_licence(folder, codes)
+    for check in _CHECKS:
+        found += check(codes)
+    if ruleset == "self-tuning":
+        found += check_self_tuning(codes)
+    return sorted(set(found))
+
+
+def _ruleset(folder: Path) -> str:
+    """What submission_info.yml says, or else the official folder; or self-tuning."""
+    said = package.read_info(folder).get("ruleset")
+    if said in package.RULESETS:
+        return said
+    return "external" if folder.parent.name == "external_tuning" else "self-tuning"
+
+
+def framework_of(submission: Path) -> str:
+    """The framework of a submission, from submission_info.yml or from its imports.
+
+    Raises:
+      UserError: where neither tells.
+    """
+    said = package.read_info(submission.resolve().parent).get("framework")
+    if said in package.FRAMEWORKS:
+        return package.FRAMEWORKS[said]
+    imported = {
+        name.split(".")[0]
+        for module, path in sources(submission).items()
+        for name in Code(module, path).imports.values()
+    }
+    found = [f for f, top in (("jax", "jax"), ("pytorch", "torch")) if top in imported]
+    if len(found) != 1:
+        raise UserError(
+            f"the framework of {submission} can't be told from its imports: give "
+            "--framework=jax or --framework=pytorch."
+        )
+    return found[0]
+
+
+def run(flags: Any, submission: str) -> int:
+    """Does what the flags of `scripts/check.py` ask for; returns the exit status.
+
+    1 where there are errors, or where the user made a mistake, which is one sentence
+    on standard error.
+    """
+    try:
+        findings = _check(flags, find_submission(submission))
+    except (UserError, OSError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    counts = Counter(finding.severity for finding in findings)
+    if flags.format == "json":
+        print(json.dumps(_as_json(submission, findings, counts), indent=2))
+    else:
+        for finding in findings:
+            print(finding)
+        print(_summary(submission, counts))
+    return 1 if counts["error"] else 0
+
+
+def _check(flags: Any, submission: Path) -> list[Finding]:
+    folder = submission.resolve().parent
+    ruleset = {"external": "external", "self": "self-tuning", None: _ruleset(folder)}[
+        flags.tuning_ruleset
+    ]
+    given = flags.tuning_search_space and Path(flags.tuning_search_space).expanduser()
+    findings = check_files(submission, ruleset, given)
+    codes = {finding.code for finding in findings}
+    if flags.dry_run and not codes & {"E101", "E102", "E505"}:
+        space = (given or folder / package.SEARCH_SPACE).resolve()
+        findings += dry_run.run(
+            submission,
+            flags.framework or framework_of(submission),
+            flags.data_dir,
+            space if ruleset == "external" else None,
+        )
+    return findings
+
+
+def _as_json(
+    submission: str, findings: list[Finding], counts: Counter[str]
+) -> dict[str, Any]:
+    return {
+        "submission": submission,
+        "findings": [finding.as_json() for finding in findings],
+        **{f"{name}s": counts[name] for name in SEVERITIES.values()},
+    }
+
+
+def _summary(submission: str, counts: Counter[str]) -> str:
+    parts = [
+        f"{counts[name]} {name}{'' if counts[name] == 1 else 's'}"
+        for name in ("error", "warning")
+    ]
+    return f"{shown(submission)}: {', '.join(parts)}."

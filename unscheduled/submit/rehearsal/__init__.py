@@ -1,0 +1,1 @@
+"""The dry run, as it happens in its own process: `python -m ... '<task as JSON>'`."""

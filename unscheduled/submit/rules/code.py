@@ -1,0 +1,215 @@
+"""A file of a submission, parsed, and questions about its syntax tree."""
+
+import ast
+import functools
+import operator
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from unscheduled.submit.rules.findings import Finding
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+_OPERATIONS: dict[type, Any] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Pow: operator.pow,
+}
+_BATCH_SIZE_FUNCTIONS = ("get_batch_size", "get_eval_batch_size")
+
+
+class Code:
+    """One parsed file.
+
+    Args:
+      module: its dotted name.
+      path: the file.
+
+    Raises:
+      SyntaxError: where it is not Python.
+    """
+
+    def __init__(self, module: str, path: Path):
+        self.module = module
+        self.path = path
+        self.text = path.read_text(encoding="utf-8")
+        self.tree = ast.parse(self.text, str(path))
+
+    def finding(self, node: ast.AST, code: str, message: str) -> Finding:
+        """A finding at a node."""
+        return Finding(str(self.path), getattr(node, "lineno", 1), code, message)
+
+    @functools.cached_property
+    def imports(self) -> dict[str, str]:
+        """What imported names stand for, as dotted names."""
+        found = {}
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    top = alias.name.split(".")[0]
+                    found[alias.asname or top] = alias.name if alias.asname else top
+            elif isinstance(node, ast.ImportFrom):
+                base = "." * node.level + (node.module or "")
+                for alias in node.names:
+                    found[alias.asname or alias.name] = f"{base}.{alias.name}"
+        return found
+
+    @functools.cached_property
+    def parents(self) -> dict[ast.AST, ast.AST]:
+        """The node above each node."""
+        return {
+            child: node
+            for node in ast.walk(self.tree)
+            for child in ast.iter_child_nodes(node)
+        }
+
+    @functools.cached_property
+    def top_level(self) -> dict[str, ast.stmt]:
+        """What the module defines: functions, classes and assigned names."""
+        return dict(_definitions(self.tree.body))
+
+    def dotted(self, node: ast.AST) -> str:
+        """`torch.nn.functional` for `F` after such an import; "" for other things.
+
+        A builtin stands for itself, unless the module defines the name.
+        """
+        if isinstance(node, ast.Attribute):
+            base = self.dotted(node.value)
+            return base and f"{base}.{node.attr}"
+        if isinstance(node, ast.Name):
+            if node.id in self.imports:
+                return self.imports[node.id]
+            return "" if node.id in self._bound else node.id
+        return ""
+
+    @functools.cached_property
+    def _bound(self) -> set[str]:
+        """Names that the file gives a meaning of its own."""
+        bound = set(self.top_level)
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                bound.add(node.id)
+            elif isinstance(node, ast.arg):
+                bound.add(node.arg)
+            elif isinstance(node, Function):
+                bound.add(node.name)
+        return bound
+
+    def uses(self) -> Iterator[tuple[ast.AST, str]]:
+        """(node, dotted name) of each name or chain of attributes that is used."""
+        for node in ast.walk(self.tree):
+            above = self.parents.get(node)
+            if isinstance(above, ast.Attribute):
+                continue
+            # The longest part of a chain that is a name: Path(x).read_text has none.
+            if isinstance(node, ast.Name | ast.Attribute):
+                name = self.dotted(node)
+                if name:
+                    yield node, name
+
+    def constant(self, node: ast.AST | None) -> Any:
+        """The value of a constant expression, or None.
+
+        Followed are names that the module assigns once, at its top level.
+        """
+        if isinstance(node, ast.Name):
+            statement = self.top_level.get(node.id)
+            if isinstance(statement, ast.Assign | ast.AnnAssign):
+                return self.constant(statement.value)
+            return None
+        if isinstance(node, ast.Constant):
+            return node.value
+        if isinstance(node, ast.Tuple | ast.List | ast.Set):
+            values = tuple(self.constant(element) for element in node.elts)
+            return None if None in values else values
+        if isinstance(node, ast.Dict):
+            return self.constant(ast.Tuple([k for k in node.keys if k], ast.Load()))
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+            value = self.constant(node.operand)
+            return -value if _is_number(value) else None
+        if isinstance(node, ast.BinOp):
+            return self._arithmetic(node)
+        return None
+
+    def _arithmetic(self, node: ast.BinOp) -> Any:
+        """The value of a sum, product, quotient or small power of constants."""
+        left, right = self.constant(node.left), self.constant(node.right)
+        if not (_is_number(left) and _is_number(right)):
+            return None
+        if isinstance(node.op, ast.Pow) and max(abs(left), abs(right)) > 100:
+            return None  # it could take for ever
+        operation = _OPERATIONS.get(type(node.op))
+        try:
+            return operation(left, right) if operation else None
+        except ArithmeticError:
+            return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)
+
+
+def _definitions(body: list[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
+    for statement in body:
+        if isinstance(statement, Function | ast.ClassDef):
+            yield statement.name, statement
+        elif isinstance(statement, ast.Assign):
+            for target in statement.targets:
+                for node in ast.walk(target):
+                    if isinstance(node, ast.Name):
+                        yield node.id, statement
+        elif isinstance(statement, ast.AnnAssign):
+            if isinstance(statement.target, ast.Name):
+                yield statement.target.id, statement
+        elif isinstance(statement, ast.If | ast.Try | ast.With):
+            yield from _definitions(statement.body)
+
+
+def outermost(code: Code, node: ast.AST) -> ast.AST:
+    """The statement of the module that a node is in."""
+    while not isinstance(code.parents.get(node, code.tree), ast.Module):
+        node = code.parents[node]
+    return node
+
+
+def for_batch_sizes(codes: list[Code]) -> set[ast.AST]:
+    """The statements that serve the choice of a batch size and nothing else.
+
+    The function of the API, and whatever only it, or what it alone uses, refers to.
+    """
+    exempt: set[ast.AST] = {
+        statement
+        for code in codes
+        for statement in code.tree.body
+        if getattr(statement, "name", None) in _BATCH_SIZE_FUNCTIONS
+    }
+    users = _users(codes)
+    while True:
+        more = {
+            statement
+            for code in codes
+            for name, statement in code.top_level.items()
+            if statement not in exempt
+            and users.get(name)
+            and users[name] - {statement} <= exempt
+        }
+        if not more:
+            return exempt
+        exempt |= more
+
+
+def _users(codes: list[Code]) -> dict[str, set[ast.AST]]:
+    """The top-level statements that refer to a name, in any file."""
+    users: dict[str, set[ast.AST]] = {}
+    for code in codes:
+        for statement in code.tree.body:
+            if isinstance(statement, ast.Import | ast.ImportFrom):
+                continue
+            for node in ast.walk(statement):
+                name = getattr(node, "id", None) or getattr(node, "attr", None)
+                if name and isinstance(getattr(node, "ctx", None), ast.Load):
+                    users.setdefault(name, set()).add(statement)
+    return users

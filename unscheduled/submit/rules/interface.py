@@ -1,0 +1,208 @@
+"""The five functions of the API: there, and callable as the harness calls them."""
+
+import ast
+from collections.abc import Iterator
+
+from unscheduled.submit.rules.code import Code, Function
+from unscheduled.submit.rules.findings import Finding
+
+_SHARED = (
+    "workload",
+    "current_param_container",
+    "current_params_types",
+    "model_state",
+    "hyperparameters",
+)
+_LAST = (
+    "loss_type",
+    "optimizer_state",
+    "eval_results",
+    "global_step",
+    "rng",
+)
+SIGNATURES = {
+    "get_batch_size": ("workload_name",),
+    "init_optimizer_state": (
+        "workload",
+        "model_params",
+        "model_state",
+        "hyperparameters",
+        "rng",
+    ),
+    "update_params": (*_SHARED, "batch", *_LAST, "train_state"),
+    "prepare_for_eval": (*_SHARED, *_LAST),
+    "data_selection": (
+        "workload",
+        "input_queue",
+        "optimizer_state",
+        "current_param_container",
+        "model_state",
+        "hyperparameters",
+        "global_step",
+        "rng",
+    ),
+}
+_BY_KEYWORD = ("update_params", "prepare_for_eval")
+_OPTIONAL = {"train_state"}  # passed only where it is asked for
+
+
+def check_interface(codes: list[Code]) -> Iterator[Finding]:
+    """Looks at the functions of the API.
+
+    Args:
+      codes: all files; the submission first.
+    """
+    submission = codes[0]
+    for name in SIGNATURES:
+        found = find_function(codes, submission, name)
+        if found is None:
+            if not _is_bound(submission, name):
+                yield _missing(submission, name)
+        else:
+            code, function = found
+            yield from _check_signature(code, function, name)
+            if name == "get_batch_size":
+                yield from _check_unknown_names(codes, code, function)
+    for code in codes:
+        yield from _check_old_package(code)
+
+
+def find_function(
+    codes: list[Code], code: Code, name: str
+) -> tuple[Code, Function] | None:
+    """A function by the name it has in a module: defined there, or imported."""
+    statement = code.top_level.get(name)
+    if isinstance(statement, Function):
+        return code, statement
+    module, _, original = code.imports.get(name, "").rpartition(".")
+    tail = module.lstrip(".")
+    for other in codes:
+        if original and tail and other is not code and _same(other.module, tail):
+            return find_function(codes, other, original)
+    return None
+
+
+def _same(module: str, imported: str) -> bool:
+    """Whether a module may be the one that an import names from further in or out."""
+    return f".{module}".endswith(f".{imported}") or f".{imported}".endswith(
+        f".{module}"
+    )
+
+
+def _is_bound(code: Code, name: str) -> bool:
+    """Whether a name means anything in a module, even where we can't see what."""
+    return name in code.top_level or name in code.imports or "*" in code.imports
+
+
+def _missing(code: Code, name: str) -> Finding:
+    if name == "prepare_for_eval":
+        message = (
+            "prepare_for_eval is missing; the harness does without, but the API has "
+            "five functions: define it, returning its arguments if need be."
+        )
+        return code.finding(code.tree, "W102", message)
+    message = f"{name} is missing: define it with ({', '.join(SIGNATURES[name])})."
+    return code.finding(code.tree, "E102", message)
+
+
+def _check_signature(code: Code, function: Function, name: str) -> Iterator[Finding]:
+    arguments = function.args
+    positional = [a.arg for a in (*arguments.posonlyargs, *arguments.args)]
+    wanted = SIGNATURES[name]
+    if name in _BY_KEYWORD:
+        fault = _keyword_fault(arguments, positional, wanted)
+    else:
+        fault = _positional_fault(arguments, positional, wanted)
+    if fault:
+        message = f"{name} {fault}; the API has ({', '.join(wanted)})."
+        yield code.finding(function, "E103", message)
+    elif name not in _BY_KEYWORD and tuple(positional[: len(wanted)]) != wanted:
+        others = ", ".join(repr(a) for a in positional if a not in wanted)
+        if others:
+            message = (
+                f"{name} has the parameter {others} where the API has another name: "
+                f"use ({', '.join(wanted)})."
+            )
+            yield code.finding(function, "W101", message)
+
+
+def _keyword_fault(
+    arguments: ast.arguments, positional: list[str], wanted: tuple[str, ...]
+) -> str | None:
+    """Why a call by keywords fails, or None."""
+    keyword_only = [a.arg for a in arguments.kwonlyargs]
+    names = {*positional, *keyword_only}
+    lacking = [w for w in wanted if w not in names and w not in _OPTIONAL]
+    if lacking and arguments.kwarg is None:
+        return f"lacks {', '.join(lacking)}"
+    first_default = len(positional) - len(arguments.defaults)
+    required = positional[:first_default] + [
+        name
+        for name, default in zip(keyword_only, arguments.kw_defaults, strict=True)
+        if default is None
+    ]
+    extra = [name for name in required if name not in wanted]
+    return f"asks for {', '.join(extra)}, which nobody passes" if extra else None
+
+
+def _positional_fault(
+    arguments: ast.arguments, positional: list[str], wanted: tuple[str, ...]
+) -> str | None:
+    """Why a call by position fails or mixes up its arguments, or None."""
+    if arguments.vararg is None and len(positional) < len(wanted):
+        return f"takes {len(positional)} arguments and is passed {len(wanted)}"
+    if len(positional) - len(arguments.defaults) > len(wanted):
+        return f"asks for more arguments than the {len(wanted)} it is passed"
+    known = [p for p in positional[: len(wanted)] if p in wanted]
+    if known != [w for w in wanted if w in known]:
+        return "has its parameters in another order"
+    return None
+
+
+def _check_unknown_names(
+    codes: list[Code], code: Code, function: Function
+) -> Iterator[Finding]:
+    """The harness asks again with the base workload's name, on ValueError only."""
+    reached, pending = {function}, [(code, function)]
+    while pending:
+        where, body = pending.pop()
+        for node in ast.walk(body):
+            if isinstance(node, ast.Raise) and _raises_value_error(node):
+                return
+            name = node.id if isinstance(node, ast.Name) else ""
+            found = find_function(codes, where, name) if name else None
+            if found and found[1] not in reached:
+                reached.add(found[1])
+                pending.append(found)
+    if not isinstance(function.body[-1], ast.Return) or _looks_up(function.body[-1]):
+        message = (
+            "get_batch_size must raise ValueError for a name it does not know: the "
+            "harness then asks for the base workload, and only then."
+        )
+        yield code.finding(function, "E104", message)
+
+
+def _raises_value_error(node: ast.Raise) -> bool:
+    raised = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+    return isinstance(raised, ast.Name) and raised.id == "ValueError"
+
+
+def _looks_up(node: ast.Return) -> bool:
+    """Whether a returned value comes out of a table that may lack the name."""
+    return any(isinstance(part, ast.Subscript) for part in ast.walk(node))
+
+
+def _check_old_package(code: Code) -> Iterator[Finding]:
+    for node in ast.walk(code.tree):
+        modules = [getattr(node, "module", None) or ""]
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        if not isinstance(node, ast.Import | ast.ImportFrom):
+            continue
+        if any(m.split(".")[0] == "algorithmic_efficiency" for m in modules):
+            message = (
+                "algorithmic_efficiency is the harness's package up to version 0.5: "
+                "import from algoperf."
+            )
+            yield code.finding(node, "W103", message)
+            return
