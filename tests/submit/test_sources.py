@@ -78,3 +78,17 @@ def test_what_is_not_python_is_named(write):
     with pytest.raises(SyntaxError) as error:
         sources(write(submission="import a", a="x = ("))
     assert str(error.value.filename).endswith("a.py")
+
+
+def test_a_module_named_from_the_official_root_is_found_in_the_folder(tmp_path):
+    """A helper that the lint or the bundle misses, as its import names the folder."""
+    folder = tmp_path / "somewhere"
+    folder.mkdir()
+    (folder / "submission.py").write_text(
+        "from submissions.self_tuning.mine.optimizer import Adam\n"
+        "from submissions.self_tuning.mine import schedule\n"
+    )
+    for name in ("optimizer", "schedule"):
+        (folder / f"{name}.py").write_text("")
+    found = sources(folder / "submission.py")
+    assert [*found] == ["submission", "optimizer", "schedule"]

@@ -1,0 +1,191 @@
+"""The grid's bookkeeping and its tables; nothing here needs algoperf."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("matplotlib")
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+
+
+@pytest.fixture(scope="module")
+def grid_script():
+    """scripts/evidence_official.py, imported as it imports its neighbours."""
+    sys.path.insert(0, str(SCRIPTS))
+    yield importlib.import_module("evidence_official")
+    sys.path.remove(str(SCRIPTS))
+
+
+@pytest.fixture
+def code_script(grid_script):
+    """scripts/evidence_official_code.py."""
+    return importlib.import_module("evidence_official_code")
+
+
+@pytest.fixture
+def page_script(grid_script):
+    """scripts/evidence_official_page.py."""
+    return importlib.import_module("evidence_official_page")
+
+
+def line(algorithm="radam", workload="ogbg", framework="jax", jax="0.7.0", **values):
+    """A line of the results."""
+    return {
+        "workload": workload,
+        "framework": framework,
+        "algorithm": algorithm,
+        "code": "c0de",
+        "environment": {"jax": jax, "torch": "2.13.0"},
+        "status": "ok",
+        "set_up_seconds": 5.0,
+        "seconds": {
+            "start": 0.5,
+            "step 1": 9.0,
+            "prepare_for_eval 1": 0.5,
+            "step 2": 0.25,
+            "prepare_for_eval 2": 0.25,
+            "evaluation": 1.0,
+        },
+        "moved": 60,
+        "parameters": 66,
+        "peak_gib": 1.5,
+        **values,
+    }
+
+
+def failed(error: str, **values):
+    """A line of an entry that failed."""
+    return {**line(**values), "status": "failed", "error": error, "seconds": {}}
+
+
+def test_the_table_shows_what_passed_what_failed_and_what_is_missing(page_script):
+    """A red cell that looks green, or a cell that nobody ran."""
+    cells = page_script.newest(
+        [line(), failed("ValueError: no", workload="wmt"), line("upstream")]
+    )
+    rows = [("upstream", "jax"), ("radam", "jax"), ("radam", "pytorch")]
+    text = page_script.grid(cells, rows, ["ogbg", "wmt"])
+    assert "| *upstream's nadamw, jax* | ok, 11.5 s | not run |" in text
+    assert "| radam_jax | ok, 11.5 s | failed (1) |" in text
+    assert "| radam_pytorch | not run | not run |" in text
+    assert text.endswith("\n\n(1) wmt, jax, radam: ValueError: no")
+
+
+def test_the_newest_line_of_a_cell_counts(page_script):
+    """A repaired entry that still shows as failed, or the other way round."""
+    old, new = failed("ValueError: no"), line()
+    assert page_script.newest([old, new]) == {("ogbg", "jax", "radam"): new}
+    assert page_script.newest([new, old]) == {("ogbg", "jax", "radam"): old}
+
+
+def test_stages_are_medians_of_our_entries(page_script):
+    """Upstream's times, or a failed entry's, among ours."""
+    slow = line("adamw", moved=40)
+    slow["seconds"] = {**slow["seconds"], "step 1": 11.0}
+    upstream = line("upstream", set_up_seconds=1000.0)
+    lines = [line(), slow, upstream, failed("ValueError: no", algorithm="nadamw")]
+    text = page_script.stages(page_script.newest(lines), ["ogbg"])
+    assert text.splitlines()[-1] == (
+        "| ogbg, jax | 5.0 | 0.50 | 10.00 | 0.25 | 0.25 | 1.00 | 40 of 66 | 1.5 |"
+    )
+
+
+def test_the_page_is_written_from_lines_of_the_code_as_it_is(
+    page_script, tmp_path, monkeypatch, capsys
+):
+    """Results of code that is gone; versions under the wrong heading."""
+    monkeypatch.setattr(page_script, "PAGES", tmp_path)
+    monkeypatch.setattr("evidence_common.PAGES", tmp_path)
+    blocks = ("versions", "pinned", "stages", "newest")
+    (tmp_path / "official_harness.md").write_text(
+        "".join(f"<!-- begin {b} -->\n<!-- end {b} -->\n" for b in blocks)
+    )
+    lines = [
+        line(),
+        line("adamw", jax="0.10.2"),
+        failed("ValueError: gone", algorithm="adamw", code="01d"),
+    ]
+    rows = [("radam", "jax"), ("adamw", "jax")]
+    page_script.write(lines, rows, ["ogbg"], dict.fromkeys(rows, "c0de"))
+    text = (tmp_path / "official_harness.md").read_text()
+    assert "| pinned | 0.7.0 | 2.13.0 |\n| newest | 0.10.2 | 2.13.0 |" in text
+    first, second = text.split("<!-- begin newest -->")
+    assert "| radam_jax | ok, 11.5 s |\n| adamw_jax | not run |" in first
+    assert "| radam_jax | not run |\n| adamw_jax | ok, 11.5 s |" in second
+    assert "gone" not in text
+    assert "1 of 3 lines are of older code" in capsys.readouterr().out
+
+
+def test_what_failed_or_changed_is_run_again(grid_script, tmp_path):
+    """A grid that never gets done, or one that trusts what code did that is gone."""
+    results = tmp_path / "results.jsonl"
+
+    def job(algorithm, code="c0de"):
+        names = ("workload", "framework", "algorithm", "code", "environment")
+        found = line(algorithm, code=code)
+        return {"key": {name: found[name] for name in names}}
+
+    assert grid_script.missing([job("radam")], results) == [job("radam")]
+    lines = [line(), failed("ValueError: no", algorithm="adamw"), line("nadamw")]
+    results.write_text("".join(json.dumps(x) + "\n" for x in lines))
+    jobs = [job("radam"), job("adamw"), job("nadamw", code="0ther")]
+    assert grid_script.missing(jobs, results) == jobs[1:]
+
+
+def test_comments_and_docstrings_are_not_code(code_script):
+    """Hours of checks run again for a comment, or none for a changed rate."""
+    source = '"""About."""\ndef f(x):\n    """What."""\n    return x * 2\n'
+    reworded = 'def f(x):\n  # twice\n  """Other."""\n  return (x * 2)\n'
+    meaning = code_script.meaning
+    assert meaning(source) == meaning(reworded)
+    assert meaning(source) != meaning(source.replace("2", "3"))
+
+
+def test_an_entry_depends_on_its_own_framework(code_script, monkeypatch, tmp_path):
+    """A hash that misses the optimizer, or that changes with the other twin."""
+    files = {
+        "submissions/radam_jax/submission.py": "lr = 1",
+        "submissions/radam_pytorch/submission.py": "lr = 1",
+        "unscheduled/entries/data.py": "b = 1",
+        "unscheduled/entries/jax/training.py": "j = 1",
+        "unscheduled/entries/pytorch/training.py": "t = 1",
+        "unscheduled/optim_jax/radam.py": "r = 1",
+        "unscheduled/optim_torch/radam.py": "r = 1",
+        "unscheduled/runner/loop.py": "n = 1",
+    }
+    for name, code in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(code)
+    monkeypatch.setattr(code_script, "ROOT", tmp_path)
+    before = code_script.code_hash("radam", "jax")
+    changed = {}
+    for name, code in files.items():
+        (tmp_path / name).write_text(code.replace("1", "2"))
+        changed[name] = code_script.code_hash("radam", "jax") != before
+        (tmp_path / name).write_text(code)
+    assert [name for name, different in changed.items() if different] == [
+        "submissions/radam_jax/submission.py",
+        "unscheduled/entries/data.py",
+        "unscheduled/entries/jax/training.py",
+        "unscheduled/optim_jax/radam.py",
+    ]
+
+
+def test_an_unknown_name_is_refused_with_the_choices(grid_script):
+    """A misspelt workload that is left out without a word."""
+    assert grid_script.chosen(["b", "a"], "abc", "letter") == ["a", "b"]
+    assert grid_script.chosen(None, "abc", "letter") == ["a", "b", "c"]
+    with pytest.raises(grid_script.UserError, match="No letter 'x'; there are a, b, c"):
+        grid_script.chosen(["x"], "abc", "letter")
+
+
+def test_a_workload_that_does_not_fit_is_left_out(grid_script, monkeypatch, capsys):
+    """A machine that runs out of memory, and kills what somebody else runs on it."""
+    monkeypatch.setattr(grid_script, "NEEDED_GIB", {"criteo1tb": 10**6})
+    assert grid_script.has_room("ogbg")
+    assert not grid_script.has_room("criteo1tb")
+    assert "left out: criteo1tb needs 1000000 GiB" in capsys.readouterr().out
