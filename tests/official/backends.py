@@ -7,12 +7,17 @@ from typing import Any
 
 
 class Jax:
-    """Trees of jax arrays; compilations are shared through a cache in `folder`."""
+    """Trees of jax arrays; compilations are shared through a cache in `folder`.
 
-    def __init__(self, folder: str):
+    Args:
+      folder: of the cache.
+      optimize: whether XLA optimizes; without, it compiles sooner to what runs slower.
+    """
+
+    def __init__(self, folder: str, optimize: bool):
         self._jax = importlib.import_module("jax")
-        # Compiling is nearly all there is to do; what comes out need not be fast.
-        os.environ["XLA_FLAGS"] += " --xla_backend_optimization_level=0"
+        if not optimize:
+            os.environ["XLA_FLAGS"] += " --xla_backend_optimization_level=0"
         # The official decoder is jitted anew for each split; this finds it again.
         self._jax.config.update("jax_compilation_cache_dir", f"{folder}/compiled")
 

@@ -58,7 +58,7 @@ def build(request: dict[str, Any], folder: str) -> Bench:
     name, framework = request["workload"], request["framework"]
     size = request["batch_size"]
     reference = import_official(request["official"], framework, f"{folder}/log.pkl")
-    backend = Torch() if framework == "pytorch" else Jax(folder)
+    backend = Torch() if framework == "pytorch" else Jax(folder, request["optimize"])
     runner, prng = reference.submission_runner, reference.prng
     entry = runner.WORKLOADS[name]
     workload_class = reference.workloads.import_workload(

@@ -3,10 +3,10 @@
     python tests/official/one_step.py REQUEST.json
 
 `scripts/evidence_official.py` writes the request (workload, framework, batch_size,
-decode_length, official, results, jobs) and starts one process for each workload and
-framework. The workload, its model and its fake data are made once, by the helpers of
-the official `tests/reference_algorithm_tests.py`; every entry starts from the same
-parameters and goes through
+decode_length, optimize, official, results, jobs) and starts one process for each
+workload and framework. The workload, its model and its fake data are made once, by the
+helpers of the official `tests/reference_algorithm_tests.py`; every entry starts from
+the same parameters and goes through
 
     step, prepare_for_eval, step, prepare_for_eval, evaluation of all splits
 

@@ -113,6 +113,7 @@ def test_what_an_entry_does_wrong_is_seen(tmp_path):
                 "framework": "jax",
                 "batch_size": 2,
                 "decode_length": 0,
+                "optimize": False,
                 "official": str(Path(algoperf.__path__[0]).parent),
                 "results": str(tmp_path / "results.jsonl"),
                 "jobs": jobs,
