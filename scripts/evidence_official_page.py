@@ -8,6 +8,7 @@ from evidence_common import PAGES, fill_page, table
 
 Line = dict[str, Any]
 PINNED_JAX = "0.7.0"
+OLDER = "†"  # run before the last change to the code of its row
 # The calls of one entry, in the order in which they are made.
 STAGES = ("start", "step 1", "step 2", "prepare_for_eval 2", "evaluation")
 
@@ -18,7 +19,10 @@ def write(
     columns: Sequence[str],
     hashes: dict[tuple[str, str], str],
 ) -> None:
-    """Writes the page from the newest line of each cell whose code is today's.
+    """Writes the page from the newest line of each cell.
+
+    A line of older code counts, marked, where there is none of the code as it is; but
+    not if it failed.
 
     Args:
       lines: the results, oldest first.
@@ -26,13 +30,11 @@ def write(
       columns: the workloads.
       hashes: of the code of each row as it is now.
     """
-    current = [
-        line
-        for line in lines
-        if line["code"] == hashes.get((line["algorithm"], line["framework"]))
-    ]
-    pinned = newest(line for line in current if _is_pinned(line))
-    today = newest(line for line in current if not _is_pinned(line))
+    lines = [{**line, "older": _is_older(line, hashes)} for line in lines]
+    lines = [line for line in lines if line["status"] == "ok" or not line["older"]]
+    lines.sort(key=lambda line: not line["older"])  # stable: the oldest still first
+    pinned = newest(line for line in lines if _is_pinned(line))
+    today = newest(line for line in lines if not _is_pinned(line))
     blocks = {
         "versions": versions({"pinned": pinned, "newest": today}),
         "pinned": grid(pinned, rows, columns),
@@ -40,7 +42,10 @@ def write(
         "newest": grid(today, rows, columns),
     }
     print(f"{fill_page('official_harness', blocks, PAGES)} written.")
-    print(f"{len(lines) - len(current)} of {len(lines)} lines are of older code.")
+
+
+def _is_older(line: Line, hashes: dict[tuple[str, str], str]) -> bool:
+    return line["code"] != hashes.get((line["algorithm"], line["framework"]))
 
 
 def _is_pinned(line: Line) -> bool:
@@ -76,6 +81,8 @@ def _distinct(items: Iterable[dict]) -> list[dict]:
 
 def grid(cells: dict, rows: Sequence[tuple[str, str]], columns: Sequence[str]) -> str:
     """A row for each entry, a column for each workload; what failed, below."""
+    if not cells:
+        return "Not run yet."
     notes: list[str] = []
 
     def cell(algorithm: str, framework: str, workload: str) -> str:
@@ -83,7 +90,8 @@ def grid(cells: dict, rows: Sequence[tuple[str, str]], columns: Sequence[str]) -
         if line is None:
             return "not run"
         if line["status"] == "ok":
-            return f"ok, {sum(line['seconds'].values()):.1f} s"
+            mark = OLDER if line["older"] else ""
+            return f"ok{mark}, {sum(line['seconds'].values()):.1f} s"
         notes.append(f"{workload}, {framework}, {algorithm}: {line['error']}")
         return f"failed ({len(notes)})"
 

@@ -24,7 +24,12 @@ class Model(nn.Module):
 
 
 class JaxStub(StubWorkload):
-    """As `ImageNet ResNet` of the official workloads treats batch norm."""
+    """As `ImageNet ResNet` of the official workloads treats batch norm.
+
+    `with_extra_axes` gives the statistics back as the official speech models do.
+    """
+
+    with_extra_axes = False
 
     def __init__(self, batch_norm=False, momentum=0.9):
         super().__init__(batch_norm)
@@ -56,6 +61,8 @@ class JaxStub(StubWorkload):
             not update_batch_norm,
             mutable=["batch_stats"],
         )
+        if self.with_extra_axes:
+            new_state = jax.tree.map(lambda s: s[None, None], new_state)
         return logits, new_state or None
 
     def loss_fn(self, label_batch, logits_batch, mask_batch, label_smoothing="unset"):

@@ -74,6 +74,22 @@ def test_the_step_is_compiled_once(name, compilations):
     assert training.workload.forward_passes == passes
 
 
+@pytest.mark.parametrize("entry", [schedule_free, nadamw], ids=["x", "y"])
+def test_the_model_state_keeps_its_form(entry, compilations):
+    """A second compilation where a model gives its statistics back with more axes."""
+    training = Training(entry, batch_norm=True)
+    training.workload.with_extra_axes = True
+    shapes = [s.shape for s in training.statistics()]
+    batches = stub.batches(3)
+    training.step(batches[0])
+    compilations.clear()
+    training.step(batches[1])
+    training.step(batches[2])
+    assert compilations == []
+    training.prepare_for_eval()
+    assert [s.shape for s in training.statistics()] == shapes
+
+
 def test_the_state_is_a_pair_of_a_pytree_and_a_function():
     """A state that the official checkpoints can't take apart."""
     training = Training(schedule_free)

@@ -81,15 +81,16 @@ def select(condition, f, g, *operands):
 
 
 def _model_state(finite, new, old):
-    """The new model state, or the old one in its form.
+    """The new model state, or the old one, in the form of the old one.
 
-    Some models give it back in another container, or with extra axes of length one.
+    Some models give it back in another container, or with extra axes of length one; a
+    step that is given what it returned must not be compiled again.
     """
     leaves = [
-        jnp.where(finite, n, o.reshape(n.shape))
+        jnp.where(finite, n.reshape(o.shape), o)
         for n, o in zip(jax.tree.leaves(new), jax.tree.leaves(old), strict=True)
     ]
-    return jax.tree.unflatten(jax.tree.structure(new), leaves)
+    return jax.tree.unflatten(jax.tree.structure(old), leaves)
 
 
 def _global_norm(grads):

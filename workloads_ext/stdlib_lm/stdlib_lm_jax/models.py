@@ -24,7 +24,7 @@ class Dropout(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Sets a share of the entries to 0 and scales the others up."""
-        is_zero = not isinstance(self.rate, jax.core.Tracer) and self.rate == 0.0
+        is_zero = isinstance(self.rate, int | float) and self.rate == 0
         if self.deterministic or is_zero:
             return x
         keep = 1.0 - self.rate
