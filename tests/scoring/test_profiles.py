@@ -177,3 +177,11 @@ def test_examples(module):
     outcome = doctest.testmod(module, extraglobs={"np": np})
     assert outcome.attempted > 0
     assert outcome.failed == 0
+
+
+def test_a_ratio_on_the_grid_counts_from_there():
+    """A ratio of 5/3, which rounding may put beside the point of the official grid."""
+    group = results(x={"a": 3.0}, y={"a": 5.0})
+    board = rank(group, benchmark("a"))
+    # From the 23rd of 100 points on, with half of the interval before it.
+    assert scores(board)["y"] == pytest.approx((99 - 22 + 0.5) / 99)
