@@ -18,6 +18,7 @@ from tests.entries.entries import (
     rate,
 )
 from tests.entries.stub_jax import Training
+from unscheduled.entries.jax import step
 from unscheduled.entries.jax.training import Trainer
 
 ENTRIES = {name: load(name, "jax") for name in ALGORITHMS}
@@ -72,6 +73,30 @@ def test_the_step_is_compiled_once(name, compilations):
     # Tracing runs the model once a compilation: the step, and the pass for statistics.
     passes = 1 if is_evaluated_where_it_trains(name) else 2
     assert training.workload.forward_passes == passes
+
+
+@pytest.mark.parametrize("name", ["schedule_free_adamw", "lookahead_radam", "nadamw"])
+def test_a_step_without_a_branch_does_the_same(name, monkeypatch):
+    """What GPUs do, where the step selects instead: skipped steps that leave traces."""
+    batches = stub.batches(8)
+    broken = {**batches[0], "inputs": batches[0]["inputs"] * np.float32(np.nan)}
+
+    def train():
+        training = Training(ENTRIES[name], True, rate(name))
+        for batch in (broken, *batches[:4], broken, *batches[4:]):
+            training.step(batch)
+        assert int(training.state[0]["skipped"]) == 2
+        return training.params()
+
+    with_branch = train()
+    selections = []
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(
+        step, "select", lambda *a, f=step.select: selections.append(1) or f(*a)
+    )
+    for p, q in zip(train(), with_branch, strict=True):
+        np.testing.assert_allclose(p, q, rtol=1e-6)  # fused otherwise
+    assert selections
 
 
 @pytest.mark.parametrize("entry", [schedule_free, nadamw], ids=["x", "y"])
