@@ -15,7 +15,7 @@ from unscheduled.scoring.leaderboard import rank
 from unscheduled.scoring.logs import read_logs
 from unscheduled.scoring.tables import print_scores
 from unscheduled.scoring.targets import choose_benchmark
-from unscheduled.scoring.times import RULES, workload_results
+from unscheduled.scoring.times import RULES, study_results, workload_results
 
 _BENCHMARK = flags.DEFINE_string(
     "benchmark",
@@ -51,7 +51,7 @@ def score(roots: Sequence[str]) -> None:
     ignored = sorted(workloads - set(benchmark.workloads))
     if ignored:
         notes.append(f"Not in this benchmark, and left out: {', '.join(ignored)}.")
-    results = workload_results(trials, benchmark, _RULE.value)
+    results = workload_results(study_results(trials, benchmark, _RULE.value))
     leaderboard = rank(results, benchmark, _BASELINE.value, _BUDGET_FACTOR.value)
     print_scores(sys.stdout, results, leaderboard, benchmark, _BASELINE.value, notes)
 

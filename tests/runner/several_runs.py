@@ -5,7 +5,6 @@ Usage: several_runs.py [[flags of the first run], ...], as JSON.
 
 import importlib.util
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -18,9 +17,7 @@ def main(runs):
     spec = importlib.util.spec_from_file_location("run", SCRIPT)
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    for number, arguments in enumerate(runs):
-        # Of what torchrun sets: keeps the addresses of one process group from the next.
-        os.environ["TORCHELASTIC_RESTART_COUNT"] = str(number)
+    for arguments in runs:
         for name in flags.FLAGS:
             flags.FLAGS[name].unparse()
         flags.FLAGS([str(SCRIPT), *arguments])

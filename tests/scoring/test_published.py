@@ -10,7 +10,7 @@ import pytest
 from unscheduled.scoring.leaderboard import rank
 from unscheduled.scoring.logs import read_logs
 from unscheduled.scoring.targets import BENCHMARKS, load_benchmark
-from unscheduled.scoring.times import RULES, Result, workload_results
+from unscheduled.scoring.times import RULES, Result, study_results, workload_results
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "algoperf"
 VERSIONS = {"v05": "0.5", "v06": "0.6"}
@@ -75,7 +75,7 @@ def self_tuning_logs(tmp_path_factory):
 def test_scores_from_logs(self_tuning_logs, version, rule):
     """A published score would not come out of the published logs."""
     trials, notes = self_tuning_logs[version]
-    results = workload_results(trials, benchmark(version), rule)
+    results = workload_results(study_results(trials, benchmark(version), rule))
     for column in (SCORE[rule], "score"):  # one trial a study: the rules agree
         check_scores(results, version, "self_tuning", column)
     assert notes == []
@@ -85,7 +85,7 @@ def test_scores_from_logs(self_tuning_logs, version, rule):
 def test_medians_from_logs(self_tuning_logs, version):
     """A time to target or a count of studies would differ from the published one."""
     trials, _ = self_tuning_logs[version]
-    results = workload_results(trials, benchmark(version))
+    results = workload_results(study_results(trials, benchmark(version)))
     expected = published_results(version, "self_tuning", "median_time_min_rule")
     assert {
         (r.submission, r.workload): (r.time_sec, r.n_hit, r.n_studies) for r in results

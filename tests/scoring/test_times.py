@@ -15,6 +15,7 @@ from unscheduled.scoring.times import (
     Hit,
     first_hit,
     study_hit,
+    study_results,
     times_matrix,
     workload_results,
 )
@@ -94,7 +95,7 @@ def test_unknown_rule():
 )
 def test_median_of_studies(times_sec, median_sec, n_hit):
     """Misses would be left out of the median, in favour of who misses often."""
-    (result,) = workload_results(studies(*times_sec), BENCHMARK)
+    (result,) = workload_results(study_results(studies(*times_sec), BENCHMARK))
     assert result.time_sec == median_sec
     assert result.steps == (7 if median_sec < math.inf else math.inf)
     assert (result.n_hit, result.n_studies) == (n_hit, len(times_sec))
@@ -102,19 +103,36 @@ def test_median_of_studies(times_sec, median_sec, n_hit):
 
 def test_other_workloads_are_passed_over():
     """A workload that the benchmark does not score would stop the scoring."""
-    assert workload_results([make_trial([], workload="mnist")], BENCHMARK) == []
+    assert study_results([make_trial([], workload="mnist")], BENCHMARK) == []
 
 
 def test_both_frameworks():
     """Runs of two different programs would be one submission's studies."""
     trials = [make_trial([], framework=f, study=f) for f in ("jax", "pytorch")]
     with pytest.raises(ScoringError, match="both frameworks"):
-        workload_results(trials, BENCHMARK)
+        workload_results(study_results(trials, BENCHMARK))
+
+
+def test_what_a_study_knows():
+    """The best value, the time run or the time a step would be another trial's."""
+    trials = [
+        make_trial([(4, 2, 0.2), (9, 3, 0.6)], number=1),
+        make_trial([(8, 4, 0.7), (30, 9, math.nan)], number=2),
+        make_trial([], number=3),
+    ]
+    (hit,) = study_results(trials, BENCHMARK)
+    assert (hit.n_hit, hit.n_trials, hit.best, hit.run_sec) == (2, 3, 0.7, 30)
+    assert hit.step_sec == 2
+    missed = [make_trial([(6, 3, 0.2)]), make_trial([(20, 4, 0.1)], number=2)]
+    (miss,) = study_results(missed, BENCHMARK)
+    assert (miss.hit, miss.best, miss.step_sec) == (MISS, 0.2, 3.5)
+    (nothing,) = study_results(trials[2:], BENCHMARK)
+    assert np.isnan([nothing.best, nothing.run_sec, nothing.step_sec]).all()
 
 
 def test_times_matrix():
     """A workload without logs would look like a missed one."""
-    results = workload_results(studies(2.0), BENCHMARK)
+    results = workload_results(study_results(studies(2.0), BENCHMARK))
     matrix = times_matrix(results, ["a", "sub"], ["digits_resnet", "other"])
     np.testing.assert_array_equal(matrix, [[np.nan, np.nan], [2.0, np.nan]])
 
@@ -145,7 +163,7 @@ def test_oracle(runs, metric, rule, data):
         "test", BENCHMARK.base, {}, {"digits_resnet": Target(metric, 0.5)}
     )
     shuffled = data.draw(st.permutations(trials))
-    (result,) = workload_results(shuffled, benchmark, rule)
+    (result,) = workload_results(study_results(shuffled, benchmark, rule))
     expected = [oracle.study_time(run, 0.5, metric == "loss", rule) for run in runs]
     assert result.time_sec == oracle.median([seconds for seconds, _ in expected])
     assert result.steps == oracle.median([steps for _, steps in expected])

@@ -38,6 +38,32 @@ RULES: dict[str, Callable[[Hit], float]] = {
 
 
 @dataclass(frozen=True)
+class Study:
+    """One study of a submission on a workload; its trials share a search.
+
+    Attributes:
+      hit: of the trial that stands for the study, by the rule.
+      n_hit, n_trials: how many of its trials reached the target.
+      best: the best value of the target's metric in any of its trials; NaN where there
+        is none.
+      run_sec: submission time of its longest trial; NaN where there is none.
+      step_sec: seconds a step of the trial that stands for the study, up to its hit;
+        where all missed, the median of the whole trials; NaN where it is not known.
+    """
+
+    submission: str
+    workload: str
+    study: str
+    framework: str
+    hit: Hit
+    n_hit: int
+    n_trials: int
+    best: float = math.nan
+    run_sec: float = math.nan
+    step_sec: float = math.nan
+
+
+@dataclass(frozen=True)
 class Result:
     """What one submission did on one workload; inf where the target was missed.
 
@@ -90,26 +116,34 @@ def study_hit(hits: Sequence[Hit], rule: str = "documented") -> Hit:
     return min(hits, key=RULES[rule])
 
 
-def workload_results(
+def study_results(
     trials: Iterable[Trial], benchmark: Benchmark, rule: str = "documented"
-) -> list[Result]:
-    """Results of every submission on every workload of `benchmark` it has logs of.
+) -> list[Study]:
+    """Every study of every submission on the workloads of `benchmark`.
 
     Args:
       trials: in any order; other workloads are passed over.
+    """
+    studies: dict[tuple[str, str, str, str], list[Trial]] = {}
+    for trial in sorted(trials, key=lambda trial: trial.key):
+        if trial.workload in benchmark.targets:
+            studies.setdefault(trial.key[:-1], []).append(trial)
+    return [
+        _study(study, benchmark.targets[study[0].workload], rule)
+        for study in studies.values()
+    ]
+
+
+def workload_results(studies: Iterable[Study]) -> list[Result]:
+    """The median over the studies of each submission on each workload.
 
     Raises:
       ScoringError: a submission ran a workload in both frameworks.
     """
-    runs: dict[tuple[str, str], dict[str, list[Trial]]] = {}
-    for trial in sorted(trials, key=lambda trial: trial.key):
-        if trial.workload in benchmark.targets:
-            studies = runs.setdefault((trial.submission, trial.workload), {})
-            studies.setdefault(trial.study, []).append(trial)
-    return [
-        _result(submission, workload, studies, benchmark.targets[workload], rule)
-        for (submission, workload), studies in runs.items()
-    ]
+    groups: dict[tuple[str, str], list[Study]] = {}
+    for study in studies:
+        groups.setdefault((study.submission, study.workload), []).append(study)
+    return [_result(group) for group in groups.values()]
 
 
 def times_matrix(
@@ -124,27 +158,46 @@ def times_matrix(
     return times_sec
 
 
-def _result(
-    submission: str,
-    workload: str,
-    studies: dict[str, list[Trial]],
-    target: Target,
-    rule: str,
-) -> Result:
-    if len({trial.framework for study in studies.values() for trial in study}) > 1:
-        raise ScoringError(
-            f"{submission} ran {workload} in both frameworks: score them as two "
-            "submissions."
-        )
-    hits = [
-        study_hit([first_hit(trial, target) for trial in study], rule)
-        for study in studies.values()
-    ]
-    return Result(
-        submission=submission,
-        workload=workload,
-        time_sec=median(hit.time_sec for hit in hits),
-        steps=median(hit.steps for hit in hits),
+def _study(trials: Sequence[Trial], target: Target, rule: str) -> Study:
+    hits = [first_hit(trial, target) for trial in trials]
+    hit = study_hit(hits, rule)
+    ran = [trial for trial in trials if len(trial.score)]
+    values = np.concatenate([t.validation[target.metric] for t in ran] or [[]])
+    values = values[np.isfinite(values)]
+    best = values.min if target.lower_is_better else values.max
+    first = trials[0]
+    return Study(
+        submission=first.submission,
+        workload=first.workload,
+        study=first.study,
+        framework=first.framework,
+        hit=hit,
         n_hit=sum(hit is not MISS for hit in hits),
-        n_studies=len(hits),
+        n_trials=len(trials),
+        best=float(best()) if len(values) else math.nan,
+        run_sec=max((float(trial.score.max()) for trial in ran), default=math.nan),
+        step_sec=_step_sec(hit, ran),
+    )
+
+
+def _step_sec(hit: Hit, trials: Sequence[Trial]) -> float:
+    ends = [(trial.score[-1], trial.global_step[-1]) for trial in trials]
+    points = ends if hit is MISS else [(hit.time_sec, hit.steps)]
+    return float(median([t / n for t, n in points if n > 0] or [math.nan]))
+
+
+def _result(studies: Sequence[Study]) -> Result:
+    first = studies[0]
+    if len({study.framework for study in studies}) > 1:
+        raise ScoringError(
+            f"{first.submission} ran {first.workload} in both frameworks: score them "
+            "as two submissions."
+        )
+    return Result(
+        submission=first.submission,
+        workload=first.workload,
+        time_sec=median(study.hit.time_sec for study in studies),
+        steps=median(study.hit.steps for study in studies),
+        n_hit=sum(study.hit is not MISS for study in studies),
+        n_studies=len(studies),
     )

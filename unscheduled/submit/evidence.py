@@ -12,7 +12,7 @@ from unscheduled.scoring.leaderboard import rank
 from unscheduled.scoring.logs import Trial, read_logs
 from unscheduled.scoring.tables import print_scores
 from unscheduled.scoring.targets import choose_benchmark
-from unscheduled.scoring.times import workload_results
+from unscheduled.scoring.times import study_results, workload_results
 
 # Of a run's meta data: how each fact is said.
 _FACTS = {
@@ -41,7 +41,7 @@ def evidence(root: Path, submission: str, benchmark: str = "auto") -> str:
     try:
         trials, notes = read_logs([root])
         chosen = choose_benchmark(benchmark, {trial.workload for trial in trials})
-        results = workload_results(trials, chosen)
+        results = workload_results(study_results(trials, chosen))
         leaderboard = rank(results, chosen)
     except ScoringError as error:
         raise UserError(f"--evidence={root}: {error}") from error
