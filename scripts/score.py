@@ -45,7 +45,8 @@ _BUDGET_FACTOR = flags.DEFINE_float(
 
 def score(roots: Sequence[str]) -> None:
     """Read the logs below `roots` and print their scores."""
-    trials, notes = read_logs(roots)
+    reading = read_logs(roots)
+    trials, notes = reading.trials, [*map(str, reading.irregularities)]
     workloads = {trial.workload for trial in trials}
     benchmark = choose_benchmark(_BENCHMARK.value, workloads)
     ignored = sorted(workloads - set(benchmark.workloads))

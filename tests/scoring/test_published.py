@@ -74,17 +74,17 @@ def self_tuning_logs(tmp_path_factory):
 @pytest.mark.parametrize("rule", RULES)
 def test_scores_from_logs(self_tuning_logs, version, rule):
     """A published score would not come out of the published logs."""
-    trials, notes = self_tuning_logs[version]
+    trials = self_tuning_logs[version].trials
     results = workload_results(study_results(trials, benchmark(version), rule))
     for column in (SCORE[rule], "score"):  # one trial a study: the rules agree
         check_scores(results, version, "self_tuning", column)
-    assert notes == []
+    assert self_tuning_logs[version].irregularities == []
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_medians_from_logs(self_tuning_logs, version):
     """A time to target or a count of studies would differ from the published one."""
-    trials, _ = self_tuning_logs[version]
+    trials = self_tuning_logs[version].trials
     results = workload_results(study_results(trials, benchmark(version)))
     expected = published_results(version, "self_tuning", "median_time_min_rule")
     assert {

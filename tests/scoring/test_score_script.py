@@ -55,7 +55,7 @@ def test_tables(logs):
     assert workloads == [["-", "-", "-"], ["5.00", "10", "1/1"]]
     assert final == ["0.5000", "1/2", "n/a"]
     assert "2 of 2 base workloads have logs." in done.stdout
-    assert "line 3: cut off, and left out." in done.stdout
+    assert "line 3: cut off (" in done.stdout
     assert "\x1b" not in done.stdout
 
 

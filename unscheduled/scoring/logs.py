@@ -63,11 +63,44 @@ class Trial:
         )
 
 
-def read_logs(roots: Sequence[str | Path]) -> tuple[list[Trial], list[str]]:
-    """Read every trial below `roots`: (trials sorted by `Trial.key`, notes).
+# What can be wrong with logs: its name -> what is done about it.
+RULES_OF_READING = {
+    "cut_off": "a last row that was cut off is left out",
+    "no_log": f"a trial's folder without {FILE_NAME} is left out",
+}
 
-    Notes are sentences about what was left out: rows cut off while being written,
-    trials without a log.
+
+@dataclass(frozen=True)
+class Irregularity:
+    """Something about the logs that is not as it should be.
+
+    Attributes:
+      rule: which of `RULES_OF_READING` it was handled by.
+      path: the file or folder.
+      what: what was seen there, without a full stop at its end.
+      line: of the file, from 1, where there is one to name.
+    """
+
+    rule: str
+    path: Path
+    what: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        place = self.path if self.line is None else f"{self.path}, line {self.line}"
+        return f"{place}: {self.what} ({RULES_OF_READING[self.rule]})."
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read: trials, sorted by `Trial.key`, and what was irregular."""
+
+    trials: list[Trial]
+    irregularities: list[Irregularity]
+
+
+def read_logs(roots: Sequence[str | Path]) -> Reading:
+    """Read every trial below `roots`.
 
     Raises:
       LogError: a log is corrupt, or two logs claim to be the same trial.
@@ -79,24 +112,20 @@ def read_logs(roots: Sequence[str | Path]) -> tuple[list[Trial], list[str]]:
         names = ", ".join(map(str, roots)) or "no folder at all"
         raise ScoringError(f"No logs found in {names}: they should lie at {LAYOUT}.")
     trials: dict[tuple, Trial] = {}
-    notes: list[str] = []
+    irregularities: list[Irregularity] = []
     for folder in with_log:
-        trial, trial_notes = read_trial(folder / FILE_NAME)
-        notes += trial_notes
+        trial, irregular = read_trial(folder / FILE_NAME)
+        irregularities += irregular
         twin = trials.setdefault(trial.key, trial)
         if twin is not trial:
             raise LogError(f"{twin.path} and {trial.path} claim to be the same trial.")
-    left_out = sorted(set(folders) - set(with_log))
-    if left_out:
-        notes.append(
-            f"Trial folders without a {LAYOUT} were left out: {len(left_out)}, the "
-            f"first of them {left_out[0]}."
-        )
-    return sorted(trials.values(), key=lambda trial: trial.key), notes
+    for folder in sorted(set(folders) - set(with_log)):
+        irregularities.append(Irregularity("no_log", folder, f"no {LAYOUT}"))
+    return Reading(sorted(trials.values(), key=lambda t: t.key), irregularities)
 
 
-def read_trial(path: Path) -> tuple[Trial, list[str]]:
-    """Read one log, named by the four folders above it, with notes on what it lacks.
+def read_trial(path: Path) -> tuple[Trial, list[Irregularity]]:
+    """Read one log, named by the four folders above it, and what it lacks.
 
     Raises:
       LogError: the file is corrupt, or its folders are not named as a trial's.
@@ -106,7 +135,7 @@ def read_trial(path: Path) -> tuple[Trial, list[str]]:
     number = _TRIAL.fullmatch(trial_folder)
     if not workload or not number:
         raise LogError(f"{path} is not named as a log should be: {LAYOUT}.")
-    columns, notes = read_measurements(path)
+    columns, irregular = read_measurements(path)
     trial = Trial(
         path=path,
         submission=submission,
@@ -122,15 +151,17 @@ def read_trial(path: Path) -> tuple[Trial, list[str]]:
             if name.startswith(VALIDATION)
         },
     )
-    return trial, notes
+    return trial, irregular
 
 
-def read_measurements(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Read a CSV of numbers into columns, shape (rows,) each, with notes.
+def read_measurements(
+    path: Path,
+) -> tuple[dict[str, np.ndarray], list[Irregularity]]:
+    """Read a CSV of numbers into columns, shape (rows,) each, and what it lacks.
 
     An empty file is a run without evaluations. An empty cell is NaN. A last line
     with too few cells or without its line end was cut off: even when it seems whole,
-    its last number may not be, so the row is dropped and noted.
+    its last number may not be, so the row is dropped.
 
     Raises:
       LogError: anything else that is not a table of numbers with `score` and
@@ -141,15 +172,15 @@ def read_measurements(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     if not lines:
         return {name: np.empty(0) for name in _NEEDED}, []
     header = _parse_header(path, *lines.pop(0))
-    notes = []
+    irregular = []
     if lines:
         number, line = lines[-1]
         if number == len(text) or _n_cells(line) < len(header):
             del lines[-1]
-            notes.append(f"{path}, line {number}: cut off, and left out.")
+            irregular.append(Irregularity("cut_off", path, "cut off", number))
     rows = [_parse_row(path, number, line, header) for number, line in lines]
     table = np.array(rows, dtype=np.float64).reshape(len(rows), len(header))
-    return dict(zip(header, table.T, strict=True)), notes
+    return dict(zip(header, table.T, strict=True)), irregular
 
 
 def _find_trials(root: str | Path) -> Iterator[Path]:

@@ -39,7 +39,8 @@ def evidence(root: Path, submission: str, benchmark: str = "auto") -> str:
       UserError: where there are no runs of the submission, or they can't be scored.
     """
     try:
-        trials, notes = read_logs([root])
+        reading = read_logs([root])
+        trials, notes = reading.trials, map(str, reading.irregularities)
         chosen = choose_benchmark(benchmark, {trial.workload for trial in trials})
         results = workload_results(study_results(trials, chosen))
         leaderboard = rank(results, chosen)
