@@ -89,8 +89,8 @@ def test_warnings_do_not_fail(tmp_path):
     ("submission", "text"),
     [
         ("nowhere", "got 'nowhere'"),
-        ("scripts", "a folder with submission.py, got 'scripts'"),
-        ("submissions/nadamw_jax/submission_info.yml", "must be a Python file"),
+        ("scripts", "a folder with a submission.py, or such a file, got 'scripts'"),
+        ("submissions/nadamw_jax/submission_info.yml", "or such a file, got"),
     ],
 )
 def test_each_mistake_has_one_sentence(monkeypatch, capsys, submission, text):

@@ -10,7 +10,7 @@ from unscheduled.submit.bundle import bundle
 from unscheduled.submit.evidence import evidence
 from unscheduled.submit.info import FILE_NAME, FOLDERS, read_info, sent_in
 from unscheduled.submit.pull_request import pull_request
-from unscheduled.submit.sources import PROJECT
+from unscheduled.submit.sources import PROJECT, submission_file
 from unscheduled.submit.write import write_whole
 
 PULL_REQUEST = "PULL_REQUEST.md"
@@ -27,7 +27,7 @@ def run(flags: Any, arguments: Sequence[str]) -> int:
                 "name one submission, such as submissions/nadamw_jax, "
                 f"got {' '.join(arguments) or 'none'}."
             )
-        folder = _run(flags, submission_file(arguments[0]))
+        folder = _run(flags, submission_file(arguments[0]).resolve())
     except (UserError, OSError, UnicodeDecodeError) as error:
         print(f"bundle.py: {error}", file=sys.stderr)
         return 1
@@ -38,22 +38,6 @@ def run(flags: Any, arguments: Sequence[str]) -> int:
         f"{PULL_REQUEST}."
     )
     return 0
-
-
-def submission_file(given: str) -> Path:
-    """The Python file of a submission, named by itself or by its folder.
-
-    Raises:
-      UserError: where there is none.
-    """
-    path = Path(given).expanduser()
-    file = path / "submission.py" if path.is_dir() else path
-    if file.suffix != ".py" or not file.is_file():
-        raise UserError(
-            "SUBMISSION must be a folder with a submission.py, or such a file, "
-            f"got {given!r}."
-        )
-    return file.resolve()
 
 
 def search_space_of(submission: Path) -> Path:

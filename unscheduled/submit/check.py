@@ -17,27 +17,10 @@ from unscheduled.submit.rules.internals import check_internals
 from unscheduled.submit.rules.outside import check_outside
 from unscheduled.submit.rules.requirements import check_requirements
 from unscheduled.submit.rules.workload import check_workload
-from unscheduled.submit.sources import sources
+from unscheduled.submit.sources import sources, submission_file
 
 FORMATS = ("text", "json")
 _CHECKS = (check_interface, check_workload, check_outside, check_internals)
-
-
-def find_submission(path: str) -> Path:
-    """The Python file of a submission, from its path or its folder's.
-
-    Raises:
-      UserError: where there is none.
-    """
-    submission = Path(path).expanduser()
-    if submission.is_dir():
-        submission = submission / "submission.py"
-    if submission.suffix != ".py" or not submission.is_file():
-        raise UserError(
-            f"SUBMISSION must be a Python file or a folder with submission.py, "
-            f"got {path!r}."
-        )
-    return submission
 
 
 def check_files(
@@ -113,7 +96,7 @@ def run(flags: Any, submission: str) -> int:
     on standard error.
     """
     try:
-        findings = _check(flags, find_submission(submission))
+        findings = _check(flags, submission_file(submission))
     except (UserError, OSError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1

@@ -4,8 +4,26 @@ import ast
 from collections.abc import Collection
 from pathlib import Path
 
+from unscheduled.runner.errors import UserError
+
 LIBRARY = "unscheduled"
 PROJECT = Path(__file__).resolve().parents[2]
+
+
+def submission_file(given: str) -> Path:
+    """The Python file of a submission, named by itself or by its folder.
+
+    Raises:
+      UserError: where there is none.
+    """
+    path = Path(given).expanduser()
+    file = path / "submission.py" if path.is_dir() else path
+    if file.suffix != ".py" or not file.is_file():
+        raise UserError(
+            "SUBMISSION must be a folder with a submission.py, or such a file, "
+            f"got {given!r}."
+        )
+    return file
 
 
 def sources(submission: Path, without: Collection[str] = ()) -> dict[str, Path]:
