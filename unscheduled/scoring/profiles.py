@@ -1,7 +1,8 @@
 """From times to scores: filters, ratios, performance profiles; pure functions.
 
 Times are in seconds, a row a submission and a column a workload; inf where the target
-was missed, NaN where there are no logs.
+was missed, NaN where there are no logs. Axes in front of these two (...) are groups of
+submissions, each scored by itself.
 """
 
 import numpy as np
@@ -20,22 +21,23 @@ def eligible_times(
     3. A base time is a miss where a held-out variant of it is, or was not run.
 
     Args:
-      base_sec: shape (S, B).
-      held_out_sec: shape (S, H).
+      base_sec: shape (..., S, B).
+      held_out_sec: shape (..., S, H).
       base_of: column in `base_sec` of each held-out workload, integers, shape (H,).
 
     Returns:
-      Shape (S, B).
+      Shape (..., S, B).
     """
-    held_out_sec = np.where(np.isfinite(base_sec[:, base_of]), held_out_sec, np.inf)
+    held_out_sec = np.where(np.isfinite(base_sec[..., base_of]), held_out_sec, np.inf)
     base_sec, held_out_sec = _drop_slow(base_sec), _drop_slow(held_out_sec)
-    for column, variant_sec in zip(base_of, held_out_sec.T, strict=True):
+    by_variant = np.moveaxis(held_out_sec, -1, 0)
+    for column, variant_sec in zip(base_of, by_variant, strict=True):
         base_sec[~np.isfinite(variant_sec), column] = np.inf
     return base_sec
 
 
 def ratios_to_best(times_sec: np.ndarray) -> np.ndarray:
-    """r = t / min over submissions of t, shape (S, W); inf where nothing was reached.
+    """r = t / min over submissions of t, shape (..., S, W); inf where it was missed.
 
     >>> ratios_to_best(np.array([[2.0, np.inf], [3.0, np.nan]]))
     array([[1. , inf],
@@ -63,6 +65,20 @@ def profile_scores(profiles: np.ndarray) -> np.ndarray:
     return np.trapezoid(profiles, TAU, axis=1) / (TAU[-1] - TAU[0])
 
 
+def scores_of_ratios(ratios: np.ndarray, n_workloads: int) -> np.ndarray:
+    """What `profile_scores` gives of their profile, without it; shape (..., S).
+
+    A workload's share of the score depends on which points of `TAU` its ratio is
+    within, so that thousands of groups, shape (..., S, W), are scored at once.
+
+    >>> scores_of_ratios(np.array([[[1.0, 1.0], [1.0, 5.0]]]), 2).round(12)
+    array([[1. , 0.5]])
+    """
+    from_k = np.arange(len(TAU)) >= np.arange(len(TAU) + 1)[:, None]
+    areas = profile_scores(from_k.astype(float))  # of a ratio within TAU[k:], (101,)
+    return areas[np.searchsorted(TAU, ratios)].sum(axis=-1) / n_workloads
+
+
 def mean_time_ratio(
     times_sec: np.ndarray, baseline_sec: np.ndarray, miss_sec: np.ndarray
 ) -> float:
@@ -83,18 +99,33 @@ def mean_time_ratio(
     """
     if not len(times_sec):
         return np.nan
+    with np.errstate(invalid="ignore"):  # two times of zero
+        mean = np.mean(log_time_ratios(times_sec, baseline_sec, miss_sec))
+    return float(np.exp(mean))
+
+
+def log_time_ratios(
+    times_sec: np.ndarray, baseline_sec: np.ndarray, miss_sec: np.ndarray
+) -> np.ndarray:
+    """log t - log t_baseline, shape (..., W); 0 where both missed.
+
+    Args:
+      times_sec, baseline_sec: shape (..., W).
+      miss_sec: the time that a miss of one of them counts as, shape (W,); NaN where it
+        is unknown, inf for longer than any time.
+    """
     both_missed = np.isposinf(times_sec) & np.isposinf(baseline_sec)
     miss_sec = np.where(both_missed, 1.0, miss_sec)
     times_sec, baseline_sec = (
         np.where(np.isposinf(t), miss_sec, t) for t in (times_sec, baseline_sec)
     )
     with np.errstate(divide="ignore", invalid="ignore"):  # a time of zero
-        return float(np.exp(np.mean(np.log(times_sec) - np.log(baseline_sec))))
+        return np.log(times_sec) - np.log(baseline_sec)
 
 
 def _fastest(times_sec: np.ndarray) -> np.ndarray:
-    """Column minima, shape (W,); inf where nobody has a time."""
-    return np.fmin.reduce(times_sec, axis=0, initial=np.inf)
+    """Column minima, shape (..., 1, W); inf where nobody has a time."""
+    return np.fmin.reduce(times_sec, axis=-2, initial=np.inf, keepdims=True)
 
 
 def _drop_slow(times_sec: np.ndarray) -> np.ndarray:
