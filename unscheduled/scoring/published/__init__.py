@@ -1,0 +1,153 @@
+"""The published submissions of versions 0.5 and 0.6, as figures a study.
+
+The files beside this one say where their figures come from and what they mean.
+"""
+
+import json
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unscheduled.scoring.errors import ScoringError
+from unscheduled.scoring.rulesets import RULESETS
+from unscheduled.scoring.times import MISS, Hit, Study
+
+VERSIONS = ("0.5", "0.6")
+
+_FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Published:
+    """The submissions of one ruleset of one version.
+
+    Attributes:
+      gpu_model_name, gpu_count: what all of them ran on.
+      notes: sentences about their scores.
+      studies: of the scored workloads, by rule: the trial that stands for a study may
+        be another.
+    """
+
+    version: str
+    ruleset: str
+    source: str
+    gpu_model_name: str
+    gpu_count: int
+    notes: tuple[str, ...]
+    studies: dict[str, list[Study]]
+
+    @property
+    def submissions(self) -> tuple[str, ...]:
+        return tuple(sorted({s.submission for s in self.studies["documented"]}))
+
+    def only(self, submissions: Collection[str]) -> "Published":
+        """The same without the other submissions.
+
+        Raises:
+          ScoringError: one of them is not there.
+        """
+        for name in submissions:
+            if name not in self.submissions:
+                raise ScoringError(
+                    f"No published submission {name!r} in version {self.version}, "
+                    f"{self.ruleset} tuning: choose from "
+                    f"{', '.join(self.submissions)}."
+                )
+        studies = {
+            rule: [study for study in studies if study.submission in submissions]
+            for rule, studies in self.studies.items()
+        }
+        return Published(**{**vars(self), "studies": studies})
+
+
+def load_published(version: str, ruleset: str) -> Published:
+    """Load the published submissions of one ruleset of one version.
+
+    >>> load_published("0.6", "external").submissions
+    ('baseline', 'shampoo')
+
+    Raises:
+      ScoringError: nothing was published under that name.
+    """
+    if version not in VERSIONS or ruleset not in RULESETS:
+        raise ScoringError(
+            f"Nothing published as version {version!r}, {ruleset!r} tuning: choose "
+            f"from {', '.join(VERSIONS)} and {', '.join(RULESETS)}."
+        )
+    name = f"v{version.replace('.', '')}_{ruleset}.json"
+    facts = json.loads((_FOLDER / name).read_text(encoding="utf-8"))
+    return Published(
+        version=facts["version"],
+        ruleset=facts["ruleset"],
+        source=facts["_source"],
+        gpu_model_name=facts["gpu_model_name"],
+        gpu_count=facts["gpu_count"],
+        notes=tuple(facts["notes"]),
+        studies={
+            "documented": _studies(facts, {}),
+            "official": _studies(facts, facts["official"]),
+        },
+    )
+
+
+def parse_against(text: str, ruleset: str) -> Published:
+    """The published submissions that `published:<version>[/<name>,...]` stands for.
+
+    >>> parse_against("published:0.5/schedule_free_adamw", "self").submissions
+    ('schedule_free_adamw',)
+
+    Raises:
+      ScoringError: it stands for none.
+    """
+    scheme, _, rest = text.partition(":")
+    version, slash, names = rest.partition("/")
+    if scheme != "published" or version not in VERSIONS:
+        choices = ", ".join(f"published:{version}" for version in VERSIONS)
+        raise ScoringError(
+            f"Nothing to score against called {text!r}: choose from {choices}, with "
+            "/<submission>,<submission> after it for some of its submissions."
+        )
+    published = load_published(version, ruleset)
+    return published.only(names.split(",")) if slash else published
+
+
+def _studies(facts: dict[str, Any], hits: dict[str, Any]) -> list[Study]:
+    """Studies with the hits of the file, except where `hits` has another."""
+    studies = []
+    for submission, cells in facts["studies"].items():
+        for cell, rows in cells.items():
+            workload, _, framework = cell.rpartition("_")
+            for study, row in rows.items():
+                figures = dict(zip(facts["columns"], row, strict=True))
+                hit = hits.get(submission, {}).get(cell, {}).get(study, row[:3])
+                names = (submission, workload, study, framework)
+                studies.append(_study(names, _hit(*hit), figures))
+    return studies
+
+
+def _study(names: tuple[str, str, str, str], hit: Hit, figures: dict) -> Study:
+    if hit is MISS:
+        step_sec = _number(figures["step_sec"])
+    else:
+        step_sec = hit.time_sec / hit.steps
+    return Study(
+        *names,
+        hit=hit,
+        n_hit=figures["n_hit"],
+        n_trials=figures["n_trials"],
+        best=_number(figures["best"]),
+        run_sec=_number(figures["run_sec"]),
+        step_sec=step_sec,
+    )
+
+
+def _hit(time_sec: float | None, steps: float | None, index: float | None) -> Hit:
+    if time_sec is None or steps is None or index is None:
+        return MISS
+    return Hit(float(time_sec), float(steps), index)
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
