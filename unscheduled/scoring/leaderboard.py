@@ -20,12 +20,22 @@ class Row:
       n_hit: base workloads whose median study reached the target.
       time_ratio: geometric mean of time over the baseline's time, below 1 is faster;
         NaN where it is not known, None where no baseline was named.
+      both_ratio: the same over the workloads that both reached, so that no miss takes
+        part; NaN where there are none, None where no baseline was named.
+      n_both: how many workloads those are.
+      ratios: time over the group's fastest on each base workload, in the benchmark's
+        order, after all filters; inf where it counts as a miss.
+      profile: share of the base workloads within tau, on `profiles.TAU`.
     """
 
     submission: str
     score: float
     n_hit: int
     time_ratio: float | None = None
+    both_ratio: float | None = None
+    n_both: int | None = None
+    ratios: tuple[float, ...] = ()
+    profile: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,32 +70,58 @@ def rank(
     """
     submissions = sorted({result.submission for result in results})
     run = {result.workload for result in results}
-    held_out_run = [w for w in benchmark.held_out if w in run]
     base_sec = times_matrix(results, submissions, benchmark.base)
-    eligible_sec = profiles.eligible_times(
-        base_sec,
-        times_matrix(results, submissions, held_out_run),
-        np.array(
-            [benchmark.base.index(benchmark.held_out[w]) for w in held_out_run], int
-        ),
-    )
-    ratios = profiles.ratios_to_best(eligible_sec)
+    ratios = ratios_of(results, submissions, benchmark)
     profile = profiles.performance_profile(ratios, len(benchmark.base))
-    time_ratios = [None] * len(submissions)
+    against = [(None, None, None)] * len(submissions)
     if baseline is not None:
         if baseline not in submissions:
             choices = ", ".join(submissions)
             raise ScoringError(f"Unknown baseline {baseline!r}: choose from {choices}.")
         miss_sec = _miss_sec(benchmark, budget_factor)
-        time_ratios = _time_ratios(base_sec, submissions.index(baseline), miss_sec)
+        against = _against(base_sec, submissions.index(baseline), miss_sec)
     n_hit = np.isfinite(base_sec).sum(axis=1).tolist()
     scores = profiles.profile_scores(profile).tolist()
-    rows = map(Row, submissions, scores, n_hit, time_ratios)
+    rows = [
+        Row(*names_and_scores, *of_baseline, tuple(ratios_of_one), tuple(shares))
+        for *names_and_scores, of_baseline, ratios_of_one, shares in zip(
+            submissions,
+            scores,
+            n_hit,
+            against,
+            ratios.tolist(),
+            profile.tolist(),
+            strict=True,
+        )
+    ]
     return Leaderboard(
         rows=tuple(sorted(rows, key=lambda row: (-row.score, row.submission))),
         base_run=tuple(w for w in benchmark.base if w in run),
-        held_out_run=tuple(held_out_run),
+        held_out_run=tuple(w for w in benchmark.held_out if w in run),
     )
+
+
+def ratios_of(
+    results: Sequence[Result], submissions: Sequence[str], benchmark: Benchmark
+) -> np.ndarray:
+    """Time over the group's fastest, after all filters, on each base workload.
+
+    Args:
+      submissions: all that have results, in the order of the rows.
+
+    Returns:
+      Shape (submissions, base workloads); inf where it counts as a miss.
+    """
+    run = {result.workload for result in results}
+    held_out_run = [w for w in benchmark.held_out if w in run]
+    eligible_sec = profiles.eligible_times(
+        times_matrix(results, submissions, benchmark.base),
+        times_matrix(results, submissions, held_out_run),
+        np.array(
+            [benchmark.base.index(benchmark.held_out[w]) for w in held_out_run], int
+        ),
+    )
+    return profiles.ratios_to_best(eligible_sec)
 
 
 def _miss_sec(benchmark: Benchmark, budget_factor: float | None) -> np.ndarray:
@@ -95,15 +131,18 @@ def _miss_sec(benchmark: Benchmark, budget_factor: float | None) -> np.ndarray:
     return factor * np.array(budgets_sec, float) + 1
 
 
-def _time_ratios(
+def _against(
     base_sec: np.ndarray, baseline: int, miss_sec: np.ndarray
-) -> list[float]:
-    """Ratios to row `baseline`, over the workloads that either has logs of."""
+) -> list[tuple[float, float, int]]:
+    """Each row's `time_ratio`, `both_ratio` and `n_both` to row `baseline`."""
     baseline_sec = base_sec[baseline]
-    ratios = []
+    against = []
     for times_sec in base_sec:
         run = ~(np.isnan(times_sec) & np.isnan(baseline_sec))
-        ratios.append(
-            profiles.mean_time_ratio(times_sec[run], baseline_sec[run], miss_sec[run])
+        both = np.isfinite(times_sec) & np.isfinite(baseline_sec)
+        time_ratio, both_ratio = (
+            profiles.mean_time_ratio(times_sec[w], baseline_sec[w], miss_sec[w])
+            for w in (run, both)
         )
-    return ratios
+        against.append((time_ratio, both_ratio, int(both.sum())))
+    return against
