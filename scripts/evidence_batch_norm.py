@@ -9,25 +9,19 @@ Example:
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
-import jax
 import numpy as np
 import torch
-from absl import app, flags
+from absl import app
 from evidence_common import fill_page, from_flags, spread, table
+from evidence_training import Training
 
 from unscheduled.entries import STEPS_PER_BATCH
 from unscheduled.entries.pytorch.batch_norm import BatchNormStatistics
-from unscheduled.runner.backend import FRAMEWORKS, load_backend
-from unscheduled.runner.submission import load_submission
-from workloads_ext import registry
+from unscheduled.runner.backend import FRAMEWORKS
 
-flags.DEFINE_string("data_dir", "data", "Where data sets are, or are made.")
-
-ROOT = Path(__file__).resolve().parents[1]
 WORKLOAD = "digits_resnet"
 EVAL_EVERY = 30  # as on the clock of the demo
 PUBLISHED = 0.0025  # the entry's own rate
@@ -39,87 +33,17 @@ class Settings(NamedTuple):
     seeds: int
 
 
-FULL, QUICK = Settings(240, 10), Settings(40, 2)
+FULL, QUICK = Settings(240, 10), Settings(60, 2)
 
 
-class Training:
-    """The entry on the workload, driven as a runner drives it, without its clock."""
-
-    def __init__(self, framework: str, seed: int, rate: float = PUBLISHED):
-        path = ROOT / "submissions" / f"schedule_free_adamw_{framework}/submission.py"
-        self.entry = load_submission(str(path))
-        self.backend = load_backend(framework)
-        self.backend.start_trial(seed)
-        self.workload: Any = registry.load(WORKLOAD, framework)
-        self.rng = self.backend.random.key(seed)
-        self.params, self.model_state = self.workload.init_model_fn(self.rng)
-        self.state = self.entry.init_optimizer_state(
-            self.workload,
-            self.params,
-            self.model_state,
-            {"learning_rate": rate},
-            self.rng,
-        )
-        self.queue = self.workload._build_input_queue(
-            self.rng,
-            "train",
-            flags.FLAGS.data_dir,
-            self.entry.get_batch_size(WORKLOAD),
-        )
-        self.step_count = 0
-
-    def _timed(self, function: Callable[..., Any], **extra: Any) -> float:
-        start = time.perf_counter()
-        self.state, self.params, self.model_state = function(
-            workload=self.workload,
-            current_param_container=self.params,
-            current_params_types=None,
-            model_state=self.model_state,
-            hyperparameters=None,
-            loss_type=self.workload.loss_type,
-            optimizer_state=self.state,
-            eval_results=[],
-            global_step=self.step_count,
-            rng=self.rng,
-            **extra,
-        )
-        if isinstance(self.params, dict):
-            jax.block_until_ready((self.params, self.model_state))
-        return time.perf_counter() - start
-
-    def step(self) -> float:
-        """One step; its seconds, without those of loading the batch."""
-        seconds = self._timed(self.entry.update_params, batch=next(self.queue))
-        self.step_count += 1
-        return seconds
-
-    def prepare_for_eval(self) -> float:
-        """The way to x and the statistics there; its seconds."""
-        assert self.entry.prepare_for_eval is not None
-        return self._timed(self.entry.prepare_for_eval)
-
-    def forward(self, batch: dict[str, Any]) -> Any:
-        """A pass in TRAIN mode, in PyTorch."""
-        trainer = self.state["trainer"]
-        return trainer._forward(self.params, batch, self.model_state, self.rng)
-
-    def accuracy(self) -> float:
-        """On the validation split."""
-        results = self.workload._eval_model_on_split(
-            "validation",
-            self.workload.num_validation_examples,
-            self.workload.eval_batch_size,
-            self.params,
-            self.model_state,
-            self.rng,
-            flags.FLAGS.data_dir,
-        )
-        return results["accuracy"]
+def entry(framework: str, seed: int = 0, rate: float = PUBLISHED) -> Training:
+    rates = {"learning_rate": rate}
+    return Training("schedule_free_adamw", framework, WORKLOAD, seed, rates)
 
 
 def cost(framework: str, settings: Settings) -> tuple[float, float, float]:
     """Milliseconds of a step, of prepare_for_eval, and the latter's share in %."""
-    training = Training(framework, seed=0)
+    training = entry(framework)
     steps, preparations = [], []
     for step in range(1, settings.steps + 1):
         steps.append(training.step())
@@ -134,7 +58,7 @@ def cost(framework: str, settings: Settings) -> tuple[float, float, float]:
 
 def third_step_cost(settings: Settings) -> float:
     """The share in % of a forward pass at every third step, in PyTorch."""
-    training = Training("pytorch", seed=0)
+    training = entry("pytorch")
     steps, passes = [], []
     for _ in range(settings.steps):
         steps.append(training.step())
@@ -151,7 +75,7 @@ def accuracies(
     settings: Settings, seed: int, rate: float
 ) -> Iterator[tuple[float, float, float]]:
     """At each evaluation: (stale, ours, from eight batches), in PyTorch."""
-    training = Training("pytorch", seed, rate)
+    training = entry("pytorch", seed, rate)
     for step in range(1, settings.steps + 1):
         training.step()
         if step % EVAL_EVERY:
