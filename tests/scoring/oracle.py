@@ -63,6 +63,17 @@ def scores(times: Times, base: list[str], held_out: dict[str, str]) -> dict[str,
     return {submission: integral(row, len(base)) for submission, row in ratios.items()}
 
 
+def both_ratio(times: dict, baseline: dict, base: list[str]) -> tuple[float, int]:
+    """Geometric mean of t / t_baseline where both are finite, and of how many."""
+    product, n = 1.0, 0
+    for workload in base:
+        t, t_baseline = times.get(workload, math.inf), baseline.get(workload, math.inf)
+        if t < math.inf and t_baseline < math.inf:
+            product *= t / t_baseline
+            n += 1
+    return (product ** (1 / n) if n else math.nan), n
+
+
 def fastest(times: Times, workload: str) -> float:
     """The least time on a workload, inf where nobody has one."""
     return min((row.get(workload, math.inf) for row in times.values()), default=0)

@@ -146,6 +146,30 @@ def test_time_ratio_of_nothing():
     assert math.isnan(row.time_ratio)
 
 
+def test_ratio_over_workloads_that_both_reached():
+    """A made-up time of a miss would be all that there is to compare by."""
+    group = results(
+        x={"a": 2.0, "b": 9.0, "c": INF}, y={"a": 8.0, "b": INF}, z={"b": 3.0}
+    )
+    rows = {row.submission: row for row in rank(group, benchmark("abc"), "y").rows}
+    assert (rows["x"].both_ratio, rows["x"].n_both) == (0.25, 1)
+    assert (rows["y"].both_ratio, rows["y"].n_both) == (1.0, 1)
+    assert math.isnan(rows["z"].both_ratio)
+    assert rows["z"].n_both == 0
+    unnamed = rank(group, benchmark("abc")).rows[0]
+    assert (unnamed.both_ratio, unnamed.n_both) == (None, None)
+
+
+def test_profile_and_ratios_stand_behind_the_score():
+    """The data beside a score would be another submission's, or before the filters."""
+    group = results(x={"a": 2.0, "b": 9.0}, y={"a": 8.1, "b": 3.0})
+    x, y = sorted(rank(group, benchmark("abc")).rows, key=lambda row: row.submission)
+    assert x.ratios == (1.0, 3.0, INF)
+    assert y.ratios == (INF, 1.0, INF)  # 8.1 is over 4 times 2
+    assert (x.profile[0], x.profile[-1]) == (1 / 3, 2 / 3)
+    assert set(y.profile) == {1 / 3}
+
+
 def test_unknown_baseline():
     """A misspelt baseline would be left out without a word."""
     with pytest.raises(ScoringError, match="Unknown baseline 'z': choose from x, y"):
@@ -167,8 +191,13 @@ def test_oracle(rows):
     test = benchmark("abc", ["a_v", "a_w", "b_v"])
     held_out = {v: base for v, base in test.held_out.items() if v in run}
     expected = oracle.scores(group, list(test.base), held_out)
+    board = rank(results(**group), test, "s0", 3.0)
     # 1e-12: two orders of adding up a hundred trapezoids
-    assert scores(rank(results(**group), test)) == pytest.approx(expected, abs=1e-12)
+    assert scores(board) == pytest.approx(expected, abs=1e-12)
+    for row in board.rows:
+        both = oracle.both_ratio(group[row.submission], group["s0"], test.base)
+        expected_row = pytest.approx(both, rel=1e-12, nan_ok=True)
+        assert (row.both_ratio, row.n_both) == expected_row
 
 
 @pytest.mark.parametrize("module", [profiles, targets, times])

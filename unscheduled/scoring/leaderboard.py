@@ -83,16 +83,15 @@ def rank(
     n_hit = np.isfinite(base_sec).sum(axis=1).tolist()
     scores = profiles.profile_scores(profile).tolist()
     rows = [
-        Row(*names_and_scores, *of_baseline, tuple(ratios_of_one), tuple(shares))
-        for *names_and_scores, of_baseline, ratios_of_one, shares in zip(
-            submissions,
-            scores,
-            n_hit,
-            against,
-            ratios.tolist(),
-            profile.tolist(),
-            strict=True,
+        Row(
+            submission,
+            scores[i],
+            n_hit[i],
+            *against[i],
+            ratios=tuple(ratios[i].tolist()),
+            profile=tuple(profile[i].tolist()),
         )
+        for i, submission in enumerate(submissions)
     ]
     return Leaderboard(
         rows=tuple(sorted(rows, key=lambda row: (-row.score, row.submission))),

@@ -128,10 +128,7 @@ def _studies(facts: dict[str, Any], hits: dict[str, Any]) -> list[Study]:
 
 
 def _study(names: tuple[str, str, str, str], hit: Hit, figures: dict) -> Study:
-    if hit is MISS:
-        step_sec = _number(figures["step_sec"])
-    else:
-        step_sec = hit.time_sec / hit.steps
+    step_sec = figures["step_sec"] if hit is MISS else hit.time_sec / hit.steps
     return Study(
         *names,
         hit=hit,
@@ -139,7 +136,7 @@ def _study(names: tuple[str, str, str, str], hit: Hit, figures: dict) -> Study:
         n_trials=figures["n_trials"],
         best=_number(figures["best"]),
         run_sec=_number(figures["run_sec"]),
-        step_sec=step_sec,
+        step_sec=_number(step_sec),
     )
 
 
