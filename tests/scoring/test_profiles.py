@@ -148,11 +148,11 @@ def test_time_ratio_of_nothing():
 
 def test_ratio_over_workloads_that_both_reached():
     """A made-up time of a miss would be all that there is to compare by."""
-    group = results(
-        x={"a": 2.0, "b": 9.0, "c": INF}, y={"a": 8.0, "b": INF}, z={"b": 3.0}
+    group = results(  # at b, x is slow and y misses
+        x={"a": 8.0, "b": 9.0, "c": INF}, y={"a": 8.0, "b": INF}, z={"b": 3.0}
     )
     rows = {row.submission: row for row in rank(group, benchmark("abc"), "y").rows}
-    assert (rows["x"].both_ratio, rows["x"].n_both) == (0.25, 1)
+    assert (rows["x"].both_ratio, rows["x"].n_both) == (1.0, 1)
     assert (rows["y"].both_ratio, rows["y"].n_both) == (1.0, 1)
     assert math.isnan(rows["z"].both_ratio)
     assert rows["z"].n_both == 0
