@@ -1,0 +1,278 @@
+"""Two submissions, side by side: who is faster, how surely, and by what.
+
+Times are what the leaderboard compares: medians over studies on the base workloads,
+without the filters of the score. On each workload
+
+    time to target = steps to target * seconds a step
+
+so a ratio of times is an algorithm's gain (steps) times an implementation's (seconds a
+step). Studies are drawn with replacement for each submission by itself, never in pairs:
+studies of one name share no seed in the published logs.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from unscheduled.scoring import profiles
+from unscheduled.scoring.budget import budgets_sec
+from unscheduled.scoring.errors import ScoringError
+from unscheduled.scoring.targets import Benchmark
+from unscheduled.scoring.times import Study, workload_results
+from unscheduled.scoring.uncertainty import (
+    LEVEL,
+    N_RESAMPLES,
+    Interval,
+    by_cell,
+    percentile_interval,
+    resampled_medians,
+)
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Of a's figure over b's: below 1, `a` needs less.
+
+    Attributes:
+      value: inf where only `a` missed, 0 where only `b` did, NaN where it is unknown.
+      interval: bootstrap; None where it is unknown, or one of them ran one study.
+    """
+
+    value: float
+    interval: Interval | None
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A ratio of times and its factors: time = steps * step_sec.
+
+    Attributes:
+      time: NaN where both missed.
+      steps: as `time`.
+      step_sec: median time over median steps for each, so that the product holds; for
+        who missed, the median of what its studies took a step.
+    """
+
+    time: Ratio
+    steps: Ratio
+    step_sec: Ratio
+
+
+@dataclass(frozen=True)
+class WorkloadComparison:
+    """On one workload.
+
+    Attributes:
+      p_faster: share of the pairs of one study of `a` and one of `b` in which that of
+        `a` is faster; a hit beats a miss, ties and two misses count half.
+      parts: of the medians.
+    """
+
+    workload: str
+    p_faster: float
+    parts: Parts
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Of two submissions, over the base workloads that both ran.
+
+    Attributes:
+      time_ratio: geometric mean over the workloads. Where both missed, a workload's
+        ratio is 1; where one did, its time is one second more than its budget, or
+        longer than any where that is unknown. NaN where each missed one of those that
+        the other hit, by times longer than any.
+      p_faster: share of the resamples with a time ratio below 1; a ratio of just 1 and
+        an unknown one count half. None where one of them ran a workload in one study.
+      both_hit: geometric means over the workloads that both hit, with nothing assumed
+        about misses, or None without any; in each resample, over those hit there.
+      workloads: in the order of the benchmark.
+      left_out: base workloads that only one of the two ran.
+    """
+
+    a: str
+    b: str
+    time_ratio: Ratio
+    p_faster: float | None
+    both_hit: Parts | None
+    workloads: tuple[WorkloadComparison, ...]
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Medians:
+    """Of one submission, shape (1 + R, W); first as observed, then resampled."""
+
+    time_sec: np.ndarray
+    steps: np.ndarray
+    step_sec: np.ndarray
+
+
+def compare(
+    studies: Sequence[Study],
+    benchmark: Benchmark,
+    a: str,
+    b: str,
+    budget_factor: float | None = None,
+    level: float = LEVEL,
+    n_resamples: int = N_RESAMPLES,
+    seed: int = 0,
+) -> Comparison:
+    """Compare submission `a` with submission `b`.
+
+    Args:
+      studies: of these and any other submissions.
+      budget_factor: how many times `max_allowed_runtime_sec` the runs were given, as
+        in `budgets_sec`; it decides what a miss counts as, see `Comparison`.
+
+    Raises:
+      ScoringError: one of the two is not there, they have no base workload in common,
+        or one of them ran a workload in both frameworks.
+    """
+    of = {name: _cells(studies, benchmark, name) for name in (a, b)}
+    workloads = [w for w in benchmark.base if w in of[a] and w in of[b]]
+    if not workloads:
+        raise ScoringError(
+            f"{a} and {b} have no base workload in common: {a} ran "
+            f"{_listed(of[a])}, {b} ran {_listed(of[b])}."
+        )
+    rng = np.random.default_rng(seed)
+    medians_a, medians_b = (
+        _resample([of[name][w] for w in workloads], n_resamples, rng) for name in (a, b)
+    )
+    several = np.array([min(len(of[a][w]), len(of[b][w])) > 1 for w in workloads])
+    time, steps, step_sec = _log_ratios(medians_a, medians_b)
+    miss_sec = budgets_sec(benchmark, workloads, budget_factor) + 1
+    log_mean = _mean(
+        profiles.log_time_ratios(
+            medians_a.time_sec,
+            medians_b.time_sec,
+            np.where(np.isnan(miss_sec), np.inf, miss_sec),
+        ),
+        np.full(medians_a.time_sec.shape, True),
+    )
+    hit = np.isfinite(medians_a.time_sec) & np.isfinite(medians_b.time_sec)
+    both_hit = [_mean(part, hit) for part in (time, steps, step_sec)]
+    return Comparison(
+        a=a,
+        b=b,
+        time_ratio=_ratio(log_mean, level, bool(several.all())),
+        p_faster=_p_below_1(log_mean[1:]) if several.all() else None,
+        both_hit=_parts(both_hit, level, bool(several[hit[0]].all()))
+        if hit[0].any()
+        else None,
+        workloads=tuple(
+            WorkloadComparison(
+                workload=workload,
+                p_faster=p_faster(
+                    [study.hit.time_sec for study in of[a][workload]],
+                    [study.hit.time_sec for study in of[b][workload]],
+                ),
+                parts=_parts(
+                    [part[:, i] for part in (time, steps, step_sec)],
+                    level,
+                    bool(several[i]),
+                ),
+            )
+            for i, workload in enumerate(workloads)
+        ),
+        left_out=tuple(w for w in benchmark.base if (w in of[a]) != (w in of[b])),
+    )
+
+
+def p_faster(a_sec: Sequence[float], b_sec: Sequence[float]) -> float:
+    """P(a < b) + P(a = b) / 2 for a time of each, drawn at random; inf is a miss.
+
+    >>> p_faster([1.0, 3.0], [2.0, float("inf")])
+    0.75
+    """
+    a, b = np.array(a_sec)[:, None], np.array(b_sec)
+    return float(np.mean((a < b) + 0.5 * (a == b)))
+
+
+def _cells(
+    studies: Sequence[Study], benchmark: Benchmark, submission: str
+) -> dict[str, list[Study]]:
+    """The studies of `submission` on each base workload that it ran."""
+    own = [study for study in studies if study.submission == submission]
+    if not own:
+        choices = ", ".join(sorted({study.submission for study in studies}))
+        raise ScoringError(f"Unknown submission {submission!r}: choose from {choices}.")
+    workload_results(own)  # raises where both frameworks were run
+    return {w: cell for (_, w), cell in by_cell(own).items() if w in benchmark.base}
+
+
+def _resample(
+    cells: Sequence[Sequence[Study]], n_resamples: int, rng: np.random.Generator
+) -> _Medians:
+    columns = [_resample_cell(cell, n_resamples, rng) for cell in cells]
+    return _Medians(*(np.stack(part, axis=1) for part in zip(*columns, strict=True)))
+
+
+def _resample_cell(
+    studies: Sequence[Study], n_resamples: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Medians of the same resamples: seconds, steps, seconds a step; (1 + R,) each."""
+    n = len(studies)
+    draws = np.vstack([np.arange(n), rng.integers(n, size=(n_resamples, n))])
+    time_sec, steps, own_step_sec = (
+        resampled_medians(np.array(values), draws)
+        for values in (
+            [study.hit.time_sec for study in studies],
+            [study.hit.steps for study in studies],
+            [study.step_sec for study in studies],
+        )
+    )
+    hit = np.isfinite(time_sec) & (steps > 0)
+    if any(np.isnan(study.step_sec) for study in studies):
+        own_step_sec = np.full_like(time_sec, np.nan)
+    step_sec = np.divide(time_sec, steps, out=own_step_sec, where=hit)
+    return time_sec, steps, step_sec
+
+
+def _log_ratios(a: _Medians, b: _Medians) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """log of a's over b's, shape (1 + R, W) each: time, steps, seconds a step."""
+    with np.errstate(divide="ignore", invalid="ignore"):  # misses, and times of zero
+        time, steps, step_sec = (
+            np.log(x) - np.log(y)
+            for x, y in (
+                (a.time_sec, b.time_sec),
+                (a.steps, b.steps),
+                (a.step_sec, b.step_sec),
+            )
+        )
+    return time, steps, step_sec
+
+
+def _mean(log_ratios: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """Over the workloads `among`, shape (1 + R,).
+
+    NaN without any, and where one is inf and another -inf.
+    """
+    with np.errstate(invalid="ignore"):
+        return log_ratios.sum(axis=-1, where=among) / among.sum(axis=-1)
+
+
+def _parts(log_ratios: Sequence[np.ndarray], level: float, several: bool) -> Parts:
+    return Parts(*(_ratio(part, level, several) for part in log_ratios))
+
+
+def _ratio(log_ratios: np.ndarray, level: float, several: bool) -> Ratio:
+    """From logarithms, shape (1 + R,): as observed, and resampled if of `several`."""
+    observed = float(np.exp(log_ratios[0]))
+    if not several or math.isnan(observed):
+        return Ratio(observed, None)
+    interval = percentile_interval(log_ratios[1:], level)
+    low, high = float(np.exp(interval.low)), float(np.exp(interval.high))
+    return Ratio(observed, replace(interval, low=low, high=high))
+
+
+def _p_below_1(log_ratios: np.ndarray) -> float:
+    half = (log_ratios == 0) | np.isnan(log_ratios)
+    return float(np.mean((log_ratios < 0) + 0.5 * half))
+
+
+def _listed(workloads: Mapping[str, Sequence[Study]]) -> str:
+    return ", ".join(workloads) or "none"
