@@ -92,7 +92,9 @@ def approach(value: float, target: Target) -> Approach:
     """
     above = (value - target.value) / abs(target.value) if target.value else math.nan
     side = "above" if value > target.value else "below"
-    distance = f"{100 * abs(above):.1f}% " if target.value else ""
+    percent = 100 * abs(above)
+    digits = ".1f" if percent >= 1 else ".1g"
+    distance = f"{percent:{digits}}% " if target.value else ""
     place = f"{distance}{side} {target.value:g}"
     if value == target.value:
         place = f"just {target.value:g}"

@@ -26,6 +26,7 @@ from unscheduled.scoring.uncertainty import (
     N_RESAMPLES,
     Interval,
     by_cell,
+    check_resamples,
     percentile_interval,
     resampled_medians,
 )
@@ -131,6 +132,7 @@ def compare(
       ScoringError: one of the two is not there, they have no base workload in common,
         or one of them ran a workload in both frameworks.
     """
+    check_resamples(n_resamples)
     of = {name: _cells(studies, benchmark, name) for name in (a, b)}
     workloads = [w for w in benchmark.base if w in of[a] and w in of[b]]
     if not workloads:

@@ -222,9 +222,10 @@ def resample_scores(
     A cell with one study stays as it is.
 
     Raises:
-      ScoringError: there are no studies, or a submission ran a workload in both
-        frameworks.
+      ScoringError: there are no studies or no resamples, or a submission ran a
+        workload in both frameworks.
     """
+    check_resamples(n_resamples)
     board = rank(workload_results(studies), benchmark)
     if not board.rows:
         raise ScoringError("There are no studies to resample.")
@@ -297,6 +298,12 @@ def _resample_times(
         columns = [workloads.index(workload) for _, workload in keys]
         times_sec[:, rows, columns] = resampled_medians(np.array(values), draws)
     return times_sec
+
+
+def check_resamples(n_resamples: int) -> None:
+    """Raises ScoringError where there would be nothing to take percentiles of."""
+    if n_resamples < 1:
+        raise ScoringError(f"n_resamples is {n_resamples}: choose at least 1.")
 
 
 def _check_level(level: float) -> None:
