@@ -17,7 +17,7 @@ from .made_studies import BENCHMARK, INF, NAN, TARGET, make_study
 WER = Target("wer", 0.1)
 
 
-def use(studies, budget_factor=2.0, benchmark=BENCHMARK):
+def use(studies, budget_factor: float | None = 2.0, benchmark=BENCHMARK):
     (found,) = budget_use(studies, benchmark, budget_factor).values()
     return found
 

@@ -74,9 +74,11 @@ def test_time_ratio_is_that_of_the_leaderboard(a, b):
     """Two tables of one report would show two ratios for the same runs."""
     group = make_group({"a": a, "b": b})
     board = rank(workload_results(group), BENCHMARK, "b", 3.0)
-    (expected,) = (row.time_ratio for row in board.rows if row.submission == "a")
+    (row,) = (row for row in board.rows if row.submission == "a")
     found = compare(group, BENCHMARK, "a", "b", 3.0, n_resamples=5)
-    assert found.time_ratio.value == pytest.approx(expected)
+    assert found.time_ratio.value == pytest.approx(row.time_ratio)
+    both = math.nan if found.both_hit is None else found.both_hit.time.value
+    assert both == pytest.approx(row.both_ratio, nan_ok=True)
 
 
 @derandomized
