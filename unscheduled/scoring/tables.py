@@ -1,63 +1,84 @@
 """Tables for the terminal, and plain text for a pipe."""
 
 import math
-from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
+from rich.text import Text
 
 from unscheduled.scoring.leaderboard import Leaderboard
+from unscheduled.scoring.scored import Scored
 from unscheduled.scoring.targets import Benchmark
-from unscheduled.scoring.times import Result
 
+_SHOWN = 5  # irregularities of a kind
 _PIPE_WIDTH = 10_000  # characters: never cuts a name, and tables don't stretch to it
 
 
-def print_scores(
-    file: TextIO,
-    results: Sequence[Result],
-    leaderboard: Leaderboard,
-    benchmark: Benchmark,
-    baseline: str | None = None,
-    notes: Iterable[str] = (),
-) -> None:
-    """Print to `file` a table a workload, the notes, the scores and their basis."""
-    console = Console(
+def console_for(file: TextIO) -> Console:
+    """A console that writes plain text to `file`, as wide as it needs, in a pipe."""
+    return Console(
         file=file,
         width=None if file.isatty() else _PIPE_WIDTH,
         markup=False,
         highlight=False,
         emoji=False,
     )
-    submissions = sorted(row.submission for row in leaderboard.rows)
+
+
+def print_scores(file: TextIO, scored: Scored) -> None:
+    """Print to `file` a table a workload, what was irregular, the scores, the notes."""
+    console = console_for(file)
+    leaderboard = scored.leaderboard
     for workload in (*leaderboard.base_run, *leaderboard.held_out_run):
-        console.print(workload_table(workload, results, submissions, benchmark))
-    for note in notes:
-        console.print(note, soft_wrap=True)
-    console.print(score_table(leaderboard, benchmark, baseline))
-    for line in coverage(leaderboard, benchmark):
+        console.print(workload_table(workload, scored))
+    for line in what_was_read(scored):
         console.print(line, soft_wrap=True)
+    console.print(summary(scored))
 
 
-def workload_table(
-    workload: str,
-    results: Iterable[Result],
-    submissions: Sequence[str],
-    benchmark: Benchmark,
-) -> Table:
+def summary(scored: Scored) -> Group:
+    """The scores, and the sentences that say what stands behind them."""
+    title = f"AlgoPerf scores, benchmark {scored.benchmark.version}"
+    parts: list[Table | Text] = [
+        score_table(title, scored.leaderboard, scored.benchmark, scored)
+    ]
+    parts += map(_sentence, coverage(scored.leaderboard, scored.benchmark))
+    if scored.part is not None:
+        base = scored.part.benchmark.base
+        title = f"On the workloads with logs alone: {', '.join(base)}"
+        parts.append(
+            score_table(title, scored.part.leaderboard, scored.part.benchmark, scored)
+        )
+    parts += map(_sentence, [*comparison(scored), *scored.notes])
+    return Group(*parts)
+
+
+def what_was_read(scored: Scored) -> list[str]:
+    """Counts of what was read, and the first few irregularities of each kind."""
+    if scored.summary is None:
+        return []
+    lines = []
+    for rule, count in scored.summary.irregular.items():
+        found = [str(one) for one in scored.irregularities if one.rule == rule]
+        lines += found[:_SHOWN]
+        if count > _SHOWN:
+            more = count - _SHOWN
+            lines.append(f"... and {more} more of {rule}: --format=json has them all.")
+    return [*scored.summary.lines(), *lines]
+
+
+def workload_table(workload: str, scored: Scored) -> Table:
     """A row a submission, fastest first; who did not run the workload comes last."""
     table = _table(
-        f"{workload}: {benchmark.targets[workload]}",
+        f"{workload}: {scored.benchmark.targets[workload]}",
         "submission",
         "median seconds to target",
         "median steps to target",
         "studies hit",
     )
-    ran = {
-        result.submission: result for result in results if result.workload == workload
-    }
+    ran = {r.submission: r for r in scored.results if r.workload == workload}
     for result in sorted(ran.values(), key=lambda r: (r.time_sec, r.submission)):
         table.add_row(
             result.submission,
@@ -65,37 +86,36 @@ def workload_table(
             _to_target(result.steps, ".10g"),
             f"{result.n_hit}/{result.n_studies}",
         )
-    for submission in submissions:
+    for submission in scored.submissions:
         if submission not in ran:
             table.add_row(submission, "-", "-", "-")
     return table
 
 
 def score_table(
-    leaderboard: Leaderboard, benchmark: Benchmark, baseline: str | None
+    title: str, leaderboard: Leaderboard, benchmark: Benchmark, scored: Scored
 ) -> Table:
     """A row a submission, best AlgoPerf score first."""
-    headings = ["submission", "AlgoPerf score", "base targets hit"]
-    if baseline is not None:
-        headings.append(f"time / {baseline}")
-    table = _table(f"AlgoPerf scores, benchmark {benchmark.version}", *headings)
+    compared = any(row.time_ratio is not None for row in leaderboard.rows)
+    headings = ["AlgoPerf score", "base targets hit"]
+    if scored.published:
+        headings.insert(0, "runs")
+    if compared:
+        headings += [f"time / {scored.baseline}", "where both hit"]
+    table = _table(title, "submission", *headings)
     for row in leaderboard.rows:
-        cells = [
-            row.submission,
-            f"{row.score:.4f}",
-            f"{row.n_hit}/{len(benchmark.base)}",
-        ]
-        if row.time_ratio is not None:
-            cells.append(
-                "n/a" if math.isnan(row.time_ratio) else f"{row.time_ratio:.4f}"
-            )
-        table.add_row(*cells)
+        cells = [f"{row.score:.4f}", f"{row.n_hit}/{len(benchmark.base)}"]
+        if scored.published:
+            cells.insert(0, scored.source(row.submission))
+        if row.time_ratio is not None and row.both_ratio is not None:
+            cells.append(_ratio(row.time_ratio))
+            cells.append(f"{_ratio(row.both_ratio)} ({row.n_both})")
+        table.add_row(row.submission, *cells)
     return table
 
 
 def coverage(leaderboard: Leaderboard, benchmark: Benchmark) -> list[str]:
     """Say in sentences how much of the benchmark stands behind the scores."""
-    rows = leaderboard.rows
     base_run, held_out_run = leaderboard.base_run, leaderboard.held_out_run
     lines = [f"{len(base_run)} of {len(benchmark.base)} base workloads have logs."]
     if len(base_run) < len(benchmark.base):
@@ -105,8 +125,42 @@ def coverage(leaderboard: Leaderboard, benchmark: Benchmark) -> list[str]:
             f"{len(held_out_run)} of {len(benchmark.held_out)} held-out workloads have "
             "logs; the others disqualify nobody."
         )
-    if any(row.time_ratio is not None and math.isnan(row.time_ratio) for row in rows):
-        lines.append("n/a: a workload without logs, or a miss of unknown budget.")
+    return lines
+
+
+def comparison(scored: Scored) -> list[str]:
+    """Say in sentences what the ratios to the baseline are made of."""
+    if scored.baseline is None:
+        return []
+    ruleset, benchmark = scored.ruleset, scored.benchmark
+    lines = [
+        f"time / {scored.baseline}: geometric mean over the base workloads, below 1 is "
+        "faster; where both hit: the same over those that both reached, (how many)."
+    ]
+    missed = {r.workload for r in scored.results if math.isinf(r.time_sec)}
+    missed_sec = {
+        w: ruleset.miss_sec(benchmark.targets[w].max_allowed_runtime_sec)
+        for w in benchmark.base
+        if w in missed
+    }
+    if missed_sec:
+        counts = ", ".join(
+            f"{w} {'unknown' if math.isnan(sec) else f'{sec:.0f} s'}"
+            for w, sec in missed_sec.items()
+        )
+        lines.append(
+            f"In time / {scored.baseline} a miss counts as the budget of {ruleset} "
+            f"({ruleset.budget_factor:g} x max_allowed_runtime_sec) plus 1 s, and as "
+            f"equal where both missed: {counts}."
+        )
+    if any(
+        row.time_ratio is not None and math.isnan(row.time_ratio)
+        for row in scored.leaderboard.rows
+    ):
+        lines.append(
+            "n/a: a workload that only one of the two ran, a miss of unknown budget, "
+            "or no workload at all."
+        )
     return lines
 
 
@@ -118,5 +172,13 @@ def _table(title: str, first: str, *others: str) -> Table:
     return table
 
 
+def _sentence(text: str) -> Text:
+    return Text(text, overflow="fold")
+
+
 def _to_target(value: float, form: str) -> str:
     return "missed" if math.isinf(value) else format(value, form)
+
+
+def _ratio(value: float) -> str:
+    return "n/a" if math.isnan(value) else f"{value:.4f}"

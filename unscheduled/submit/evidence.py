@@ -1,18 +1,18 @@
 """What runs say for a submission, as text for its pull request."""
 
 import io
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from unscheduled.runner.errors import UserError
 from unscheduled.scoring.errors import ScoringError
-from unscheduled.scoring.leaderboard import rank
 from unscheduled.scoring.logs import Trial, read_logs
+from unscheduled.scoring.meta_data import newest
+from unscheduled.scoring.rulesets import ruleset
+from unscheduled.scoring.scored import score_group
 from unscheduled.scoring.tables import print_scores
 from unscheduled.scoring.targets import choose_benchmark
-from unscheduled.scoring.times import study_results, workload_results
 
 # Of a run's meta data: how each fact is said.
 _FACTS = {
@@ -40,10 +40,9 @@ def evidence(root: Path, submission: str, benchmark: str = "auto") -> str:
     """
     try:
         reading = read_logs([root])
-        trials, notes = reading.trials, map(str, reading.irregularities)
+        trials = reading.trials
         chosen = choose_benchmark(benchmark, {trial.workload for trial in trials})
-        results = workload_results(study_results(trials, chosen))
-        leaderboard = rank(results, chosen)
+        scored = score_group(reading, chosen, ruleset("self", chosen.version))
     except ScoringError as error:
         raise UserError(f"--evidence={root}: {error}") from error
     names = sorted({trial.submission for trial in trials})
@@ -53,7 +52,7 @@ def evidence(root: Path, submission: str, benchmark: str = "auto") -> str:
             f"{', '.join(names)}; name the submission's folder so."
         )
     tables = io.StringIO()
-    print_scores(tables, results, leaderboard, chosen, notes=notes)
+    print_scores(tables, scored)
     lines = [line.rstrip() for line in tables.getvalue().splitlines()]
     text = "\n".join(lines).replace(f"{root.absolute()}/", "").strip("\n")
     own = [trial for trial in trials if trial.submission == submission]
@@ -92,10 +91,7 @@ def _clock(clock: str) -> str:
 
 def _newest(trial: Path, kind: str) -> dict[str, Any]:
     """The last of a trial's files of a kind, `<kind>_<preemption>.json`."""
-    files = sorted(trial.glob(f"{kind}_*.json"), key=lambda p: (len(p.name), p.name))
-    if not files:
-        return {}
-    try:
-        return json.loads(files[-1].read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{files[-1]} is not JSON: {error}.") from error
+    facts, irregular = newest(trial, kind)
+    if irregular:
+        raise UserError(str(irregular[0]))
+    return facts

@@ -1,0 +1,311 @@
+"""Scores for machines: JSON with everything, CSV, and Markdown; see docs/scoring.md.
+
+The names of columns and keys are stable: new ones may come, none is renamed.
+"""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from unscheduled.scoring import profiles
+from unscheduled.scoring.leaderboard import Leaderboard, Row
+from unscheduled.scoring.scored import Part, Scored
+from unscheduled.scoring.tables import comparison, coverage, what_was_read
+from unscheduled.scoring.targets import Benchmark
+from unscheduled.scoring.times import MISS, Study
+
+FORMAT = 1  # of the JSON; goes up where a key changes its meaning
+
+NULLS = (
+    "null is a number that there is none of: a time, steps or ratio where the target "
+    "was missed or not run (status says which) or, for ratios, filtered out; a budget "
+    "or comparison that is not known."
+)
+
+CSV_COLUMNS = (
+    "benchmark",
+    "ruleset",
+    "rule",
+    "submission",
+    "source",
+    "score",
+    "n_hit_base",
+    "time_ratio",
+    "both_ratio",
+    "n_both",
+    "workload",
+    "role",
+    "status",
+    "time_sec",
+    "steps",
+    "n_hit",
+    "n_studies",
+    "ratio_to_best",
+)
+
+
+def to_json(scored: Scored) -> str:
+    """Everything, as strict JSON: there is no Infinity and no NaN in it."""
+    return json.dumps(_finite(as_dict(scored)), indent=1, allow_nan=False) + "\n"
+
+
+def to_csv(scored: Scored) -> str:
+    """A line a submission and workload of the benchmark, with `CSV_COLUMNS`.
+
+    A number that there is none of is an empty cell.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    rows = {row["submission"]: row for row in leaderboard_rows(scored)}
+    for cell in cells(scored):
+        row = rows[cell["submission"]]
+        line = {
+            "benchmark": scored.benchmark.version,
+            "ruleset": scored.ruleset.name,
+            "rule": scored.rule,
+            "n_hit_base": row["n_hit"],
+            **{k: row[k] for k in ("score", "time_ratio", "both_ratio", "n_both")},
+            **cell,
+        }
+        writer.writerow(_finite(line))
+    return text.getvalue()
+
+
+def to_markdown(scored: Scored) -> str:
+    """Leaderboard and median seconds to target as tables, and the notes as a list."""
+    title = f"AlgoPerf scores, benchmark {scored.benchmark.version}"
+    blocks = [*_markdown_scores(title, scored.leaderboard, scored.benchmark, scored)]
+    if scored.part is not None:
+        title = "On the workloads with logs alone"
+        part = scored.part
+        blocks += _markdown_scores(title, part.leaderboard, part.benchmark, scored)
+    blocks += ["### Median seconds to target", _markdown_cells(scored)]
+    sentences = [
+        *coverage(scored.leaderboard, scored.benchmark),
+        *comparison(scored),
+        *scored.notes,
+        *what_was_read(scored),
+    ]
+    blocks.append("\n".join(f"- {_markdown(sentence)}" for sentence in sentences))
+    return "\n\n".join(blocks) + "\n"
+
+
+def as_dict(scored: Scored) -> dict[str, Any]:
+    """Everything, as plain values; missed times are inf, unknown ones NaN or None."""
+    benchmark = scored.benchmark
+    return {
+        "format": FORMAT,
+        "nulls": NULLS,
+        "benchmark": {
+            "version": benchmark.version,
+            "base": list(benchmark.base),
+            "held_out": benchmark.held_out,
+            "targets": {
+                workload: {
+                    "metric": target.metric,
+                    "value": target.value,
+                    "max_allowed_runtime_sec": target.max_allowed_runtime_sec,
+                    "miss_counts_as_sec": scored.ruleset.miss_sec(
+                        target.max_allowed_runtime_sec
+                    ),
+                }
+                for workload, target in benchmark.targets.items()
+            },
+        },
+        "ruleset": vars(scored.ruleset),
+        "rule": scored.rule,
+        "baseline": scored.baseline,
+        "published": _published(scored),
+        "leaderboard": leaderboard_rows(scored),
+        "part": None if scored.part is None else _part(scored.part),
+        "cells": cells(scored),
+        "studies": [_study(study, scored) for study in scored.studies],
+        "profiles": {
+            "tau": profiles.TAU.tolist(),
+            "share": {r.submission: list(r.profile) for r in scored.leaderboard.rows},
+        },
+        "coverage": coverage(scored.leaderboard, benchmark),
+        "comparison": comparison(scored),
+        "notes": scored.notes,
+        "read": None if scored.summary is None else vars(scored.summary),
+        "irregularities": [
+            {
+                "rule": irregularity.rule,
+                "path": str(irregularity.path),
+                "line": irregularity.line,
+                "what": irregularity.what,
+                "text": str(irregularity),
+            }
+            for irregularity in scored.irregularities
+        ],
+    }
+
+
+def leaderboard_rows(scored: Scored) -> list[dict[str, Any]]:
+    """A submission each, best score first."""
+    return [
+        {**_scores(row, scored.benchmark), "source": scored.source(row.submission)}
+        for row in scored.leaderboard.rows
+    ]
+
+
+def cells(scored: Scored) -> list[dict[str, Any]]:
+    """Each submission on each workload of the benchmark, run or not."""
+    results = {(r.submission, r.workload): r for r in scored.results}
+    ratios = {
+        (row.submission, workload): ratio
+        for row in scored.leaderboard.rows
+        for workload, ratio in zip(scored.benchmark.base, row.ratios, strict=True)
+    }
+    found = []
+    for submission in scored.submissions:
+        for workload in scored.benchmark.workloads:
+            key = (submission, workload)
+            result = results.get(key)
+            cell = {
+                "submission": submission,
+                "source": scored.source(submission),
+                "workload": workload,
+                "role": "held_out" if workload in scored.benchmark.held_out else "base",
+                "status": "not_run",
+                "time_sec": None,
+                "steps": None,
+                "n_hit": 0,
+                "n_studies": 0,
+                "ratio_to_best": ratios.get(key),
+            }
+            if result is not None:
+                cell |= {
+                    "status": "missed" if math.isinf(result.time_sec) else "hit",
+                    "time_sec": result.time_sec,
+                    "steps": result.steps,
+                    "n_hit": result.n_hit,
+                    "n_studies": result.n_studies,
+                }
+            found.append(cell)
+    return found
+
+
+def _scores(row: Row, benchmark: Benchmark) -> dict[str, Any]:
+    return {
+        "submission": row.submission,
+        "score": row.score,
+        "n_hit": row.n_hit,
+        "n_base": len(benchmark.base),
+        "time_ratio": row.time_ratio,
+        "both_ratio": row.both_ratio,
+        "n_both": row.n_both,
+    }
+
+
+def _part(part: Part) -> dict[str, Any]:
+    return {
+        "base": list(part.benchmark.base),
+        "held_out": list(part.benchmark.held_out),
+        "leaderboard": [_scores(r, part.benchmark) for r in part.leaderboard.rows],
+    }
+
+
+def _published(scored: Scored) -> dict[str, Any] | None:
+    published = scored.published
+    if published is None:
+        return None
+    return {
+        "version": published.version,
+        "ruleset": published.ruleset,
+        "source": published.source,
+        "submissions": list(published.submissions),
+        "gpu_model_name": published.gpu_model_name,
+        "gpu_count": published.gpu_count,
+    }
+
+
+def _study(study: Study, scored: Scored) -> dict[str, Any]:
+    return {
+        "submission": study.submission,
+        "source": scored.source(study.submission),
+        "workload": study.workload,
+        "framework": study.framework,
+        "study": study.study,
+        "status": "missed" if study.hit is MISS else "hit",
+        "time_sec": study.hit.time_sec,
+        "steps": study.hit.steps,
+        "evaluation": study.hit.index,
+        "n_hit": study.n_hit,
+        "n_trials": study.n_trials,
+        "best": study.best,
+        "run_sec": study.run_sec,
+        "step_sec": study.step_sec,
+    }
+
+
+def _finite(value: Any) -> Any:
+    """`value` with None in place of every inf and NaN in it."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _markdown_scores(
+    title: str, leaderboard: Leaderboard, benchmark: Benchmark, scored: Scored
+) -> list[str]:
+    headings = ["submission", "runs", "AlgoPerf score", "base targets hit"]
+    compared = any(row.time_ratio is not None for row in leaderboard.rows)
+    if compared:
+        headings += [f"time / {scored.baseline}", "where both hit"]
+    rows = []
+    for row in leaderboard.rows:
+        cells = [row.submission, scored.source(row.submission), f"{row.score:.4f}"]
+        cells.append(f"{row.n_hit}/{len(benchmark.base)}")
+        if compared:
+            cells += [
+                _short(row.time_ratio),
+                f"{_short(row.both_ratio)} ({row.n_both})",
+            ]
+        rows.append(cells)
+    return [f"### {_markdown(title)}", _markdown_table(headings, rows)]
+
+
+def _markdown_cells(scored: Scored) -> str:
+    """A row a workload, a column a submission."""
+    submissions = [row.submission for row in scored.leaderboard.rows]
+    times_sec = {(r.submission, r.workload): r.time_sec for r in scored.results}
+    leaderboard = scored.leaderboard
+    rows = []
+    for workload in (*leaderboard.base_run, *leaderboard.held_out_run):
+        row = [times_sec.get((submission, workload)) for submission in submissions]
+        rows.append([workload, *map(_seconds, row)])
+    return _markdown_table(["workload", *submissions], rows)
+
+
+def _markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(map(_markdown, line))} |" for line in lines)
+
+
+def _markdown(text: str) -> str:
+    r"""`text` on one line, without the signs that Markdown would read.
+
+    >>> print(_markdown("a|b_[c]"))
+    a\|b\_\[c\]
+    """
+    text = " ".join(text.split())
+    return "".join(f"\\{c}" if c in r"\`*_[]<>|" else c for c in text)
+
+
+def _seconds(time_sec: float | None) -> str:
+    if time_sec is None:
+        return "-"
+    return "missed" if math.isinf(time_sec) else f"{time_sec:.2f}"
+
+
+def _short(ratio: float | None) -> str:
+    return "n/a" if ratio is None or math.isnan(ratio) else f"{ratio:.4f}"

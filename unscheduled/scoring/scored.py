@@ -1,0 +1,236 @@
+"""A group of submissions, scored: all that a table or a file says about it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from unscheduled.scoring.errors import ScoringError
+from unscheduled.scoring.leaderboard import Leaderboard, rank
+from unscheduled.scoring.logs import (
+    Irregularity,
+    Reading,
+    Summary,
+    Trial,
+    missing,
+    without_metric,
+)
+from unscheduled.scoring.published import Published
+from unscheduled.scoring.rulesets import Ruleset
+from unscheduled.scoring.same_hardware import hardware_notes
+from unscheduled.scoring.targets import Benchmark
+from unscheduled.scoring.times import (
+    RULES,
+    Result,
+    Study,
+    study_results,
+    workload_results,
+)
+
+MINE = " (mine)"  # after a name that a published submission has too
+NOTHING_READ = Reading([], [])
+
+
+@dataclass(frozen=True)
+class Part:
+    """The same group on the workloads that the logs have, where they lack some."""
+
+    benchmark: Benchmark
+    leaderboard: Leaderboard
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A group of submissions and its scores.
+
+    Attributes:
+      rule: of `RULES`, which trial stands for a study.
+      baseline: submission that times are compared with, or None.
+      own: submissions that were read from logs; the others are published ones.
+      part: scores on the workloads of the logs alone; None where that is all of them.
+      notes: sentences about the scores.
+      irregularities: about the logs, and what the ruleset expects that they lack.
+      summary: of what was read; None where nothing was to be read.
+    """
+
+    benchmark: Benchmark
+    ruleset: Ruleset
+    rule: str
+    baseline: str | None
+    published: Published | None
+    own: tuple[str, ...]
+    studies: list[Study]
+    results: list[Result]
+    leaderboard: Leaderboard
+    part: Part | None
+    notes: list[str]
+    irregularities: list[Irregularity]
+    summary: Summary | None
+
+    @property
+    def submissions(self) -> list[str]:
+        """All submissions by name."""
+        return sorted(row.submission for row in self.leaderboard.rows)
+
+    def source(self, submission: str) -> str:
+        """Where a submission's runs come from: logs, or published."""
+        return "logs" if submission in self.own else "published"
+
+
+def score_group(
+    reading: Reading,
+    benchmark: Benchmark,
+    ruleset: Ruleset,
+    rule: str = "documented",
+    baseline: str | None = None,
+    published: Published | None = None,
+) -> Scored:
+    """Score the submissions of `reading` against one another.
+
+    Args:
+      baseline: submission to compare times with; where it is None, the published one
+        called baseline, if there is one.
+      published: submissions that belong to the group too.
+
+    Raises:
+      ScoringError: there is no such baseline or rule, or a submission ran a workload
+        in both frameworks.
+    """
+    if rule not in RULES:
+        raise ScoringError(f"Unknown rule {rule!r}: choose from {', '.join(RULES)}.")
+    reading = _checked(reading, benchmark, ruleset)
+    hardware, unread = [], []
+    if published:
+        hardware, unread = hardware_notes(reading.trials, published)
+    reading = replace(reading, irregularities=[*reading.irregularities, *unread])
+    by_rule = _own_studies(reading.trials, benchmark)
+    theirs = published.submissions if published else ()
+    own = {study.submission for study in by_rule[rule]}
+    names = {name: _own_name(name, theirs) for name in sorted(own)}
+    group = {
+        each: [
+            *(replace(s, submission=names[s.submission]) for s in by_rule[each]),
+            *(published.studies[each] if published else ()),
+        ]
+        for each in RULES
+    }
+    results = {each: workload_results(group[each]) for each in RULES}
+    if baseline is None and "baseline" in theirs:
+        baseline = "baseline"
+    chosen = results[rule]
+    return Scored(
+        benchmark=benchmark,
+        ruleset=ruleset,
+        rule=rule,
+        baseline=baseline,
+        published=published,
+        own=tuple(names.values()),
+        studies=group[rule],
+        results=chosen,
+        leaderboard=rank(chosen, benchmark, baseline, ruleset.budget_factor),
+        part=_part(chosen, benchmark, tuple(names.values()), baseline, ruleset),
+        notes=[
+            *_left_out(reading.trials, benchmark),
+            *_renamed(names),
+            *hardware,
+            *(published.notes if published else ()),
+            *rule_differences(results["documented"], results["official"]),
+        ],
+        irregularities=reading.irregularities,
+        summary=reading.summary() if reading.trials else None,
+    )
+
+
+def rule_differences(
+    documented: Iterable[Result], official: Iterable[Result]
+) -> list[str]:
+    """A sentence for each submission and workload where the two rules differ."""
+    other = {(r.submission, r.workload): r.time_sec for r in official}
+    return [
+        f"{r.submission}, {r.workload}: the rules differ, {r.time_sec:.2f} s by the "
+        f"documented one and {other[r.submission, r.workload]:.2f} s by the official "
+        "code."
+        for r in documented
+        if r.time_sec != other[r.submission, r.workload]
+    ]
+
+
+def _checked(reading: Reading, benchmark: Benchmark, ruleset: Ruleset) -> Reading:
+    """`reading`, with what the benchmark and the ruleset expect and it lacks."""
+    metrics = {workload: t.metric for workload, t in benchmark.targets.items()}
+    lacking = without_metric(reading.trials, metrics)
+    if ruleset.n_studies is not None and ruleset.n_trials is not None:
+        lacking += missing(
+            [trial for trial in reading.trials if trial.workload in metrics],
+            ruleset.n_studies,
+            ruleset.n_trials,
+            benchmark.workloads,
+        )
+    return replace(reading, irregularities=[*reading.irregularities, *lacking])
+
+
+def _own_studies(
+    trials: Sequence[Trial], benchmark: Benchmark
+) -> dict[str, list[Study]]:
+    """The studies by each rule; it takes two hits in a study for them to differ."""
+    studies = study_results(trials, benchmark, "documented")
+    several = {_names(study) for study in studies if study.n_hit > 1}
+    trials = [trial for trial in trials if trial.key[:-1] in several]
+    official = {_names(s): s for s in study_results(trials, benchmark, "official")}
+    return {
+        "documented": studies,
+        "official": [official.get(_names(study), study) for study in studies],
+    }
+
+
+def _names(study: Study) -> tuple[str, str, str, str]:
+    """What names a study, as `Trial.key` without the trial's number."""
+    return (study.submission, study.workload, study.framework, study.study)
+
+
+def _own_name(name: str, taken: Sequence[str]) -> str:
+    return name + MINE if name in taken else name
+
+
+def _renamed(names: dict[str, str]) -> list[str]:
+    return [
+        f"{name} from the logs is called {called}, as {name} is a published submission."
+        for name, called in names.items()
+        if name != called
+    ]
+
+
+def _left_out(trials: Iterable[Trial], benchmark: Benchmark) -> list[str]:
+    """What workloads the logs have beside those of the benchmark."""
+    ignored = sorted({trial.workload for trial in trials} - set(benchmark.workloads))
+    if not ignored:
+        return []
+    return [f"Not in this benchmark, and left out: {', '.join(ignored)}."]
+
+
+def _part(
+    results: Sequence[Result],
+    benchmark: Benchmark,
+    own: Sequence[str],
+    baseline: str | None,
+    ruleset: Ruleset,
+) -> Part | None:
+    """Scores on the workloads that any of `own` ran; None for all or none of them.
+
+    A held-out workload that nobody ran has no effect, and is none that they lack.
+    """
+    run = {result.workload for result in results if result.submission in own}
+    anybody = {result.workload for result in results} | set(benchmark.base)
+    base = tuple(w for w in benchmark.base if w in run)
+    held_out = {w: b for w, b in benchmark.held_out.items() if {w, b} <= run}
+    ran = {*base, *held_out}
+    if not base or ran >= anybody & set(benchmark.workloads):
+        return None
+    smaller = replace(
+        benchmark,
+        base=base,
+        held_out=held_out,
+        targets={w: t for w, t in benchmark.targets.items() if w in ran},
+    )
+    results = [result for result in results if result.workload in ran]
+    if baseline not in {result.submission for result in results}:
+        baseline = None
+    return Part(smaller, rank(results, smaller, baseline, ruleset.budget_factor))
