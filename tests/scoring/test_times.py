@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unscheduled.scoring.errors import LogError, ScoringError
+from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.targets import Benchmark, Target
 from unscheduled.scoring.times import (
     MISS,
@@ -54,10 +54,12 @@ def test_miss(rows):
 
 
 def test_metric_not_logged():
-    """Logs of another metric would silently miss their target."""
+    """One log of another metric would stop the scoring of all others, or hit."""
     trial = make_trial([(1, 1, 0.5)], metric="loss")
-    with pytest.raises(LogError, match="trial_1: no column validation/accuracy"):
-        first_hit(trial, ACCURACY)
+    assert first_hit(trial, ACCURACY) is MISS
+    (study,) = study_results([trial], BENCHMARK)
+    assert (study.n_hit, study.n_trials, study.run_sec) == (0, 1, 1)
+    assert math.isnan(study.best)
 
 
 def test_rules_differ():

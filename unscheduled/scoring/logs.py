@@ -1,44 +1,65 @@
-"""Read the logs of runs: one plain record a trial.
+"""Read the logs of runs: one plain record a trial, and what was irregular.
 
 The official layout of a log, whatever folder the reader is pointed at, is
 
     <submission>/<study>/<workload>_(jax|pytorch)/trial_<N>/eval_measurements.csv
 
 so the four folders above a file name it. A root may be the folder that holds the
-submissions, one submission's folder, or anything further in; logs that lie deeper
-than that below a root are refused, because several groups of submissions would be
-scored as one.
+submissions, one submission's folder, or anything further in; trials that lie deeper
+than that below a root are left out, because several groups of submissions would be
+scored as one. A log may be gzip, `eval_measurements.csv.gz`.
 """
 
 import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from unscheduled.scoring.errors import LogError, ScoringError
+from unscheduled.scoring.find import Found, TrialFolder, find_trials, key_of
+from unscheduled.scoring.irregularities import (
+    FILE_NAME,
+    LAYOUT,
+    ORDINARY,
+    RULES_OF_READING,
+    Irregularity,
+    printable,
+)
+from unscheduled.scoring.log_file import UnusableError, read_bytes
+from unscheduled.scoring.measurements import VALIDATION, Measurements, parse
 
-FILE_NAME = "eval_measurements.csv"
-LAYOUT = f"<submission>/<study>/<workload>_(jax|pytorch)/trial_<N>/{FILE_NAME}"
-VALIDATION = "validation/"
+__all__ = [
+    "FILE_NAME",
+    "LAYOUT",
+    "ORDINARY",
+    "RULES_OF_READING",
+    "VALIDATION",
+    "Irregularity",
+    "Reading",
+    "Summary",
+    "Trial",
+    "missing",
+    "read_logs",
+    "without_metric",
+]
 
-_TRIAL = re.compile(r"trial_(\d+)")
-_WORKLOAD = re.compile(r"(.+)_(jax|pytorch)")
-_NEEDED = ("score", "global_step")
-_LAYOUT_DEPTH = 4  # submission, study, workload, trial
-_SEARCH_DEPTH = 6  # ends the search where links to folders go round in circles
+_COPIED_ROWS = 3  # two runs can agree in less, by a clock that counts steps
 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """The evaluations of one training run, in the order of its log.
+    """The evaluations of one training run, by preemption count and step.
 
     Attributes:
+      path: of the log.
+      submission, study, workload: as printed, see `irregularities.printable`.
       score: AlgoPerf's name for the seconds of submission time, shape (n,).
       global_step: steps taken, shape (n,).
-      validation: metric name without `validation/` -> values, shape (n,) each.
+      validation: metric name without `validation/` -> values, finite or NaN, shape
+        (n,) each.
     """
 
     path: Path
@@ -54,201 +75,227 @@ class Trial:
     @property
     def key(self) -> tuple[str, str, str, str, int]:
         """What names a trial, and the order in which trials are sorted."""
-        return (
-            self.submission,
-            self.workload,
-            self.framework,
-            self.study,
-            self.number,
-        )
-
-
-# What can be wrong with logs: its name -> what is done about it.
-RULES_OF_READING = {
-    "cut_off": "a last row that was cut off is left out",
-    "no_log": f"a trial's folder without {FILE_NAME} is left out",
-}
+        return key_of(self)
 
 
 @dataclass(frozen=True)
-class Irregularity:
-    """Something about the logs that is not as it should be.
+class Summary:
+    """What was read, in numbers.
 
     Attributes:
-      rule: which of `RULES_OF_READING` it was handled by.
-      path: the file or folder.
-      what: what was seen there, without a full stop at its end.
-      line: of the file, from 1, where there is one to name.
+      n_trials: trials that count, with a log each.
+      n_evaluations: rows of their logs that are used.
+      submissions, workloads: names, sorted.
+      irregular: rule of `RULES_OF_READING` -> how many files or folders.
+      ordinary: case of `ORDINARY` -> how many metrics, trials, files.
     """
 
-    rule: str
-    path: Path
-    what: str
-    line: int | None = None
+    n_trials: int
+    n_evaluations: int
+    submissions: tuple[str, ...]
+    workloads: tuple[str, ...]
+    irregular: dict[str, int]
+    ordinary: dict[str, int]
 
-    def __str__(self) -> str:
-        place = self.path if self.line is None else f"{self.path}, line {self.line}"
-        return f"{place}: {self.what} ({RULES_OF_READING[self.rule]})."
+    def lines(self) -> list[str]:
+        """The same in words, a line each."""
+        counts = (
+            f"Read {self.n_trials} trials with {self.n_evaluations} evaluations: "
+            f"{len(self.submissions)} submissions, {len(self.workloads)} workloads."
+        )
+        told = [(n, rule, ORDINARY[rule]) for rule, n in self.ordinary.items() if n]
+        told += [(n, r, RULES_OF_READING[r]) for r, n in self.irregular.items()]
+        return [counts, *(f"{n} x {rule}: {what}." for n, rule, what in told)]
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read: trials, sorted by `Trial.key`, and what was irregular."""
+    """What was read: trials, sorted by `Trial.key`, and what was irregular.
+
+    Attributes:
+      n_other_files: files and folders beside the logs.
+    """
 
     trials: list[Trial]
     irregularities: list[Irregularity]
+    n_other_files: int = 0
+
+    def summary(self) -> Summary:
+        """Counts for a paragraph on what was read."""
+        trials = self.trials
+        values = [column for t in trials for column in t.validation.values()]
+        repeated = [t for t in trials if (np.diff(t.global_step) <= 0).any()]
+        return Summary(
+            n_trials=len(trials),
+            n_evaluations=sum(len(trial.score) for trial in trials),
+            submissions=tuple(sorted({trial.submission for trial in trials})),
+            workloads=tuple(sorted({trial.workload for trial in trials})),
+            irregular=dict(Counter(one.rule for one in self.irregularities)),
+            ordinary={
+                "not_finite": sum(int(np.isnan(column).sum()) for column in values),
+                "repeated_steps": len(repeated),
+                "other_files": self.n_other_files,
+            },
+        )
 
 
 def read_logs(roots: Sequence[str | Path]) -> Reading:
-    """Read every trial below `roots`.
+    """Read every trial below `roots`; what is wrong with a log is listed, not raised.
 
     Raises:
-      LogError: a log is corrupt, or two logs claim to be the same trial.
-      ScoringError: a root does not exist, or holds no logs.
+      LogError: two logs claim to be the same trial.
+      ScoringError: a root does not exist, or there are no logs below any.
     """
-    folders = list(dict.fromkeys(f for root in roots for f in _find_trials(root)))
-    with_log = [f for f in folders if _has_log(f)]
-    if not with_log:
-        names = ", ".join(map(str, roots)) or "no folder at all"
-        raise ScoringError(f"No logs found in {names}: they should lie at {LAYOUT}.")
-    trials: dict[tuple, Trial] = {}
-    irregularities: list[Irregularity] = []
-    for folder in with_log:
-        trial, irregular = read_trial(folder / FILE_NAME)
+    found = Found()
+    for root in roots:
+        find_trials(root, found)
+    irregularities = list(found.irregularities)
+    folders = _runs(found.folders.values(), irregularities)
+    if not folders:
+        raise ScoringError(_no_logs(roots, irregularities))
+    trials = []
+    contents: dict[tuple[str, int], Trial] = {}
+    for folder in folders:
+        trial, irregular, content = _read_trial(folder)
         irregularities += irregular
-        twin = trials.setdefault(trial.key, trial)
-        if twin is not trial:
-            raise LogError(f"{twin.path} and {trial.path} claim to be the same trial.")
-    for folder in sorted(set(folders) - set(with_log)):
-        irregularities.append(Irregularity("no_log", folder, f"no {LAYOUT}"))
-    return Reading(sorted(trials.values(), key=lambda t: t.key), irregularities)
+        trials.append(trial)
+        if len(trial.score) >= _COPIED_ROWS:
+            twin = contents.setdefault((trial.submission, content), trial)
+            if twin is not trial:
+                what = f"the same, byte for byte, as {twin.path}"
+                irregularities.append(Irregularity("copy", trial.path, what))
+    return Reading(trials, irregularities, found.n_other)
 
 
-def read_trial(path: Path) -> tuple[Trial, list[Irregularity]]:
-    """Read one log, named by the four folders above it, and what it lacks.
+def without_metric(
+    trials: Iterable[Trial], metrics: Mapping[str, str]
+) -> list[Irregularity]:
+    """The trials that were evaluated, but not by the metric of their workload.
 
-    Raises:
-      LogError: the file is corrupt, or its folders are not named as a trial's.
+    Args:
+      metrics: workload -> metric of its target; other workloads are passed over.
     """
-    submission, study, workload_folder, trial_folder = path.parent.parts[-4:]
-    workload = _WORKLOAD.fullmatch(workload_folder)
-    number = _TRIAL.fullmatch(trial_folder)
-    if not workload or not number:
-        raise LogError(f"{path} is not named as a log should be: {LAYOUT}.")
-    columns, irregular = read_measurements(path)
-    trial = Trial(
-        path=path,
-        submission=submission,
-        study=study,
-        workload=workload[1],
-        framework=workload[2],
-        number=int(number[1]),
-        score=columns["score"],
-        global_step=columns["global_step"],
-        validation={
-            name.removeprefix(VALIDATION): values
-            for name, values in columns.items()
-            if name.startswith(VALIDATION)
-        },
-    )
-    return trial, irregular
+    return [
+        Irregularity("no_metric", trial.path, f"no column {VALIDATION}{metric}")
+        for trial in trials
+        if (metric := metrics.get(trial.workload)) is not None
+        and len(trial.score)
+        and metric not in trial.validation
+    ]
 
 
-def read_measurements(
-    path: Path,
-) -> tuple[dict[str, np.ndarray], list[Irregularity]]:
-    """Read a CSV of numbers into columns, shape (rows,) each, and what it lacks.
+def missing(
+    trials: Sequence[Trial],
+    n_studies: int,
+    n_trials: int,
+    workloads: Iterable[str] = (),
+) -> list[Irregularity]:
+    """Where a submission has not the studies and trials that a ruleset asks for.
 
-    An empty file is a run without evaluations. An empty cell is NaN. A last line
-    with too few cells or without its line end was cut off: even when it seems whole,
-    its last number may not be, so the row is dropped.
-
-    Raises:
-      LogError: anything else that is not a table of numbers with `score` and
-        `global_step`.
+    Args:
+      n_studies: of a workload: 5 in version 0.5, 3 in version 0.6.
+      n_trials: of a study: 5 for external tuning, 1 for self-tuning.
+      workloads: what every submission should have run; none where it may choose.
     """
-    text = _read_text(path).split("\n")
-    lines = [(number, line) for number, line in enumerate(text, 1) if line.strip()]
-    if not lines:
-        return {name: np.empty(0) for name in _NEEDED}, []
-    header = _parse_header(path, *lines.pop(0))
+    studies = Counter((t.submission, t.workload, t.study, t.framework) for t in trials)
+    first = {key: trial for trial in reversed(trials) for key in _groups(trial)}
     irregular = []
-    if lines:
-        number, line = lines[-1]
-        if number == len(text) or _n_cells(line) < len(header):
-            del lines[-1]
-            irregular.append(Irregularity("cut_off", path, "cut off", number))
-    rows = [_parse_row(path, number, line, header) for number, line in lines]
-    table = np.array(rows, dtype=np.float64).reshape(len(rows), len(header))
-    return dict(zip(header, table.T, strict=True)), irregular
-
-
-def _find_trials(root: str | Path) -> Iterator[Path]:
-    """Yield the trial folders below `root`, all named by absolute paths."""
-    top = Path(os.path.abspath(root))  # unlike resolve(), keeps the names of links
-    if not top.is_dir():
-        raise ScoringError(f"No such folder: {root}.")
-    for folder, depth in _walk(top, 0):
-        if depth > _LAYOUT_DEPTH:
-            raise ScoringError(
-                f"{folder} lies too deep in {root}: name the folders that hold "
-                f"submissions, such as {folder.parents[3]}."
+    for (submission, workload, study, framework), n in studies.items():
+        if n != n_trials:
+            folder = first[submission, workload, study, framework].path.parents[1]
+            rule = "missing_trial" if n < n_trials else "extra_trial"
+            what = f"{n} of {n_trials} trials have logs"
+            irregular.append(Irregularity(rule, folder, what))
+    per_workload = Counter(key[:2] for key in studies)
+    for (submission, workload), n in per_workload.items():
+        if n != n_studies:
+            rule = "missing_study" if n < n_studies else "extra_study"
+            what = f"{n} of {n_studies} studies of {workload} have logs"
+            folder = first[submission, workload].path.parents[3]
+            irregular.append(Irregularity(rule, folder, what))
+    wanted = list(dict.fromkeys(workloads))
+    for submission in dict.fromkeys(trial.submission for trial in trials):
+        absent = [w for w in wanted if (submission, w) not in per_workload]
+        irregular += [
+            Irregularity(
+                "missing_workload", first[(submission,)].path.parents[3], f"no {w}"
             )
-        yield folder
+            for w in absent
+        ]
+    return irregular
 
 
-def _has_log(trial_folder: Path) -> bool:
-    named = _WORKLOAD.fullmatch(trial_folder.parent.name) is not None
-    return named and (trial_folder / FILE_NAME).exists()
+def _groups(trial: Trial) -> list[tuple[str, ...]]:
+    """What a trial is part of: a submission, its workload, a study of that."""
+    names = (trial.submission, trial.workload, trial.study, trial.framework)
+    return [names[:1], names[:2], names]
 
 
-def _walk(folder: Path, depth: int) -> Iterator[tuple[Path, int]]:
-    if _TRIAL.fullmatch(folder.name):
-        yield folder, depth
-    elif depth < _SEARCH_DEPTH:
-        for entry in sorted(folder.iterdir()):
-            if entry.is_dir():
-                yield from _walk(entry, depth + 1)
+def _runs(
+    folders: Iterable[TrialFolder], irregularities: list[Irregularity]
+) -> list[TrialFolder]:
+    """The folders, each run once in a submission, sorted by key.
+
+    Raises:
+      LogError: two folders claim to be the same trial.
+    """
+    runs: dict[tuple[str, str], TrialFolder] = {}
+    keys: dict[tuple, TrialFolder] = {}
+    for folder in sorted(folders, key=lambda f: f.path != f.real):
+        same = runs.setdefault((folder.submission, folder.real), folder)
+        if key_of(same) != key_of(folder):
+            what = f"the same folder as {same.path}"
+            irregularities.append(Irregularity("linked", Path(folder.path), what))
+        if same is not folder:
+            continue
+        twin = keys.setdefault(key_of(folder), folder)
+        if twin is not folder:
+            paths = f"{printable(twin.path)} and {printable(folder.path)}"
+            raise LogError(f"{paths} claim to be the same trial.")
+    return sorted(keys.values(), key=key_of)
 
 
-def _read_text(path: Path) -> str:
-    data = path.read_bytes()
+def _no_logs(roots: Sequence[str | Path], irregular: Sequence[Irregularity]) -> str:
+    names = ", ".join(map(printable, roots)) or "no folder at all"
+    text = f"No logs found in {names}: they should lie at {LAYOUT}."
+    if irregular:
+        text += f" {irregular[0]}"
+    return text
+
+
+def _read_trial(folder: TrialFolder) -> tuple[Trial, list[Irregularity], int]:
+    """A trial, what is irregular about its log, and a hash of what is in it."""
+    name = folder.logs[0]
+    path = Path(folder.path, name)
+    irregular = []
+    if len(folder.logs) > 1:
+        what = f"{folder.logs[1]} lies beside {name}"
+        irregular.append(Irregularity("two_logs", path.parent, what))
     try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise LogError(f"{path}, line {line}: not text, so not a log.") from None
-
-
-def _parse_header(path: Path, number: int, line: str) -> list[str]:
-    header = [name.strip() for name in line.split(",")]
-    missing = [name for name in _NEEDED if name not in header]
-    if missing:
-        raise LogError(f"{path}, line {number}: no column {' or '.join(missing)}.")
-    if len(set(header)) < len(header):
-        raise LogError(f"{path}, line {number}: a column is named twice.")
-    return header
-
-
-def _n_cells(line: str) -> int:
-    return line.count(",") + 1
-
-
-def _parse_row(path: Path, number: int, line: str, header: list[str]) -> list[float]:
-    if _n_cells(line) != len(header):
-        raise LogError(
-            f"{path}, line {number}: {_n_cells(line)} cells where the header has "
-            f"{len(header)}."
-        )
-    row = []
-    for name, cell in zip(header, line.split(","), strict=True):
-        try:
-            value = float(cell) if cell.strip() else np.nan
-        except ValueError:
-            raise LogError(
-                f"{path}, line {number}: {name} is {cell[:40]!r}, not a number."
-            ) from None
-        if name in _NEEDED and not np.isfinite(value):
-            raise LogError(f"{path}, line {number}: {name} is {value}, not finite.")
-        row.append(value)
-    return row
+        data, changed = read_bytes(os.fspath(path), zipped=name != FILE_NAME)
+    except UnusableError as error:
+        rule, what = error.args
+        measurements, content = Measurements(), 0
+        irregular.append(Irregularity(rule, path, what))
+    else:
+        if changed:
+            what = "written to while it was read"
+            irregular.append(Irregularity("changing", path, what))
+        measurements, found = parse(data, path)
+        irregular += found
+        content = hash(data)
+    return (
+        Trial(
+            path=path,
+            submission=folder.submission,
+            study=folder.study,
+            workload=folder.workload,
+            framework=folder.framework,
+            number=folder.number,
+            score=measurements.score,
+            global_step=measurements.global_step,
+            validation=measurements.validation,
+        ),
+        irregular,
+        content,
+    )

@@ -12,8 +12,8 @@ from statistics import median
 
 import numpy as np
 
-from unscheduled.scoring.errors import LogError, ScoringError
-from unscheduled.scoring.logs import VALIDATION, Trial
+from unscheduled.scoring.errors import ScoringError
+from unscheduled.scoring.logs import Trial
 from unscheduled.scoring.targets import Benchmark, Target
 
 
@@ -82,13 +82,11 @@ class Result:
 def first_hit(trial: Trial, target: Target) -> Hit:
     """The first evaluation of `trial` that reaches `target`, else `MISS`.
 
-    Raises:
-      LogError: the trial was evaluated, but not by the target's metric.
+    A trial that was not evaluated by the target's metric missed; those are listed by
+    `logs.without_metric`.
     """
-    if not len(trial.score):
-        return MISS
     if target.metric not in trial.validation:
-        raise LogError(f"{trial.path}: no column {VALIDATION}{target.metric}.")
+        return MISS
     reached = target.reached(trial.validation[target.metric])
     if not reached.any():
         return MISS
@@ -162,7 +160,8 @@ def _study(trials: Sequence[Trial], target: Target, rule: str) -> Study:
     hits = [first_hit(trial, target) for trial in trials]
     hit = study_hit(hits, rule)
     ran = [trial for trial in trials if len(trial.score)]
-    values = np.concatenate([t.validation[target.metric] for t in ran] or [[]])
+    values = [t.validation[target.metric] for t in ran if target.metric in t.validation]
+    values = np.concatenate(values or [[]])
     values = values[np.isfinite(values)]
     best = values.min if target.lower_is_better else values.max
     first = trials[0]

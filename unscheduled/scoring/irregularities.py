@@ -1,0 +1,123 @@
+"""What can be wrong with logs, and the rule by which each case is handled."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+FILE_NAME = "eval_measurements.csv"
+ZIPPED_NAME = f"{FILE_NAME}.gz"
+LAYOUT = f"<submission>/<study>/<workload>_(jax|pytorch)/trial_<N>/{FILE_NAME}"
+
+# What can be wrong: its name -> what is done about it. No rule makes a target reached
+# that the intact rows of a log do not show as reached, nor reached sooner.
+RULES_OF_READING = {
+    # folders
+    "misplaced": f"it is left out: a log lies at {LAYOUT}",
+    "not_searched": "nothing in there is read",
+    "link_loop": "the link is not followed",
+    "linked": "a run counts once in a submission: it is read by its other name",
+    "odd_name": "characters that do not print are written as escapes",
+    # files
+    "no_log": f"a trial's folder without {FILE_NAME} is left out, as if never run",
+    "two_logs": f"{FILE_NAME} is read, {ZIPPED_NAME} is not",
+    "unreadable": "the trial counts, as one that missed",
+    "too_large": "it is not read; the trial counts, as one that missed",
+    "changing": "what was there at first is read",
+    "copy": "both count; look whether one of them was run",
+    # columns
+    "not_a_log": "the trial counts, as one that missed",
+    "no_evaluations": "the trial counts, as one that missed",
+    "no_metric": "the trial counts, as one that missed",
+    "named_twice": "none of the columns of that name is read",
+    # rows
+    "cut_off": "a last row that was cut off is left out",
+    "corrupt_row": "a row that is not whole is left out",
+    "corrupt_cell": "a metric that is not a number is read as NaN",
+    "out_of_range": "a metric that can't be is read as NaN",
+    "second_header": "rows below a header of other columns are left out",
+    "reordered": "rows are put in order of preemption_count and global_step",
+    "repeated_row": "a row written twice counts once",
+    "contradiction": "rows of one step that differ are left out, all of them",
+    "time_back": "that row and all later ones are left out",
+    # what a ruleset asks for
+    "missing_workload": "it counts as missed",
+    "missing_study": "the median is over the studies that are there",
+    "missing_trial": "the study counts by the trials that are there",
+    "extra_study": "the median is over all of them",
+    "extra_trial": "all of them count",
+    # meta data
+    "broken_json": "what it would say counts as not recorded",
+}
+
+# What is as it should be, but worth a number in a summary: what is done with it.
+ORDINARY = {
+    "not_finite": "metrics that are empty, NaN or infinite never reach a target",
+    "repeated_steps": (
+        "steps repeated after a preemption: the first evaluation that reaches the "
+        "target counts, by preemption_count and then global_step"
+    ),
+    "other_files": "files and folders beside the logs are passed over",
+}
+
+
+def printable(text: object) -> str:
+    r"""`text` on one line: what does not print is written as an escape.
+
+    >>> print(printable("a\nb"))
+    a\nb
+    """
+    return "".join(c if c.isprintable() else _escape(c) for c in str(text))
+
+
+def _escape(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":  # a byte of a name that is not UTF-8
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
+
+
+@dataclass(frozen=True)
+class Irregularity:
+    """Something about the logs that is not as it should be.
+
+    Attributes:
+      rule: which of `RULES_OF_READING` it was handled by.
+      path: the file or folder.
+      what: what was seen there, without a full stop at its end.
+      line: of the file, from 1, where there is one to name; the first of them.
+      count: how many lines or folders it speaks of.
+    """
+
+    rule: str
+    path: Path
+    what: str
+    line: int | None = None
+    count: int = 1
+
+    def __post_init__(self):
+        assert self.rule in RULES_OF_READING, self.rule
+
+    def __str__(self) -> str:
+        place = self.path if self.line is None else f"{self.path}, line {self.line}"
+        more = f", and {self.count - 1} more like it" if self.count > 1 else ""
+        done = RULES_OF_READING[self.rule]
+        return printable(f"{place}: {self.what}{more} ({done}).")
+
+
+class Notes:
+    """The irregularities of one file, one a rule, however many lines they are in."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._first: dict[str, tuple[str, int | None]] = {}
+        self._count: dict[str, int] = {}
+
+    def add(
+        self, rule: str, what: str, line: int | None = None, count: int = 1
+    ) -> None:
+        self._first.setdefault(rule, (what, line))
+        self._count[rule] = self._count.get(rule, 0) + count
+
+    def irregularities(self) -> list[Irregularity]:
+        return [
+            Irregularity(rule, self._path, what, line, self._count[rule])
+            for rule, (what, line) in self._first.items()
+        ]
