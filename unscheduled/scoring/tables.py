@@ -16,9 +16,16 @@ _SHOWN = 5  # irregularities of a kind
 _PIPE_WIDTH = 10_000  # characters: never cuts a name, and tables don't stretch to it
 
 
+class _Console(Console):
+    """A console that leaves a closed pipe to the program."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def console_for(file: TextIO) -> Console:
     """A console that writes plain text to `file`, as wide as it needs, in a pipe."""
-    return Console(
+    return _Console(
         file=file,
         width=None if file.isatty() else _PIPE_WIDTH,
         markup=False,
