@@ -30,8 +30,7 @@ class Algorithm(NamedTuple):
     """A row of the table. Settings are keyword arguments by their field names.
 
     make_torch: from parameters and settings to an optimizer; make_jax: from settings
-    to a transformation; jax_eval_params: x from its state and y; flags: what the
-    torch optimizer takes of foreach, fused, maximize.
+    to a transformation; jax_eval_params: x from its state and y.
     """
 
     name: str
@@ -40,7 +39,6 @@ class Algorithm(NamedTuple):
     make_jax: Callable[[Settings], Any]
     jax_eval_params: Callable[[Any, Any], Any]
     settings: tuple[Settings, ...]
-    flags: tuple[str, ...] = ()
 
     def run_numpy(self, settings: Settings, steps: int) -> Trajectory:
         specification = self.specification(settings)
@@ -244,8 +242,6 @@ _SGD = {"lr": 0.05, "beta1": 0.9}
 _ADAM = {"lr": 0.01, "beta1": 0.9, "beta2": 0.99}
 _HEAVY_BALL = {"inside": "heavy_ball", "lr": 0.02, "momentum": 0.9}
 _ROLLING = {"inside": "heavy_ball", "lr": 0.4, "momentum": 0.5}
-_FOREACH = ("foreach", "maximize")
-_FUSED = (*_FOREACH, "fused")
 
 ALGORITHMS = (
     Algorithm(
@@ -262,7 +258,6 @@ ALGORITHMS = (
             {**_SGD, "warmup_steps": 10, "weight_decay": 0.1, "r": 1.0},
             {**_SGD, "decoupling_c": 25.0},
         ),
-        flags=_FOREACH,
     ),
     Algorithm(
         name="schedule_free_adamw",
@@ -288,7 +283,6 @@ ALGORITHMS = (
                 "weight_lr_power": 0.5,
             },
         ),
-        flags=_FUSED,
     ),
     Algorithm(
         name="schedule_free_radam",
@@ -304,7 +298,6 @@ ALGORITHMS = (
             {**_ADAM, "beta2": 0.5, "silent_sgd_phase": False},
             {**_ADAM, "lr": 0.0},
         ),
-        flags=_FUSED,
     ),
     Algorithm(
         name="schedule_free_wrapper",
@@ -335,7 +328,6 @@ ALGORITHMS = (
             {**_ADAM, "beta2": 0.5},
             {**_ADAM, "lr": 0.0, "weight_decay": 0.1},
         ),
-        flags=_FUSED,
     ),
     Algorithm(
         name="lookahead",

@@ -6,7 +6,10 @@ from pathlib import Path
 SUBMISSIONS = Path(__file__).resolve().parents[2] / "submissions"
 FRAMEWORKS = ("pytorch", "jax")
 ALGORITHMS = sorted(
-    {folder.name.rpartition("_")[0] for folder in SUBMISSIONS.glob("*_*/")}
+    {
+        path.parent.name.rpartition("_")[0]
+        for path in SUBMISSIONS.glob("*_*/submission.py")
+    }
 )
 # Rates that train the stub workload; the entries' own are for real ones.
 RATES = {"nesterov": 1e-3, "heavy_ball": 1e-3, "schedule_free_radam": 0.2}

@@ -208,4 +208,5 @@ def test_the_table_covers_what_is_public():
         for name in optim_jax.__all__
         if name[0].islower() and not name.endswith("_params")
     }
-    assert len(classes) == len(functions) == len(cases.ALGORITHMS)
+    names = [algorithm.name for algorithm in cases.ALGORITHMS]
+    assert len(classes) == len(functions) == len(names), (classes, functions, names)
