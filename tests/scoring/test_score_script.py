@@ -132,6 +132,9 @@ def test_held_out_without_logs(tmp_path):
         (["good", "--against=published:0.6"], "Benchmark 0.6 scores none of the work"),
         (["--against=published:0.5", "--benchmark=0.6"], "leave --benchmark out"),
         (["--against=published:0.5", "--baseline=adam"], "Unknown baseline 'adam'"),
+        (["--watch"], "--watch needs LOGS to watch."),
+        (["good", "--watch=1", "--format=csv"], "--watch goes with neither --format"),
+        (["good", "--watch=1", "--strict"], "--watch goes with neither --format nor"),
         (["both"], "both ran digits_resnet in both frameworks"),
     ],
 )
