@@ -1,0 +1,1 @@
+"""The report: model (what is shown, pure) -> figures (plotly) -> page; and papers."""
