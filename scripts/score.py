@@ -142,20 +142,20 @@ def report(roots: Sequence[str]) -> int:
     return 0
 
 
-def keep_watching(roots: Sequence[str]) -> None:
+def keep_watching(roots: Sequence[str], every_sec: float) -> None:
     """Show what goes on below `roots` until interrupted."""
     if not roots:
         raise ScoringError("--watch needs LOGS to watch.")
     if _FORMAT.value != "table" or _STRICT.value:
         raise ScoringError("--watch goes with neither --format nor --strict.")
-    watch(sys.stdout, roots, score, _WATCH.value)
+    watch(sys.stdout, roots, score, every_sec)
 
 
 def main(argv: Sequence[str]) -> int:
     try:
         if _WATCH.value is None:
             return report(argv[1:])
-        keep_watching(argv[1:])
+        keep_watching(argv[1:], _WATCH.value)
     except KeyboardInterrupt:
         return 0
     except BrokenPipeError:  # whoever read the output has seen enough

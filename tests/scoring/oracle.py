@@ -5,6 +5,7 @@ Times are seconds; inf is a miss, and a workload that was not run is not there.
 
 import math
 
+RULES = ("documented", "official")
 Times = dict[str, dict[str, float]]  # submission -> workload -> seconds
 
 

@@ -1,12 +1,20 @@
 """The program as a user meets it: tables in a pipe, and errors in one sentence."""
 
 import csv
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+
+from unscheduled.scoring.logs import read_logs
+from unscheduled.scoring.rulesets import ruleset
+from unscheduled.scoring.scored import score_group
+from unscheduled.scoring.tables import summary
+from unscheduled.scoring.targets import choose_benchmark
 
 from .trees import write_log, write_text
 
@@ -347,6 +355,23 @@ def test_closed_pipe():
     )
     assert done.stderr == ""
     assert done.stdout.splitlines()[-1] == "0"
+
+
+def test_narrow_terminal(logs):
+    """On a terminal of 60 columns the ends of lines would be cut off."""
+    scored = score_group(
+        read_logs([logs]),
+        choose_benchmark("ext", ["digits_resnet"]),
+        ruleset("self", "ext"),
+        baseline="good",
+    )
+    console = Console(file=io.StringIO(), width=60, highlight=False)
+    console.print(summary(scored))
+    text = console.file.getvalue()
+    assert max(map(len, text.splitlines())) <= 60
+    joined = "".join(text.split())
+    assert "good0.50001/21.00001.0000" in joined
+    assert "…" not in text
 
 
 def test_help_names_exit_codes():

@@ -173,7 +173,7 @@ def comparison(scored: Scored) -> list[str]:
 
 def _table(title: str, first: str, *others: str) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column(first, overflow="fold", min_width=12)
+    table.add_column(first, overflow="fold")
     for heading in others:
         table.add_column(heading, justify="right", overflow="fold")
     return table
