@@ -6,8 +6,9 @@ without the filters of the score. On each workload
     time to target = steps to target * seconds a step
 
 so a ratio of times is an algorithm's gain (steps) times an implementation's (seconds a
-step). Studies are drawn with replacement for each submission by itself, never in pairs:
-studies of one name share no seed in the published logs.
+step), but only where both take the same batch size, see `PARTS_NOTE`. Studies are drawn
+with replacement for each submission by itself, never in pairs: studies of one name
+share no seed in the published logs.
 """
 
 import math
@@ -29,6 +30,12 @@ from unscheduled.scoring.uncertainty import (
     check_resamples,
     percentile_interval,
     resampled_medians,
+)
+
+# To be said wherever steps or seconds a step of two submissions are shown.
+PARTS_NOTE = (
+    "Steps and seconds a step compare algorithms and implementations only where the "
+    "batch sizes are equal, which logs do not record."
 )
 
 
@@ -69,11 +76,13 @@ class WorkloadComparison:
       p_faster: share of the pairs of one study of `a` and one of `b` in which that of
         `a` is faster; a hit beats a miss, ties and two misses count half.
       parts: of the medians.
+      frameworks: of `a` and of `b`; where they differ, so may the cost of a step.
     """
 
     workload: str
     p_faster: float
     parts: Parts
+    frameworks: tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -177,6 +186,7 @@ def compare(
                     level,
                     bool(several[i]),
                 ),
+                frameworks=(of[a][workload][0].framework, of[b][workload][0].framework),
             )
             for i, workload in enumerate(workloads)
         ),

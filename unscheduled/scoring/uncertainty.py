@@ -9,8 +9,8 @@ Two kinds of interval, see docs/evidence/uncertainty.md:
 exact:     between two order statistics of the studies; for medians. It covers the
            median with at least the probability it states, whatever the distribution.
 bootstrap: the middle of what resamples of the studies give (percentile method); for
-           what has no exact interval. Its level is nominal: with 3 or 5 studies it
-           covers less.
+           ratios and scores, which have no exact interval. Its level is nominal: with 3
+           studies an interval of 95% was measured to cover from 88 to 98%.
 """
 
 import math
