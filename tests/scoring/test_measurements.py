@@ -13,7 +13,7 @@ HEADER = "score,global_step,preemption_count,validation/wer"
 def read(*rows, header=HEADER):
     """(score, step, wer) of the rows read, and the irregularities."""
     text = "".join(f"{line}\n" for line in (header, *rows))
-    log, notes = parse(text.encode(), Path("log.csv"))
+    log, notes = parse(text.encode("utf-8"), Path("log.csv"))
     columns = (log.score, log.global_step, log.validation["wer"])
     return [tuple(row) for row in np.array(columns).T.tolist()], notes
 
@@ -25,7 +25,6 @@ def rules(notes):
 @pytest.mark.parametrize(
     ("row", "what"),
     [
-        ("2,2,0", "3 cells where the header has 4"),
         ("2,2,0,0.52,2,2,0,0.5", "8 cells where the header has 4"),
         ("2,x,0,0.5", "global_step is 'x', not a number"),
         ("nan,2,0,0.5", "score is 'nan', not a number"),
@@ -41,7 +40,7 @@ def rules(notes):
         ("02,2,0,0.5", "score is '02', not a number"),
         ("\N{ARABIC-INDIC DIGIT TWO},2,0,0.5", "score is "),
         ("9" * 65 + ",2,0,0.5", "score is '9999"),
-        ("\xff\xfe", "1 cells where the header has 4"),
+        ("\xff\xfe,,,", r"score is '\xc3\xbf\xc3\xbe', not a number"),
         (HEADER, "score is 'score', not a number"),
     ],
 )
@@ -53,11 +52,19 @@ def test_corrupt_row(row, what):
     assert note.what.startswith(what)
 
 
+@pytest.mark.parametrize("end", ["0.5\n1", "0.5\n,", "0.5\n\0", "\n0.5"])
+def test_a_line_end_within_a_row(end):
+    """A line end in the last number would make it a smaller one, and a miss a hit."""
+    rows, notes = read("1,1,0,0.9", f"2,2,0,{end}", "3,3,0,0.7", "4,4,0,0.6")
+    assert rows == [(1, 1, 0.9), (4, 4, 0.6)]
+    assert rules(notes) == [("piece", 3, 2), ("corrupt_row", 4, 1)]
+
+
 def test_corrupt_rows_are_counted():
     """A binary file of a million lines would give as many notes, or name only one."""
-    _, (note,) = read("1,1,0,0.9", *["?"] * 1000, "3,3,0,0.7")
+    _, (note,) = read("1,1,0,0.9", *["?,?,?,?"] * 1000, "3,3,0,0.7")
     assert str(note).startswith(
-        "log.csv, line 3: 1 cells where the header has 4, and 999 more like it ("
+        "log.csv, line 3: score is '?', not a number, and 999 more like it ("
     )
 
 

@@ -31,6 +31,7 @@ RULES_OF_READING = {
     # rows
     "cut_off": "a last row that was cut off is left out",
     "corrupt_row": "a row that is not whole is left out",
+    "piece": "a row that may go on in a line with too few cells is left out",
     "corrupt_cell": "a metric that is not a number is read as NaN",
     "out_of_range": "a metric that can't be is read as NaN",
     "second_header": "rows below a header of other columns are left out",

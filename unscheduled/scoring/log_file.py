@@ -30,24 +30,26 @@ def read_bytes(path: str | Path, zipped: bool = False) -> tuple[bytes, bool]:
                 raise UnusableError("unreadable", "not a file")
             data = file.readall()
             after = os.fstat(file.fileno())
-        if zipped:
-            data = unzip(data)
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UnusableError("unreadable", f"can't be read: {reason}") from None
-    if len(data) > MAX_BYTES:
-        raise _too_large()
-    return data, _version(before) != _version(after)
+    except OSError as error:
+        raise UnusableError("unreadable", f"can't be read: {error.strerror}") from None
+    return contents(data, zipped), _version(before) != _version(after)
 
 
-def unzip(data: bytes) -> bytes:
-    """What gzip holds, up to a byte more than `MAX_BYTES`; checksums are checked.
+def contents(data: bytes, zipped: bool) -> bytes:
+    """What `data` holds: itself, or what gzip packed; checksums are checked.
 
     Raises:
-      OSError, EOFError, zlib.error: it is damaged.
+      UnusableError: it is damaged, or of absurd size.
     """
-    with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
-        return file.read(MAX_BYTES + 1)
+    if zipped:
+        try:
+            with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+                data = file.read(MAX_BYTES + 1)
+        except (OSError, EOFError, zlib.error) as error:
+            raise UnusableError("unreadable", f"damaged gzip: {error}") from None
+    if len(data) > MAX_BYTES:
+        raise _too_large()
+    return data
 
 
 def _version(status: os.stat_result) -> tuple[int, int, int]:

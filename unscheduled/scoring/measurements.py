@@ -155,22 +155,35 @@ def _rows(
     lines: Sequence[str], filled: Sequence[int], columns: _Columns, notes: Notes
 ) -> Iterator[_Row]:
     """The rows that are whole, in the order of the file."""
-    top, last = filled[0], filled[-1]
-    end = "\r" if lines[top].endswith("\r") else ""
+    header = lines[filled[0]]
+    end = "\r" if header.endswith("\r") else ""
+    pieces = _pieces(lines, filled[1:], columns.n)
     for i in filled[1:]:
         line = lines[i]
         cells = line.removesuffix(end).split(",")
-        if i == last and (i == len(lines) - 1 or len(cells) < columns.n):
+        if i == len(lines) - 1:
             notes.add("cut_off", "cut off", i + 1)
-        elif "global_step" in cells and _names(line) != _names(lines[top]):
+        elif "global_step" in cells and _names(line) != _names(header):
             notes.add("second_header", "another header", i + 1)
             return
         elif not line.endswith(end):
             notes.add("corrupt_row", "another line end than the header's", i + 1)
         elif problem := _problem(cells, columns):
             notes.add("corrupt_row", problem, i + 1)
+        elif i in pieces:
+            notes.add("piece", "next to a piece of a row", i + 1)
         else:
             yield _row(i + 1, cells, columns)
+
+
+def _pieces(lines: Sequence[str], body: Sequence[int], n: int) -> set[int]:
+    """Lines with too few cells, and those beside them: one may end in the other."""
+    short = [
+        place
+        for place, i in enumerate(body)
+        if lines[i].count(",") < n - 1 and i < len(lines) - 1
+    ]
+    return {i for place in short for i in body[max(place - 1, 0) : place + 2]}
 
 
 def _row(line: int, cells: Sequence[str], columns: _Columns) -> _Row:
@@ -209,7 +222,7 @@ def _not_a_count(name: str, cell: str) -> str:
 
 def _not_a_number(name: str, cell: str) -> str:
     if not _is_number(cell) or len(cell) > _MAX_DIGITS:
-        return f"{name} is {cell[:40]!r}, not a number"
+        return f"{name} is {ascii(cell[:40])}, not a number"
     if not 0 <= float(cell) < math.inf:
         return f"{name} is {cell}, not a number of seconds or steps"
     return ""
@@ -267,7 +280,7 @@ def _metric(name: str, cells: list[tuple[int, str]], notes: Notes) -> np.ndarray
                 notes.add("out_of_range", what, line)
                 value = math.nan
         elif not _is_not_finite(cell):
-            what = f"validation/{name} is {cell[:40]!r}, not a number"
+            what = f"validation/{name} is {ascii(cell[:40])}, not a number"
             notes.add("corrupt_cell", what, line)
         values.append(value if math.isfinite(value) else math.nan)
     return np.array(values, np.float64)
