@@ -26,7 +26,7 @@ from unscheduled.scoring.logs import Reading, read_logs
 from unscheduled.scoring.published import parse_against
 from unscheduled.scoring.rulesets import RULESETS, ruleset
 from unscheduled.scoring.scored import NOTHING_READ, Scored, score_group
-from unscheduled.scoring.tables import print_scores
+from unscheduled.scoring.tables import comparison, print_scores, what_was_read
 from unscheduled.scoring.targets import choose_benchmark
 from unscheduled.scoring.times import RULES
 from unscheduled.scoring.watch import watch
@@ -69,6 +69,11 @@ _AGAINST = flags.DEFINE_string(
 )
 _FORMAT = flags.DEFINE_enum(
     "format", "table", ["table", *TEXT], "What to print; json has everything."
+)
+_INTERVALS = flags.DEFINE_bool(
+    "intervals",
+    False,
+    "Whether to add intervals to the scores, by drawing the studies anew many times.",
 )
 _STRICT = flags.DEFINE_bool(
     "strict", False, "Whether anything irregular about the logs is an error."
@@ -123,6 +128,7 @@ def score(reading: Reading) -> Scored:
         _RULE.value,
         _BASELINE.value,
         published,
+        _INTERVALS.value,
     )
 
 
@@ -138,6 +144,9 @@ def report(roots: Sequence[str]) -> int:
         print_scores(sys.stdout, scored)
     else:
         sys.stdout.write(TEXT[_FORMAT.value](scored))
+        if _FORMAT.value == "csv":
+            for line in (*comparison(scored), *scored.notes, *what_was_read(scored)):
+                print(line, file=sys.stderr)
     sys.stdout.flush()
     return 0
 

@@ -59,7 +59,8 @@ def test_tables(logs):
     assert workloads == [["12.25", "700", "3/3"], ["-", "-", "-"]]
     assert final == ["0.5000", "1/2", "1.0000", "1.0000", "(1)"]
     *workloads, final = cells(done.stdout, LONG_NAME)
-    assert workloads == [["missed", "missed", "1/3"], ["-", "-", "-"]]
+    closest = ["accuracy", "0.5,", "49.2%", "below", "0.985"]
+    assert workloads == [["missed", "missed", "1/3", *closest], ["-", "-", "-"]]
     assert final == ["0.0000", "0/2", "2.5306", "n/a", "(0)"]  # (1.5 x 20 + 1) / 12.25
     *workloads, final = cells(done.stdout, "other")
     assert workloads == [["-", "-", "-"], ["5.00", "10", "1/1"]]
@@ -265,6 +266,18 @@ def test_strict(logs, tmp_path):
     assert score(tmp_path, "--strict").returncode == 0
 
 
+def test_intervals():
+    """The intervals would be another submission's, or leave out the score itself."""
+    arguments = ["--against=published:0.5", "--intervals"]
+    output = score(*arguments).stdout
+    found = strict_json(score(*arguments, "--format=json").stdout)
+    for row in found["leaderboard"]:
+        assert row["score_low"] <= row["score"] <= row["score_high"]
+        shown = [f"{row[key]:.4f}" for key in ("score", "score_low", "score_high")]
+        assert [*shown, f"{row['p_best']:.1%}"] in cells(output, row["submission"])
+    assert sum(row["p_best"] for row in found["leaderboard"]) == pytest.approx(1)
+
+
 def strict_json(text):
     """Parse JSON that has no Infinity and no NaN."""
 
@@ -305,7 +318,7 @@ def test_csv(logs):
     assert header == (
         "benchmark,ruleset,rule,submission,source,score,n_hit_base,time_ratio,"
         "both_ratio,n_both,workload,role,status,time_sec,steps,n_hit,n_studies,"
-        "ratio_to_best"
+        "ratio_to_best,budget_share,closest_miss,time_low_sec,time_high_sec,time_level"
     )
     rows = list(csv.DictReader([header, *lines]))
     assert len(rows) == 3 * 2
@@ -316,6 +329,11 @@ def test_csv(logs):
         "5.0",
     )
     assert row["time_ratio"] == row["both_ratio"] == ""
+    good = next(r for r in rows if r["submission"] == "good")
+    assert float(good["budget_share"]) == pytest.approx(12.25 / 30)
+    assert (good["time_low_sec"], good["time_level"]) == ("12.25", "0.75")
+    assert "cut off (" in done.stderr
+    assert "a miss counts as" in done.stderr
     assert "inf" not in done.stdout
     assert "nan" not in done.stdout
 

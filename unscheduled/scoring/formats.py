@@ -16,6 +16,7 @@ from unscheduled.scoring.scored import Part, Scored
 from unscheduled.scoring.tables import comparison, coverage, what_was_read
 from unscheduled.scoring.targets import Benchmark
 from unscheduled.scoring.times import MISS, Study
+from unscheduled.scoring.uncertainty import result_intervals
 
 FORMAT = 1  # of the JSON; goes up where a key changes its meaning
 
@@ -44,6 +45,11 @@ CSV_COLUMNS = (
     "n_hit",
     "n_studies",
     "ratio_to_best",
+    "budget_share",
+    "closest_miss",
+    "time_low_sec",
+    "time_high_sec",
+    "time_level",
 )
 
 
@@ -148,7 +154,11 @@ def as_dict(scored: Scored) -> dict[str, Any]:
 def leaderboard_rows(scored: Scored) -> list[dict[str, Any]]:
     """A submission each, best score first."""
     return [
-        {**_scores(row, scored.benchmark), "source": scored.source(row.submission)}
+        {
+            **_scores(row, scored.benchmark),
+            "source": scored.source(row.submission),
+            **_score_interval(row.submission, scored),
+        }
         for row in scored.leaderboard.rows
     ]
 
@@ -161,6 +171,7 @@ def cells(scored: Scored) -> list[dict[str, Any]]:
         for row in scored.leaderboard.rows
         for workload, ratio in zip(scored.benchmark.base, row.ratios, strict=True)
     }
+    use, intervals = scored.budget_use(), result_intervals(scored.studies)
     found = []
     for submission in scored.submissions:
         for workload in scored.benchmark.workloads:
@@ -177,6 +188,11 @@ def cells(scored: Scored) -> list[dict[str, Any]]:
                 "n_hit": 0,
                 "n_studies": 0,
                 "ratio_to_best": ratios.get(key),
+                "budget_share": None,
+                "closest_miss": None,
+                "time_low_sec": None,
+                "time_high_sec": None,
+                "time_level": None,
             }
             if result is not None:
                 cell |= {
@@ -185,7 +201,17 @@ def cells(scored: Scored) -> list[dict[str, Any]]:
                     "steps": result.steps,
                     "n_hit": result.n_hit,
                     "n_studies": result.n_studies,
+                    "budget_share": use[key].to_target,
                 }
+                misses, interval = use[key].misses, intervals[key].time_sec
+                if misses is not None:
+                    cell["closest_miss"] = misses.words
+                if interval is not None:
+                    cell |= {
+                        "time_low_sec": interval.low,
+                        "time_high_sec": interval.high,
+                        "time_level": interval.level,
+                    }
             found.append(cell)
     return found
 
@@ -200,6 +226,17 @@ def _scores(row: Row, benchmark: Benchmark) -> dict[str, Any]:
         "both_ratio": row.both_ratio,
         "n_both": row.n_both,
     }
+
+
+def _score_interval(submission: str, scored: Scored) -> dict[str, Any]:
+    """Ends of a score's interval, where they were asked for."""
+    if scored.score_intervals is None:
+        return {}
+    one = scored.score_intervals[submission]
+    ends = (
+        (None, None) if one.interval is None else (one.interval.low, one.interval.high)
+    )
+    return {"score_low": ends[0], "score_high": ends[1], "p_best": one.p_best}
 
 
 def _part(part: Part) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from unscheduled.scoring.budget import BudgetUse, budget_use
 from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.leaderboard import Leaderboard, rank
 from unscheduled.scoring.logs import (
@@ -24,6 +25,7 @@ from unscheduled.scoring.times import (
     study_results,
     workload_results,
 )
+from unscheduled.scoring.uncertainty import ScoreInterval, score_intervals
 
 MINE = " (mine)"  # after a name that a published submission has too
 NOTHING_READ = Reading([], [])
@@ -49,6 +51,7 @@ class Scored:
       notes: sentences about the scores.
       irregularities: about the logs, and what the ruleset expects that they lack.
       summary: of what was read; None where nothing was to be read.
+      score_intervals: by submission; None where they were not asked for.
     """
 
     benchmark: Benchmark
@@ -64,11 +67,17 @@ class Scored:
     notes: list[str]
     irregularities: list[Irregularity]
     summary: Summary | None
+    score_intervals: dict[str, ScoreInterval] | None
 
     @property
     def submissions(self) -> list[str]:
         """All submissions by name."""
         return sorted(row.submission for row in self.leaderboard.rows)
+
+    def budget_use(self) -> dict[tuple[str, str], BudgetUse]:
+        """How each (submission, workload) used its budget."""
+        factor = self.ruleset.budget_factor
+        return budget_use(self.studies, self.benchmark, factor)
 
     def source(self, submission: str) -> str:
         """Where a submission's runs come from: logs, or published."""
@@ -82,6 +91,7 @@ def score_group(
     rule: str = "documented",
     baseline: str | None = None,
     published: Published | None = None,
+    intervals: bool = False,
 ) -> Scored:
     """Score the submissions of `reading` against one another.
 
@@ -89,6 +99,7 @@ def score_group(
       baseline: submission to compare times with; where it is None, the published one
         called baseline, if there is one.
       published: submissions that belong to the group too.
+      intervals: whether to resample the studies for intervals of the scores.
 
     Raises:
       ScoringError: there is no such baseline or rule, or a submission ran a workload
@@ -136,6 +147,7 @@ def score_group(
         ],
         irregularities=reading.irregularities,
         summary=reading.summary() if reading.trials else None,
+        score_intervals=score_intervals(group[rule], benchmark) if intervals else None,
     )
 
 

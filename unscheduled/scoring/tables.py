@@ -1,6 +1,7 @@
 """Tables for the terminal, and plain text for a pipe."""
 
 import math
+from collections.abc import Mapping
 from typing import TextIO
 
 from rich import box
@@ -8,9 +9,11 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from unscheduled.scoring.budget import BudgetUse
 from unscheduled.scoring.leaderboard import Leaderboard
 from unscheduled.scoring.scored import Scored
 from unscheduled.scoring.targets import Benchmark
+from unscheduled.scoring.uncertainty import LEVEL, ScoreInterval
 
 _SHOWN = 5  # irregularities of a kind
 _PIPE_WIDTH = 10_000  # characters: never cuts a name, and tables don't stretch to it
@@ -51,6 +54,8 @@ def summary(scored: Scored) -> Group:
     parts: list[Table | Text] = [
         score_table(title, scored.leaderboard, scored.benchmark, scored)
     ]
+    if scored.score_intervals is not None:
+        parts.append(interval_table(scored.score_intervals))
     parts += map(_sentence, coverage(scored.leaderboard, scored.benchmark))
     if scored.part is not None:
         base = scored.part.benchmark.base
@@ -85,6 +90,12 @@ def workload_table(workload: str, scored: Scored) -> Table:
         "median steps to target",
         "studies hit",
     )
+    use = scored.budget_use()
+    missed = any(
+        math.isinf(r.time_sec) for r in scored.results if r.workload == workload
+    )
+    if missed:
+        table.add_column("closest miss", overflow="fold")
     ran = {r.submission: r for r in scored.results if r.workload == workload}
     for result in sorted(ran.values(), key=lambda r: (r.time_sec, r.submission)):
         table.add_row(
@@ -92,6 +103,7 @@ def workload_table(workload: str, scored: Scored) -> Table:
             _to_target(result.time_sec, ".2f"),
             _to_target(result.steps, ".10g"),
             f"{result.n_hit}/{result.n_studies}",
+            *([_closest(use[result.submission, workload])] if missed else []),
         )
     for submission in scored.submissions:
         if submission not in ran:
@@ -118,6 +130,24 @@ def score_table(
             cells.append(_ratio(row.time_ratio))
             cells.append(f"{_ratio(row.both_ratio)} ({row.n_both})")
         table.add_row(row.submission, *cells)
+    return table
+
+
+def interval_table(intervals: Mapping[str, ScoreInterval]) -> Table:
+    """A row a submission, best AlgoPerf score first, with what chance does to it."""
+    table = _table(
+        f"Scores with their studies drawn anew: {LEVEL:.0%} intervals by bootstrap",
+        "submission",
+        "AlgoPerf score",
+        "from",
+        "to",
+        "best in",
+    )
+    for one in sorted(intervals.values(), key=lambda i: (-i.score, i.submission)):
+        ends = ["-", "-"]
+        if one.interval is not None:
+            ends = [f"{one.interval.low:.4f}", f"{one.interval.high:.4f}"]
+        table.add_row(one.submission, f"{one.score:.4f}", *ends, f"{one.p_best:.1%}")
     return table
 
 
@@ -185,6 +215,10 @@ def _sentence(text: str) -> Text:
 
 def _to_target(value: float, form: str) -> str:
     return "missed" if math.isinf(value) else format(value, form)
+
+
+def _closest(use: BudgetUse) -> str:
+    return "" if use.misses is None else use.misses.words
 
 
 def _ratio(value: float) -> str:
