@@ -79,7 +79,7 @@ def curves_chart(report: Report, workload: Workload, axis: str) -> go.Figure:
     value = workload.target.value
     figure.add_hline(y=value, line={"dash": "dash", "width": 1.5})
     figure.add_annotation(
-        text=f"<b>target: {_plain(str(workload.target))}</b>",
+        text=f"<b>target {value:g}</b>",
         x=0.008,
         xref="paper",
         xanchor="left",
@@ -111,6 +111,7 @@ def ratios_chart(report: Report) -> go.Figure:
             for submission in submissions
         ],
         texttemplate="%{text}",
+        textfont={"size": 12},
         hovertemplate="%{customdata[0]}<br>%{customdata[1]}: %{text}<extra></extra>",
         colorscale=_SCALE,
         zmin=0,
@@ -175,11 +176,10 @@ def _times_row(
     label = words.to_target(cell, workload.target, axis)
     count = f"{result.n_hit} of {result.n_studies} studies reached the target"
     traces = [_label(f"{_plain(name)} <b>{label}</b>", y)]
-    of = cell.intervals.time_sec if axis == "seconds" else cell.intervals.steps
+    of = cell.interval(axis)
     if of is not None and math.isfinite(of.low):
         traces.append(_segment(of, style, y, right))
-    hits = [s.hit.time_sec if axis == "seconds" else s.hit.steps for s in cell.studies]
-    reached = [hit for hit in hits if math.isfinite(hit)]
+    reached = cell.hits(axis)
     traces.append(
         {
             "x": reached,
@@ -194,10 +194,10 @@ def _times_row(
             "hovertemplate": _hover(name, f"a study: %{{x:,.6g}} {axis}"),
         }
     )
-    spent = result.time_sec if axis == "seconds" else result.steps
+    spent = cell.median(axis)
     symbol = style.symbol
     if cell.missed:
-        spent, symbol = min(_spent(cell, axis), right), "x-thin-open"
+        spent, symbol = min(cell.spent(axis), right), "x-thin-open"
     traces.append(
         {
             "x": [spent],
@@ -226,17 +226,26 @@ def _label(text: str, y: float) -> dict[str, Any]:
         "text": [text],
         "mode": "text",
         "textposition": "middle right",
+        "textfont": {"size": 12},
         "hoverinfo": "skip",
         "cliponaxis": False,
     }
 
 
 def _segment(of: Interval, style: Style, y: float, right: float) -> dict[str, Any]:
+    """An interval; one that goes on beyond the chart ends in an arrow."""
     return {
         "x": [of.low, min(of.high, right)],
         "y": [y, y],
-        "mode": "lines",
+        "mode": "lines+markers",
         "line": {"color": style.color, "width": 7},
+        "marker": {
+            "symbol": "triangle-right",
+            "size": [0, 0 if of.high <= right else 15],
+            "color": style.color,
+            "line": {"width": 0},
+        },
+        "cliponaxis": False,
         "opacity": 0.35,
         "hoverinfo": "skip",
     }
@@ -246,21 +255,15 @@ def _reaches(cells: Iterable[Cell], axis: str) -> list[float]:
     """How far to the right each row of a chart of times goes; finite ones only."""
     ends = []
     for cell in cells:
-        hits = [s.hit for s in cell.studies if math.isfinite(s.hit.time_sec)]
-        ends += [h.time_sec if axis == "seconds" else h.steps for h in hits]
+        ends += cell.hits(axis)
         if cell.missed:
-            ends.append(_spent(cell, axis))
+            ends.append(cell.spent(axis))
     return [end for end in ends if math.isfinite(end)]
-
-
-def _spent(cell: Cell, axis: str) -> float:
-    """What the longest run of a miss took; its steps are as its time says."""
-    return cell.run_sec if axis == "seconds" else cell.run_sec / cell.step_sec
 
 
 def _curve(curve: Curve, axis: str, style: Style) -> dict[str, Any]:
     return {
-        "x": _floats(curve.time_sec if axis == "seconds" else curve.steps),
+        "x": _floats(curve.xs(axis)),
         "y": _floats(curve.values),
         "mode": "lines+markers" if len(curve.values) <= _MARKED else "lines",
         "line": {**_line(style), "width": 1.6},
@@ -273,7 +276,7 @@ def _curve(curve: Curve, axis: str, style: Style) -> dict[str, Any]:
 
 def _hit(curve: Curve, axis: str, style: Style) -> dict[str, Any]:
     return {
-        "x": [curve.hit.time_sec if axis == "seconds" else curve.hit.steps],
+        "x": [curve.hit_x(axis)],
         "y": [curve.hit_value],
         "mode": "markers",
         "marker": {"symbol": style.symbol, "size": 11, "color": style.color},
@@ -288,7 +291,7 @@ def _published_hit(
     """A mark on the target line: of published submissions there are no curves."""
     result = cell.result
     return {
-        "x": [result.time_sec if axis == "seconds" else result.steps],
+        "x": [cell.median(axis)],
         "y": [workload.target.value],
         "mode": "markers",
         "marker": {

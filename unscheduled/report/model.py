@@ -21,6 +21,7 @@ from unscheduled.scoring.scored import MINE, Scored
 from unscheduled.scoring.targets import Target
 from unscheduled.scoring.times import MISS, Hit, Result, Study, first_hit
 from unscheduled.scoring.uncertainty import (
+    Interval,
     ResultIntervals,
     ScoreInterval,
     by_cell,
@@ -37,7 +38,7 @@ DASHES = ("solid", "dash", "dot", "dashdot")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon")
 SYMBOLS = (*SYMBOLS, "star")  # 7 of them: with 6 colours no pair comes twice in 42
 
-MAX_POINTS = 200_000  # evaluations drawn in all: about 4 MB of the file
+MAX_POINTS = 100_000  # evaluations drawn in all: about 2 MB of the file
 MIN_POINTS = 20  # of one curve
 
 
@@ -101,6 +102,24 @@ class Cell:
     def step_sec(self) -> float:
         return median(_known(s.step_sec for s in self.studies) or [math.nan])
 
+    def spent(self, axis: str) -> float:
+        """What its longest run took: `seconds`, or the `steps` that took so long."""
+        return self.run_sec if axis == "seconds" else self.run_sec / self.step_sec
+
+    def hits(self, axis: str) -> list[float]:
+        """`seconds` or `steps` of each study that reached the target."""
+        hits = [study.hit for study in self.studies if study.hit != MISS]
+        return [hit.time_sec if axis == "seconds" else hit.steps for hit in hits]
+
+    def median(self, axis: str) -> float:
+        """`seconds` or `steps` to the target; inf for a miss."""
+        return self.result.time_sec if axis == "seconds" else self.result.steps
+
+    def interval(self, axis: str) -> Interval | None:
+        """Of the median."""
+        of = self.intervals
+        return of.time_sec if axis == "seconds" else of.steps
+
 
 @dataclass(frozen=True, eq=False)
 class Curve:
@@ -119,6 +138,14 @@ class Curve:
     values: np.ndarray
     hit: Hit
     hit_value: float
+
+    def xs(self, axis: str) -> np.ndarray:
+        """`seconds` or `steps`, shape (n,)."""
+        return self.time_sec if axis == "seconds" else self.steps
+
+    def hit_x(self, axis: str) -> float:
+        """`seconds` or `steps` at the hit."""
+        return self.hit.time_sec if axis == "seconds" else self.hit.steps
 
 
 @dataclass(frozen=True, eq=False)

@@ -78,7 +78,7 @@ const THEMES = { auto: "as the system", light: "light", dark: "dark" };
 const themeButton = document.getElementById("theme");
 function setTheme(theme) {
   document.documentElement.dataset.theme = theme;
-  themeButton.textContent = theme[0].toUpperCase() + theme.slice(1);
+  themeButton.textContent = `\u25d0 ${theme[0].toUpperCase()}${theme.slice(1)}`;
   themeButton.setAttribute("aria-label", `Colours: ${THEMES[theme]}`);
   redraw();
 }

@@ -9,7 +9,7 @@ import hashlib
 import html
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -36,6 +36,7 @@ _GLYPHS = {
     "star": "★",
 }
 _OPEN_RUNS = 60  # up to which the tables of runs are open at first
+_ALL_FILES_RUNS = 1000  # up to which all files of a run are linked
 _SECTIONS = {
     "leaderboard": "Leaderboard",
     "profiles": "Performance profiles",
@@ -84,7 +85,8 @@ def render(report: Report, read: Sequence[str], out: Path) -> str:
 <a class="skip" href="#main">Skip to the leaderboard</a>
 <header>
 <h1>{escape(_title(report))}</h1>
-<button type="button" id="theme" aria-label="Colours: as the system">Auto</button>
+<button type="button" id="theme" aria-label="Colours: as the system"
+>&#9680; Auto</button>
 <p class="lead">{_lead(report)}</p>
 <nav aria-label="Sections">{links}</nav>
 </header>
@@ -117,25 +119,33 @@ def in_script(json_text: str) -> str:
 
 
 def table(
-    caption: str, header: Sequence[str], rows: Iterable[Sequence[str]], n_names: int = 1
+    caption: str,
+    header: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    names: Collection[int] = (0,),
 ) -> str:
     """A table that scrolls by itself where it is wider than the page.
 
     Args:
       caption, header: text.
-      rows: cells as HTML; the first `n_names` are names, the others figures.
+      rows: cells as HTML.
+      names: columns of text; the others are of figures, to the right.
     """
-    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
+
+    def cell(tag: str, text: str, column: int) -> str:
+        kind = "" if column in names else ' class="n"'
+        return f"<{tag}{kind}>{text}</{tag.split()[0]}>"
+
+    head = "".join(
+        cell('th scope="col"', escape(text), i) for i, text in enumerate(header)
+    )
     lines = []
     for first, *others in rows:
-        cells = "".join(
-            f"<td{'' if i < n_names else ' class=n'}>{cell}</td>"
-            for i, cell in enumerate(others, 1)
-        )
+        cells = "".join(cell("td", text, i) for i, text in enumerate(others, 1))
         lines.append(f'<tr><th scope="row">{first}</th>{cells}</tr>\n')
     return _scrolling(
         caption,
-        f"<table data-names={n_names}><caption>{escape(caption)}</caption>"
+        f"<table><caption>{escape(caption)}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>\n{''.join(lines)}</tbody></table>",
     )
 
@@ -222,22 +232,20 @@ def _name(entry: Entry) -> str:
 
 def _leaderboard(report: Report) -> str:
     scored = report.scored
-    header = ["submission", "place", "score", "95% interval", "first in", "targets hit"]
+    header = ["submission", "score", "95% interval", "first in", "targets hit"]
     compared = scored.baseline is not None
     if compared:
-        header += ["time / baseline", "faster with", "steps", "seconds a step"]
+        header += [f"time / {scored.baseline}", "where both hit", "faster with"]
+        header += ["steps", "seconds a step"]
     rows = []
     for entry in report.entries:
-        row = entry.row
+        row, interval = entry.row, entry.interval.interval
         bar = f'<span class="bar" style="--share:{100 * row.score:.2f}%"></span>'
         cells = [
-            _name(entry),
-            str(entry.place),
+            f'<span class="place">{entry.place}</span>{_name(entry)}',
             f"{bar}{words.score(entry)}",
             words.score_interval(entry),
-            "n/a"
-            if entry.interval.interval is None
-            else f"{entry.interval.p_best:.0%}",
+            f"{entry.interval.p_best:.0%}" if interval else "n/a",
             f"{row.n_hit}/{len(scored.benchmark.base)}",
         ]
         rows.append(cells + _compared(entry) * compared)
@@ -251,10 +259,10 @@ def _leaderboard(report: Report) -> str:
     if compared:
         notes += comparison(scored)
         notes.append(
-            f"Steps and seconds a step, over those of {scored.baseline} where both "
-            "reached the target: time is their product, so the first is the "
-            "algorithm's gain and the second the implementation's. Faster with: the "
-            "share of resampled studies in which the time ratio is below 1."
+            f"Steps and seconds a step: over those of {scored.baseline}, where both "
+            "hit. Time is their product, so that the first is the algorithm's gain and "
+            "the second the implementation's. Faster with: the share of resampled "
+            "studies in which the time ratio is below 1."
         )
     if scored.part is not None:
         names = ", ".join(scored.part.benchmark.base)
@@ -264,23 +272,27 @@ def _leaderboard(report: Report) -> str:
 
 
 def _compared(entry: Entry) -> list[str]:
-    """Cells about a submission and the baseline: time, p, steps, seconds a step."""
-    with_it = entry.comparison
+    """Cells about a submission and the baseline, as headed in `_leaderboard`."""
+    row, with_it = entry.row, entry.comparison
+    ratios = [_ratio(row.time_ratio), f"{_ratio(row.both_ratio)} ({row.n_both})"]
     if with_it is None:
-        return ["1.000", "", "", ""] if entry.is_baseline else ["n/a"] * 4
+        return [*ratios, *[""] * 3]
     p = "n/a" if with_it.p_faster is None else f"{with_it.p_faster:.0%}"
-    both = with_it.both_hit
-    parts = ["n/a"] * 2 if both is None else [*map(_ratio, (both.steps, both.step_sec))]
-    return [_ratio(with_it.time_ratio), p, *parts]
+    if with_it.both_hit is None:
+        return [*ratios, p, "n/a", "n/a"]
+    parts = (with_it.both_hit.steps, with_it.both_hit.step_sec)
+    ratios[1] += _within(with_it.both_hit.time)
+    return [*ratios, p, *(_ratio(part.value) + _within(part) for part in parts)]
 
 
-def _ratio(ratio: Ratio) -> str:
-    if not math.isfinite(ratio.value):
-        return "n/a"
+def _ratio(value: float | None) -> str:
+    return "n/a" if value is None or not math.isfinite(value) else f"{value:.3f}"
+
+
+def _within(ratio: Ratio) -> str:
     if ratio.interval is None:
-        return f"{ratio.value:.3f}"
-    low, high = ratio.interval.low, ratio.interval.high
-    return f"{ratio.value:.3f} <small>{low:.3f} to {high:.3f}</small>"
+        return ""
+    return f"<br><small>{ratio.interval.low:.3f} to {ratio.interval.high:.3f}</small>"
 
 
 def _part(title: str, leaderboard: Leaderboard, report: Report) -> str:
@@ -329,7 +341,7 @@ def _times(report: Report) -> str:
         "intervals for the median, where there are two studies or more. A cross is a "
         "miss, at the end of its longest run.</p>"
         f'<div class="cards">{"".join(cards)}</div>'
-        + _folded(table(caption, header, rows, n_names=2))
+        + _folded(table(caption, header, rows, names=(0, 1, 9)))
     )
 
 
@@ -402,39 +414,47 @@ def _runs(report: Report, out: Path) -> str:
     header = ["run", "submission", "outcome", "seconds", "steps", "files"]
     opened = " open" if len(report.runs) <= _OPEN_RUNS else ""
     entries = {entry.submission: entry for entry in report.entries}
+    all_files = len(report.runs) <= _ALL_FILES_RUNS
     parts = []
+    if not all_files:
+        parts = [f"<p>Of more than {_ALL_FILES_RUNS} runs, folder and log alone.</p>"]
     for workload in report.workloads:
         runs = [run for run in report.runs if run.trial.workload == workload.name]
         hits = sum(math.isfinite(run.hit.time_sec) for run in runs)
         caption = f"{workload.name}: {hits} of {len(runs)} runs reached the target"
-        rows = [_run(run, entries[run.submission], workload, out) for run in runs]
+        rows = [
+            _run(run, _files(run, all_files), entries[run.submission], workload, out)
+            for run in runs
+        ]
         if rows:
             parts.append(
                 f"<details{opened}><summary>{escape(caption)}</summary>"
-                f"{table(caption, header, rows, n_names=3)}</details>"
+                f"{table(caption, header, rows, names=(0, 1, 2, 5))}</details>"
             )
     return "".join(parts)
 
 
-def _run(run: Run, entry: Entry, workload: Workload, out: Path) -> list[str]:
+def _run(
+    run: Run, files: Iterable[Path], entry: Entry, workload: Workload, out: Path
+) -> list[str]:
     trial = run.trial
     ran = len(trial.score) > 0
-    files = [run.folder, *sorted(p for p in run.folder.iterdir() if _is_shown(p))]
     return [
         escape(f"{trial.study}, trial {trial.number}, {trial.framework}"),
         _name(entry),
         escape(words.outcome(run, workload.target)),
         words.number(trial.score[-1]) if ran else "none",
         words.number(trial.global_step[-1]) if ran else "none",
-        " ".join(
-            link(path, out, "folder" if path == run.folder else path.name)
-            for path in files
-        ),
+        link(run.folder, out, "folder")
+        + " ".join(link(path, out, path.name) for path in files),
     ]
 
 
-def _is_shown(path: Path) -> bool:
-    return path.name.endswith((".csv", ".csv.gz", ".json"))
+def _files(run: Run, all_files: bool) -> list[Path]:
+    if not all_files:
+        return [run.trial.path]
+    kinds = (".csv", ".csv.gz", ".json")
+    return sorted(p for p in run.folder.iterdir() if p.name.endswith(kinds))
 
 
 def _reading(report: Report, read: Sequence[str]) -> str:

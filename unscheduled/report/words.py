@@ -38,14 +38,18 @@ def interval(of: Interval | None) -> str:
 
 
 def missed(best: float, target: Target) -> str:
-    """How a miss is told: with how far it came.
+    """How a miss is told: with how far it came, in as many digits as show that.
 
-    >>> missed(0.7123, Target("accuracy", 0.72))
-    'missed, best 0.7123 of 0.72'
+    >>> missed(0.71, Target("accuracy", 0.72)), missed(0.71999, Target("ssim", 0.72))
+    ('missed, best 0.71 of 0.72', 'missed, best 0.71999 of 0.72')
     """
     if math.isnan(best):
         return "missed, never evaluated to a finite value"
-    return f"missed, best {best:.5g} of {target.value:.6g}"
+    for digits in range(4, 18):
+        told = f"{best:.{digits}g}"
+        if told != f"{target.value:.{digits}g}":
+            break
+    return f"missed, best {told} of {target.value:.{digits}g}"
 
 
 def to_target(cell: Cell, target: Target, axis: str = "seconds") -> str:
@@ -53,8 +57,7 @@ def to_target(cell: Cell, target: Target, axis: str = "seconds") -> str:
     if cell.missed:
         best = cell.use.misses.value if cell.use.misses else math.nan
         return missed(best, target)
-    result = cell.result
-    return amount(result.time_sec if axis == "seconds" else result.steps, axis)
+    return amount(cell.median(axis), axis)
 
 
 def outcome(run: Run, target: Target) -> str:

@@ -1,0 +1,212 @@
+"""The figures of a report for papers, drawn by matplotlib, which needs no browser.
+
+They draw the same values of `model` as the page does: SVG for print, PNG for slides.
+"""
+
+import math
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import quote
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from unscheduled.report import words
+from unscheduled.report.model import Cell, Report, Style, Workload
+from unscheduled.scoring import profiles
+
+_DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
+_MARKERS = {
+    "circle": "o",
+    "square": "s",
+    "diamond": "D",
+    "triangle-up": "^",
+    "triangle-down": "v",
+    "pentagon": "p",
+    "star": "*",
+}
+_SETTINGS = {
+    "font.size": 9,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": "0.9",
+    "grid.linewidth": 0.6,
+    "text.parse_math": False,  # a $ in a name is a $
+    "svg.hashsalt": "report",  # the same figure is the same file
+}
+
+
+def save_figures(report: Report, folder: Path) -> list[Path]:
+    """Write every figure as SVG and as PNG to `folder`, and return the paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    with matplotlib.rc_context(cast(Any, _SETTINGS)):
+        figures = {"profiles": draw_profiles(report), "ratios": draw_ratios(report)}
+        for axis in words.AXES:
+            for workload in report.workloads:
+                name = quote(workload.name, safe="")
+                figures[f"times_{name}_{axis}"] = draw_times(report, workload, axis)
+                if workload.curves:
+                    curves = draw_curves(report, workload, axis)
+                    figures[f"curves_{name}_{axis}"] = curves
+        for name, figure in figures.items():
+            for path in (folder / f"{name}.svg", folder / f"{name}.png"):
+                metadata = {"Date": None} if path.suffix == ".svg" else None
+                figure.savefig(path, dpi=200, metadata=metadata, bbox_inches="tight")
+                paths.append(path)
+    return paths
+
+
+def draw_profiles(report: Report) -> Figure:
+    """Share of base workloads within tau of the fastest."""
+    figure, panel = _new(5.5, 3.2)
+    for entry in report.entries:
+        panel.step(
+            profiles.TAU,
+            entry.row.profile,
+            where="post",
+            color=entry.style.color,
+            linestyle=_DASHES[entry.style.dash],
+        )
+    panel.set(
+        xlabel="time over the fastest (tau)",
+        ylabel="share of base workloads",
+        xlim=(1, 4),
+        ylim=(-0.02, 1.04),
+    )
+    _legend(figure, report, marker="")
+    return figure
+
+
+def draw_times(report: Report, workload: Workload, axis: str) -> Figure:
+    """Median to target with its interval and all studies, a row a submission."""
+    figure, panel = _new(5.5, 0.7 + 0.32 * len(workload.cells))
+    for row, cell in enumerate(workload.cells):
+        _draw_times_row(panel, cell, axis, report.styles[cell.result.submission], row)
+    panel.set_yticks(
+        range(len(workload.cells)), [c.result.submission for c in workload.cells]
+    )
+    panel.set(
+        xlabel=f"{words.AXES[axis]} to {workload.target}",
+        title=workload.name,
+        ylim=(len(workload.cells) - 0.5, -0.5),
+    )
+    panel.set_xlim(left=0)
+    return figure
+
+
+def draw_curves(report: Report, workload: Workload, axis: str) -> Figure:
+    """The target's metric in every trial, the target, and where it was reached."""
+    figure, panel = _new(5.5, 3.4)
+    for curve in workload.curves:
+        style = report.styles[curve.submission]
+        x = curve.xs(axis)
+        panel.plot(
+            x,
+            curve.values,
+            color=style.color,
+            linestyle=_DASHES[style.dash],
+            linewidth=1,
+        )
+        if math.isfinite(curve.hit.time_sec):
+            hit = curve.hit_x(axis)
+            panel.plot(
+                hit, curve.hit_value, color=style.color, marker=_MARKERS[style.symbol]
+            )
+    value = workload.target.value
+    panel.axhline(value, color="black", linestyle="--", linewidth=1)
+    panel.annotate(
+        f"target {value:g}",
+        (0.01, value),
+        xycoords=("axes fraction", "data"),
+        va="bottom",
+    )
+    panel.set(
+        xlabel=words.AXES[axis],
+        ylabel=f"validation {workload.target.metric}",
+        title=workload.name,
+        ylim=workload.window if workload.window[0] < workload.window[1] else None,
+    )
+    ran = {curve.submission for curve in workload.curves}
+    _legend(figure, report, only=ran)
+    return figure
+
+
+def draw_ratios(report: Report) -> Figure:
+    """Time over the fastest, a row a submission and a column a base workload."""
+    ratios = report.ratios()
+    rows, columns = ratios.shape
+    figure, panel = _new(1.6 + 0.75 * columns, 1.0 + 0.32 * rows)
+    shown = np.where(np.isfinite(ratios), np.log2(ratios), np.nan)
+    panel.imshow(shown, cmap="cividis", vmin=0, vmax=2, aspect="auto")
+    for row in range(rows):
+        for column in range(columns):
+            dark = shown[row, column] < 1
+            panel.text(
+                column,
+                row,
+                report.verdicts[row][column].replace("held-out ", "held-out\n"),
+                ha="center",
+                va="center",
+                fontsize=7,
+                color="white" if dark else "black",
+            )
+    panel.set_xticks(range(columns), report.base_run, rotation=35, ha="right")
+    panel.set_yticks(range(rows), [entry.submission for entry in report.entries])
+    panel.grid(False)
+    panel.spines[:].set_visible(False)
+    return figure
+
+
+def _new(width: float, height: float) -> tuple[Figure, Any]:
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    return figure, figure.subplots()
+
+
+def _draw_times_row(panel, cell: Cell, axis: str, style: Style, row: int) -> None:
+    of = cell.interval(axis)
+    spent = cell.spent(axis)
+    if of is not None and math.isfinite(of.low):
+        panel.plot(
+            [of.low, min(of.high, max(spent, of.low))],
+            [row, row],
+            color=style.color,
+            alpha=0.35,
+            linewidth=5,
+            solid_capstyle="butt",
+        )
+    reached = cell.hits(axis)
+    panel.plot(reached, [row] * len(reached), "|", color=style.color, markersize=8)
+    median = cell.result.time_sec if axis == "seconds" else cell.result.steps
+    marker = "x" if cell.missed else _MARKERS[style.symbol]
+    panel.plot(spent if cell.missed else median, row, marker, color=style.color)
+
+
+def _legend(
+    figure: Figure,
+    report: Report,
+    only: set[str] | None = None,
+    marker: str | None = None,
+) -> None:
+    shown = [e for e in report.entries if only is None or e.submission in only]
+    handles = [
+        Line2D(
+            [],
+            [],
+            color=entry.style.color,
+            linestyle=_DASHES[entry.style.dash],
+            marker=_MARKERS[entry.style.symbol] if marker is None else marker,
+        )
+        for entry in shown
+    ]
+    figure.legend(
+        handles,
+        [entry.submission for entry in shown],
+        loc="outside right upper",
+        frameon=False,
+        fontsize=8,
+    )
