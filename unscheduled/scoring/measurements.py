@@ -222,7 +222,7 @@ def _not_a_count(name: str, cell: str) -> str:
 
 def _not_a_number(name: str, cell: str) -> str:
     if not _is_number(cell) or len(cell) > _MAX_DIGITS:
-        return f"{name} is {ascii(cell[:40])}, not a number"
+        return f"{name} is {cell[:40]!a}, not a number"
     if not 0 <= float(cell) < math.inf:
         return f"{name} is {cell}, not a number of seconds or steps"
     return ""
@@ -280,7 +280,7 @@ def _metric(name: str, cells: list[tuple[int, str]], notes: Notes) -> np.ndarray
                 notes.add("out_of_range", what, line)
                 value = math.nan
         elif not _is_not_finite(cell):
-            what = f"validation/{name} is {ascii(cell[:40])}, not a number"
+            what = f"validation/{name} is {cell[:40]!a}, not a number"
             notes.add("corrupt_cell", what, line)
         values.append(value if math.isfinite(value) else math.nan)
     return np.array(values, np.float64)
