@@ -21,62 +21,26 @@ from collections.abc import Sequence
 from absl import app, flags
 
 from unscheduled.scoring.errors import ScoringError
+from unscheduled.scoring.flags import define_flags, score_by_flags
 from unscheduled.scoring.formats import to_csv, to_json, to_markdown
-from unscheduled.scoring.logs import Reading, read_logs
-from unscheduled.scoring.published import parse_against
-from unscheduled.scoring.rulesets import RULESETS, ruleset
-from unscheduled.scoring.scored import NOTHING_READ, Scored, score_group
+from unscheduled.scoring.logs import read_logs
+from unscheduled.scoring.scored import NOTHING_READ, Scored
+from unscheduled.scoring.spread import Spread, spread
 from unscheduled.scoring.tables import comparison, print_scores, what_was_read
-from unscheduled.scoring.targets import choose_benchmark
-from unscheduled.scoring.times import RULES
 from unscheduled.scoring.watch import watch
 
+FORMATS = ("table", "json", "csv", "markdown")
 ERROR, IRREGULAR = 1, 2  # exit codes
-TEXT = {"json": to_json, "csv": to_csv, "markdown": to_markdown}
 
-_BENCHMARK = flags.DEFINE_string(
-    "benchmark",
-    "auto",
-    "Targets to score by: ext, 0.6, 0.5, the path of a targets file, or auto for the "
-    "first of the three that has every workload found; with --against its version.",
-)
-_RULESET = flags.DEFINE_enum(
-    "ruleset",
-    "self",
-    list(RULESETS),
-    "How the runs were tuned. It says how many times max_allowed_runtime_sec a run was "
-    "given (self 1.5, in version 0.5 3; external 1), so what a miss counts as in "
-    "ratios of times, and how many studies and trials are expected.",
-)
-_RULE = flags.DEFINE_enum(
-    "rule",
-    "documented",
-    list(RULES),
-    "Which trial stands for a study: the fastest (documented), or the one with the "
-    "fewest evaluations, as the official code has it.",
-)
-_BASELINE = flags.DEFINE_string(
-    "baseline",
-    None,
-    "Submission to compare times with, as a geometric mean; with --against the "
-    "published one of the name baseline, if nothing else is said.",
-)
-_AGAINST = flags.DEFINE_string(
-    "against",
-    None,
-    "Published submissions to score in one group with LOGS: published:0.5 or "
-    "published:0.6, with /NAME,NAME after it for some of them.",
-)
+define_flags()
 _FORMAT = flags.DEFINE_enum(
-    "format", "table", ["table", *TEXT], "What to print; json has everything."
+    "format", "table", list(FORMATS), "What to print; json has everything."
 )
 _INTERVALS = flags.DEFINE_bool(
     "intervals",
     False,
-    "Whether to add intervals to the scores, by drawing the studies anew many times.",
-)
-_STRICT = flags.DEFINE_bool(
-    "strict", False, "Whether anything irregular about the logs is an error."
+    "Whether to say how sure the figures are, by drawing the studies anew many times: "
+    "intervals, comparisons with the baseline, budgets. With --format table or json.",
 )
 
 
@@ -105,59 +69,44 @@ _WATCH = flags.DEFINE(
 flags.FLAGS["watch"].boolean = True  # may stand without a value
 
 
-def score(reading: Reading) -> Scored:
-    """Score what was read, by the flags."""
-    published = None
-    name = _BENCHMARK.value
-    if _AGAINST.value is not None:
-        published = parse_against(_AGAINST.value, _RULESET.value)
-        if name not in ("auto", published.version):
-            raise ScoringError(
-                f"--against={_AGAINST.value} is scored by benchmark "
-                f"{published.version}, not {name!r}: leave --benchmark out."
-            )
-        name = published.version
-    workloads = {trial.workload for trial in reading.trials}
-    if published and not reading.trials:
-        workloads = {study.workload for study in published.studies["documented"]}
-    benchmark = choose_benchmark(name, workloads)
-    return score_group(
-        reading,
-        benchmark,
-        ruleset(_RULESET.value, benchmark.version),
-        _RULE.value,
-        _BASELINE.value,
-        published,
-        _INTERVALS.value,
-    )
-
-
 def report(roots: Sequence[str]) -> int:
     """Read the logs below `roots`, print their scores, and return the exit code."""
-    alone = not roots and _AGAINST.value is not None
-    scored = score(NOTHING_READ if alone else read_logs(roots))
-    if _STRICT.value and scored.irregularities:
+    given = _FORMAT.value
+    if _INTERVALS.value and given not in ("table", "json"):
+        raise ScoringError(f"--intervals goes with table and json, not with {given}.")
+    alone = not roots and flags.FLAGS.against is not None
+    scored = score_by_flags(NOTHING_READ if alone else read_logs(roots))
+    if flags.FLAGS.strict and scored.irregularities:
         for irregularity in scored.irregularities:
             print(f"score.py: {irregularity}", file=sys.stderr)
         return IRREGULAR
-    if _FORMAT.value == "table":
-        print_scores(sys.stdout, scored)
-    else:
-        sys.stdout.write(TEXT[_FORMAT.value](scored))
-        if _FORMAT.value == "csv":
-            for line in (*comparison(scored), *scored.notes, *what_was_read(scored)):
-                print(line, file=sys.stderr)
+    write(scored, spread(scored) if _INTERVALS.value else None)
     sys.stdout.flush()
     return 0
+
+
+def write(scored: Scored, of: Spread | None) -> None:
+    """Print the scores, and where it is given their spread, in the chosen format."""
+    given = _FORMAT.value
+    if given == "json":
+        sys.stdout.write(to_json(scored, of))
+    elif given == "markdown":
+        sys.stdout.write(to_markdown(scored))
+    elif given == "csv":
+        sys.stdout.write(to_csv(scored))
+        for line in (*comparison(scored), *scored.notes, *what_was_read(scored)):
+            print(line, file=sys.stderr)
+    else:
+        print_scores(sys.stdout, scored, of)
 
 
 def keep_watching(roots: Sequence[str], every_sec: float) -> None:
     """Show what goes on below `roots` until interrupted."""
     if not roots:
         raise ScoringError("--watch needs LOGS to watch.")
-    if _FORMAT.value != "table" or _STRICT.value:
-        raise ScoringError("--watch goes with neither --format nor --strict.")
-    watch(sys.stdout, roots, score, every_sec)
+    if _FORMAT.value != "table" or flags.FLAGS.strict or _INTERVALS.value:
+        raise ScoringError("--watch goes without --format, --strict and --intervals.")
+    watch(sys.stdout, roots, score_by_flags, every_sec)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -142,8 +142,9 @@ def test_held_out_without_logs(tmp_path):
         (["--against=published:0.5", "--benchmark=0.6"], "leave --benchmark out"),
         (["--against=published:0.5", "--baseline=adam"], "Unknown baseline 'adam'"),
         (["--watch"], "--watch needs LOGS to watch."),
-        (["good", "--watch=1", "--format=csv"], "--watch goes with neither --format"),
-        (["good", "--watch=1", "--strict"], "--watch goes with neither --format nor"),
+        (["good", "--watch=1", "--format=csv"], "--watch goes without --format"),
+        (["good", "--watch=1", "--strict"], "goes without --format, --strict"),
+        (["good", "--intervals", "--format=csv"], "goes with table and json, not with"),
         (["both"], "both ran digits_resnet in both frameworks"),
     ],
 )
@@ -271,11 +272,14 @@ def test_intervals():
     arguments = ["--against=published:0.5", "--intervals"]
     output = score(*arguments).stdout
     found = strict_json(score(*arguments, "--format=json").stdout)
-    for row in found["leaderboard"]:
-        assert row["score_low"] <= row["score"] <= row["score_high"]
-        shown = [f"{row[key]:.4f}" for key in ("score", "score_low", "score_high")]
+    rows = found["intervals"]["scores"]
+    assert len(rows) == 6
+    for row in rows:
+        low, high = row["interval"]["low"], row["interval"]["high"]
+        assert low <= row["score"] <= high
+        shown = [f"{row['score']:.4f}", f"{low:.4f}", "to", f"{high:.4f}"]
         assert [*shown, f"{row['p_best']:.1%}"] in cells(output, row["submission"])
-    assert sum(row["p_best"] for row in found["leaderboard"]) == pytest.approx(1)
+    assert sum(row["p_best"] for row in rows) == pytest.approx(1)
 
 
 def strict_json(text):
@@ -383,9 +387,9 @@ def test_narrow_terminal(logs):
         ruleset("self", "ext"),
         baseline="good",
     )
-    console = Console(file=io.StringIO(), width=60, highlight=False)
-    console.print(summary(scored))
-    text = console.file.getvalue()
+    file = io.StringIO()
+    Console(file=file, width=60, highlight=False).print(summary(scored))
+    text = file.getvalue()
     assert max(map(len, text.splitlines())) <= 60
     joined = "".join(text.split())
     assert "good0.50001/21.00001.0000" in joined

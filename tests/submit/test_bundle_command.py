@@ -161,7 +161,7 @@ def test_evidence_is_the_scores_and_what_they_were_run_on(tmp_path, runs):
     text = (tmp_path / "out" / "PULL_REQUEST.md").read_text()
     rows = [line.split() for line in text.splitlines()]
     assert ["nadamw_jax", "12.25", "700", "1/1"] in rows
-    assert ["other", "missed", "missed", "0/1"] in rows
+    assert ["other", "missed", "missed", "0/1"] in [row[:4] for row in rows]
     assert (
         "- digits_resnet: CPUs: 2, Abacus, Python 3.11.7, commit 0123456; tuning "
         "ruleset: self; seconds are not measured: a clock that counts 0.05 s a step."

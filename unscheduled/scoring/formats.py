@@ -13,6 +13,7 @@ from typing import Any
 from unscheduled.scoring import profiles
 from unscheduled.scoring.leaderboard import Leaderboard, Row
 from unscheduled.scoring.scored import Part, Scored
+from unscheduled.scoring.spread import Spread
 from unscheduled.scoring.tables import comparison, coverage, what_was_read
 from unscheduled.scoring.targets import Benchmark
 from unscheduled.scoring.times import MISS, Study
@@ -53,9 +54,14 @@ CSV_COLUMNS = (
 )
 
 
-def to_json(scored: Scored) -> str:
-    """Everything, as strict JSON: there is no Infinity and no NaN in it."""
-    return json.dumps(_finite(as_dict(scored)), indent=1, allow_nan=False) + "\n"
+def to_json(scored: Scored, of: Spread | None = None) -> str:
+    """Everything, as strict JSON: there is no Infinity and no NaN in it.
+
+    Args:
+      of: intervals and comparisons, where they were asked for.
+    """
+    facts = {**as_dict(scored), "intervals": None if of is None else of.as_dict()}
+    return json.dumps(_finite(facts), indent=1, allow_nan=False) + "\n"
 
 
 def to_csv(scored: Scored) -> str:
@@ -154,11 +160,7 @@ def as_dict(scored: Scored) -> dict[str, Any]:
 def leaderboard_rows(scored: Scored) -> list[dict[str, Any]]:
     """A submission each, best score first."""
     return [
-        {
-            **_scores(row, scored.benchmark),
-            "source": scored.source(row.submission),
-            **_score_interval(row.submission, scored),
-        }
+        {**_scores(row, scored.benchmark), "source": scored.source(row.submission)}
         for row in scored.leaderboard.rows
     ]
 
@@ -226,17 +228,6 @@ def _scores(row: Row, benchmark: Benchmark) -> dict[str, Any]:
         "both_ratio": row.both_ratio,
         "n_both": row.n_both,
     }
-
-
-def _score_interval(submission: str, scored: Scored) -> dict[str, Any]:
-    """Ends of a score's interval, where they were asked for."""
-    if scored.score_intervals is None:
-        return {}
-    one = scored.score_intervals[submission]
-    ends = (
-        (None, None) if one.interval is None else (one.interval.low, one.interval.high)
-    )
-    return {"score_low": ends[0], "score_high": ends[1], "p_best": one.p_best}
 
 
 def _part(part: Part) -> dict[str, Any]:

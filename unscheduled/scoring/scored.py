@@ -25,7 +25,6 @@ from unscheduled.scoring.times import (
     study_results,
     workload_results,
 )
-from unscheduled.scoring.uncertainty import ScoreInterval, score_intervals
 
 MINE = " (mine)"  # after a name that a published submission has too
 NOTHING_READ = Reading([], [])
@@ -51,7 +50,6 @@ class Scored:
       notes: sentences about the scores.
       irregularities: about the logs, and what the ruleset expects that they lack.
       summary: of what was read; None where nothing was to be read.
-      score_intervals: by submission; None where they were not asked for.
     """
 
     benchmark: Benchmark
@@ -67,7 +65,6 @@ class Scored:
     notes: list[str]
     irregularities: list[Irregularity]
     summary: Summary | None
-    score_intervals: dict[str, ScoreInterval] | None
 
     @property
     def submissions(self) -> list[str]:
@@ -91,7 +88,6 @@ def score_group(
     rule: str = "documented",
     baseline: str | None = None,
     published: Published | None = None,
-    intervals: bool = False,
 ) -> Scored:
     """Score the submissions of `reading` against one another.
 
@@ -99,7 +95,6 @@ def score_group(
       baseline: submission to compare times with; where it is None, the published one
         called baseline, if there is one.
       published: submissions that belong to the group too.
-      intervals: whether to resample the studies for intervals of the scores.
 
     Raises:
       ScoringError: there is no such baseline or rule, or a submission ran a workload
@@ -147,7 +142,6 @@ def score_group(
         ],
         irregularities=reading.irregularities,
         summary=reading.summary() if reading.trials else None,
-        score_intervals=score_intervals(group[rule], benchmark) if intervals else None,
     )
 
 

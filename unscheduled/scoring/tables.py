@@ -1,7 +1,6 @@
 """Tables for the terminal, and plain text for a pipe."""
 
 import math
-from collections.abc import Mapping
 from typing import TextIO
 
 from rich import box
@@ -9,11 +8,12 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from unscheduled.scoring import spread
 from unscheduled.scoring.budget import BudgetUse
 from unscheduled.scoring.leaderboard import Leaderboard
 from unscheduled.scoring.scored import Scored
+from unscheduled.scoring.spread import Spread
 from unscheduled.scoring.targets import Benchmark
-from unscheduled.scoring.uncertainty import LEVEL, ScoreInterval
 
 _SHOWN = 5  # irregularities of a kind
 _PIPE_WIDTH = 10_000  # characters: never cuts a name, and tables don't stretch to it
@@ -37,14 +37,20 @@ def console_for(file: TextIO) -> Console:
     )
 
 
-def print_scores(file: TextIO, scored: Scored) -> None:
-    """Print to `file` a table a workload, what was irregular, the scores, the notes."""
+def print_scores(file: TextIO, scored: Scored, of: Spread | None = None) -> None:
+    """Print to `file` a table a workload, what was irregular, the scores, the notes.
+
+    Args:
+      of: how sure the figures are; printed before the scores.
+    """
     console = console_for(file)
     leaderboard = scored.leaderboard
     for workload in (*leaderboard.base_run, *leaderboard.held_out_run):
         console.print(workload_table(workload, scored))
     for line in what_was_read(scored):
         console.print(line, soft_wrap=True)
+    if of is not None:
+        console.print(spread.tables(scored, of))
     console.print(summary(scored))
 
 
@@ -54,8 +60,6 @@ def summary(scored: Scored) -> Group:
     parts: list[Table | Text] = [
         score_table(title, scored.leaderboard, scored.benchmark, scored)
     ]
-    if scored.score_intervals is not None:
-        parts.append(interval_table(scored.score_intervals))
     parts += map(_sentence, coverage(scored.leaderboard, scored.benchmark))
     if scored.part is not None:
         base = scored.part.benchmark.base
@@ -130,24 +134,6 @@ def score_table(
             cells.append(_ratio(row.time_ratio))
             cells.append(f"{_ratio(row.both_ratio)} ({row.n_both})")
         table.add_row(row.submission, *cells)
-    return table
-
-
-def interval_table(intervals: Mapping[str, ScoreInterval]) -> Table:
-    """A row a submission, best AlgoPerf score first, with what chance does to it."""
-    table = _table(
-        f"Scores with their studies drawn anew: {LEVEL:.0%} intervals by bootstrap",
-        "submission",
-        "AlgoPerf score",
-        "from",
-        "to",
-        "best in",
-    )
-    for one in sorted(intervals.values(), key=lambda i: (-i.score, i.submission)):
-        ends = ["-", "-"]
-        if one.interval is not None:
-            ends = [f"{one.interval.low:.4f}", f"{one.interval.high:.4f}"]
-        table.add_row(one.submission, f"{one.score:.4f}", *ends, f"{one.p_best:.1%}")
     return table
 
 
