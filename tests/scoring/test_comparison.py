@@ -215,7 +215,8 @@ def test_seconds_a_step_of_a_miss(a_sec, b_sec, time):
     assert parts.steps.value == pytest.approx(time, nan_ok=True)
     assert (parts.time.interval is None) == math.isnan(time)
     assert found.both_hit is None
-    unknown = [replace(study, step_sec=NAN) for study in group]
+    # One study of three without evaluations: the median of the rest is not theirs.
+    unknown = [replace(s, step_sec=NAN) if s.study == "0" else s for s in group]
     (other,) = compare(unknown, BENCHMARK, "a", "b").workloads
     assert math.isnan(other.parts.step_sec.value)
 
@@ -235,6 +236,24 @@ def test_what_both_hit():
     assert found.p_faster == 0
     within = compare(group, BENCHMARK, "a", "b", budget_factor=1.0)
     assert within.time_ratio.value == pytest.approx(math.sqrt(11 / 5 / 3))
+
+
+def test_a_miss_in_some_resamples():
+    """A workload that a resample misses would make its means of hits infinite."""
+    group = make_group(
+        {
+            "a": {"x": [1.0, 2.0, 3.0], "y": [4.0, 5.0, INF]},
+            "b": {"x": [2.0, 2.0, 2.0], "y": [5.0, 6.0, 7.0]},
+        }
+    )
+    found = compare(group, BENCHMARK, "a", "b")
+    assert found.both_hit is not None
+    for ratio in (found.both_hit.time, found.both_hit.steps):
+        assert ratio.interval is not None
+        assert 0 < ratio.interval.low < ratio.interval.high < INF
+    # Without a known budget a miss is longer than any time.
+    assert found.time_ratio.interval is not None
+    assert found.time_ratio.interval.high == INF
 
 
 def test_neither_is_faster():
