@@ -250,7 +250,7 @@ def test_a_miss_in_some_resamples():
     assert found.both_hit is not None
     for ratio in (found.both_hit.time, found.both_hit.steps):
         assert ratio.interval is not None
-        assert 0 < ratio.interval.low < ratio.interval.high < INF
+        assert 0 < ratio.interval.low <= ratio.value <= ratio.interval.high < INF
     # Without a known budget a miss is longer than any time.
     assert found.time_ratio.interval is not None
     assert found.time_ratio.interval.high == INF
