@@ -66,23 +66,23 @@ def times_chart(report: Report, workload: Workload, axis: str) -> go.Figure:
 def curves_chart(report: Report, workload: Workload, axis: str) -> go.Figure:
     """The target's metric in every trial, the target, and where it was reached."""
     figure = _figure(height=460)
-    for curve in workload.curves:
+    for curve in sorted(workload.curves, key=lambda curve: curve.stands):
         figure.add_scatter(**_curve(curve, axis, report.styles[curve.submission]))
     for curve in workload.curves:
-        if math.isfinite(curve.hit.time_sec):
+        if curve.stands and math.isfinite(curve.hit.time_sec):
             figure.add_scatter(**_hit(curve, axis, report.styles[curve.submission]))
     published = {entry.submission for entry in report.entries if entry.is_published}
     for cell in workload.cells:
         if cell.result.submission in published and not cell.missed:
             style = report.styles[cell.result.submission]
             figure.add_scatter(**_published_hit(cell, workload, axis, style))
-    value = workload.target.value
+    value, side = workload.target.value, workload.quiet_side(axis)
     figure.add_hline(y=value, line={"dash": "dash", "width": 1.5})
     figure.add_annotation(
         text=f"<b>target {value:g}</b>",
-        x=0.008,
+        x={"left": 0.008, "right": 0.992}[side],
         xref="paper",
-        xanchor="left",
+        xanchor=side,
         y=value,
         yanchor="bottom",
         showarrow=False,
@@ -105,7 +105,13 @@ def ratios_chart(report: Report) -> go.Figure:
     workloads = [_plain(name) for name in report.base_run]
     figure.add_heatmap(
         z=np.where(np.isfinite(ratios), np.log2(ratios), np.nan).tolist(),
-        text=[list(row) for row in report.verdicts],
+        text=[
+            [
+                verdict if math.isfinite(ratio) else ""
+                for verdict, ratio in zip(*row, strict=True)
+            ]
+            for row in zip(report.verdicts, ratios.tolist(), strict=True)
+        ],
         customdata=[
             [[submission, workload] for workload in workloads]
             for submission in submissions
@@ -268,7 +274,7 @@ def _curve(curve: Curve, axis: str, style: Style) -> dict[str, Any]:
         "mode": "lines+markers" if len(curve.values) <= _MARKED else "lines",
         "line": {**_line(style), "width": 1.6},
         "marker": {"size": 4, "color": style.color},
-        "opacity": 0.85,
+        "opacity": 0.85 if curve.stands else 0.15,
         "legendgroup": curve.submission,
         "hovertemplate": _curve_hover(curve, axis),
     }

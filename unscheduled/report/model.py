@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Literal
 
 import numpy as np
 
@@ -35,8 +36,16 @@ from unscheduled.scoring.uncertainty import (
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#5B5BD6", "#B33A3A")
 BASELINE_COLOR = "#6B7A8F"
 DASHES = ("solid", "dash", "dot", "dashdot")
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon")
-SYMBOLS = (*SYMBOLS, "star")  # 7 of them: with 6 colours no pair comes twice in 42
+SYMBOLS = (  # 7 of them: with 6 colours no pair comes twice in 42
+    "circle",
+    "square",
+    "diamond",
+    "triangle-up",
+    "triangle-down",
+    "pentagon",
+    "star",
+)
+BASELINE_SYMBOL = "hexagon"
 
 MAX_POINTS = 100_000  # evaluations drawn in all: about 2 MB of the file
 MIN_POINTS = 20  # of one curve
@@ -128,6 +137,8 @@ class Curve:
     Attributes:
       time_sec, steps, values: shape (n,); a value is finite or NaN.
       hit_value: of the metric at the hit; NaN for a miss.
+      stands: whether the trial stands for its study, as the only one, by the rule, or
+        where all missed as the one that came closest.
     """
 
     submission: str
@@ -138,6 +149,7 @@ class Curve:
     values: np.ndarray
     hit: Hit
     hit_value: float
+    stands: bool
 
     def xs(self, axis: str) -> np.ndarray:
         """`seconds` or `steps`, shape (n,)."""
@@ -164,6 +176,12 @@ class Workload:
     cells: tuple[Cell, ...]
     curves: tuple[Curve, ...]
     window: tuple[float, float]
+
+    def quiet_side(self, axis: str) -> Literal["left", "right"]:
+        """The end of a curves' chart that has fewer hits: room for a label."""
+        hits = [c.hit_x(axis) for c in self.curves if c.hit != MISS]
+        end = max((c.xs(axis).max() for c in self.curves if len(c.values)), default=0)
+        return "right" if hits and median(hits) < end / 2 else "left"
 
 
 @dataclass(frozen=True)
@@ -258,7 +276,7 @@ def make_styles(submissions: Sequence[str], baseline: str | None) -> dict[str, S
         for i, name in enumerate(others)
     }
     if baseline is not None:
-        styles[baseline] = Style(BASELINE_COLOR, "solid", "circle")
+        styles[baseline] = Style(BASELINE_COLOR, "solid", BASELINE_SYMBOL)
     return styles
 
 
@@ -394,11 +412,13 @@ def _workloads(
 ) -> tuple[Workload, ...]:
     benchmark, board = scored.benchmark, scored.leaderboard
     cells = _cells(scored)
+    studies = {_study_key(study): study for study in scored.studies}
     curves: dict[str, list[Curve]] = {}
     for run in runs:
         target = benchmark.targets[run.trial.workload]
         if target.metric in run.trial.validation:
-            curve = _curve(run, target, limit)
+            study = studies[(run.submission, *run.trial.key[1:-1])]
+            curve = _curve(run, study, target, limit)
             curves.setdefault(run.trial.workload, []).append(curve)
     return tuple(
         Workload(
@@ -448,7 +468,12 @@ def _run(trial: Trial, scored: Scored) -> Run:
     )
 
 
-def _curve(run: Run, target: Target, limit: int | None) -> Curve:
+def _study_key(study: Study) -> tuple[str, str, str, str]:
+    """As `Trial.key` without the trial's number."""
+    return study.submission, study.workload, study.framework, study.study
+
+
+def _curve(run: Run, study: Study, target: Target, limit: int | None) -> Curve:
     values = run.trial.validation[target.metric]
     best = np.flatnonzero(values == run.best)[:1].tolist()
     shown = thinned(len(values), limit, [run.hit.index, *best])
@@ -461,4 +486,5 @@ def _curve(run: Run, target: Target, limit: int | None) -> Curve:
         values=values[shown],
         hit=run.hit,
         hit_value=float(values[int(run.hit.index)]) if run.hit != MISS else math.nan,
+        stands=run.hit == study.hit and (run.hit != MISS or run.best == study.best),
     )

@@ -34,6 +34,7 @@ _GLYPHS = {
     "triangle-down": "▼",
     "pentagon": "⬟",
     "star": "★",
+    "hexagon": "⬢",
 }
 _OPEN_RUNS = 60  # up to which the tables of runs are open at first
 _ALL_FILES_RUNS = 1000  # up to which all files of a run are linked
@@ -378,6 +379,12 @@ def _curves(report: Report) -> str:
         f"{' checked' if i == 0 else ''}><span>{escape(workload.name)}</span></label>"
         for i, workload in enumerate(report.workloads)
     )
+    curves = [curve for workload in report.workloads for curve in workload.curves]
+    others = ""
+    if not all(curve.stands for curve in curves):
+        others += " Faint: trials that do not stand for their study."
+    if any(entry.is_published for entry in report.entries):
+        others += " Open symbols: medians of published submissions, without curves."
     thinned = ""
     if report.max_curve_points is not None:
         thinned = (
@@ -389,8 +396,7 @@ def _curves(report: Report) -> str:
 <label class="check"><input type="checkbox" id="whole"> whole range of the metric
 <small>(else: what is left after the first fifth of training)</small></label>
 {_chart("curves/{axis}/{workload}", "Training curves of the chosen workload")}
-<p>A line a trial; the symbol is where it first reached the target. Open symbols on
-the target line: medians of published submissions, which have no curves here.</p>
+<p>A line a trial; the symbol is where it first reached the target.{others}</p>
 {thinned}"""
 
 

@@ -4,6 +4,7 @@ They draw the same values of `model` as the page does: SVG for print, PNG for sl
 """
 
 import math
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
@@ -26,6 +27,7 @@ _MARKERS = {
     "triangle-down": "v",
     "pentagon": "p",
     "star": "*",
+    "hexagon": "h",
 }
 _SETTINGS = {
     "font.size": 9,
@@ -78,7 +80,7 @@ def draw_profiles(report: Report) -> Figure:
         xlim=(1, 4),
         ylim=(-0.02, 1.04),
     )
-    _legend(figure, report, marker="")
+    _legend(figure, report, report.styles)
     return figure
 
 
@@ -88,7 +90,12 @@ def draw_times(report: Report, workload: Workload, axis: str) -> Figure:
     for row, cell in enumerate(workload.cells):
         _draw_times_row(panel, cell, axis, report.styles[cell.result.submission], row)
     panel.set_yticks(
-        range(len(workload.cells)), [c.result.submission for c in workload.cells]
+        range(len(workload.cells)),
+        [
+            f"{cell.result.submission}\n{words.to_target(cell, workload.target, axis)}"
+            for cell in workload.cells
+        ],
+        fontsize=7,
     )
     panel.set(
         xlabel=f"{words.AXES[axis]} to {workload.target}",
@@ -102,27 +109,31 @@ def draw_times(report: Report, workload: Workload, axis: str) -> Figure:
 def draw_curves(report: Report, workload: Workload, axis: str) -> Figure:
     """The target's metric in every trial, the target, and where it was reached."""
     figure, panel = _new(5.5, 3.4)
-    for curve in workload.curves:
+    for curve in sorted(workload.curves, key=lambda curve: curve.stands):
         style = report.styles[curve.submission]
-        x = curve.xs(axis)
         panel.plot(
-            x,
+            curve.xs(axis),
             curve.values,
             color=style.color,
             linestyle=_DASHES[style.dash],
             linewidth=1,
+            alpha=0.85 if curve.stands else 0.15,
         )
-        if math.isfinite(curve.hit.time_sec):
-            hit = curve.hit_x(axis)
+        if curve.stands and math.isfinite(curve.hit.time_sec):
             panel.plot(
-                hit, curve.hit_value, color=style.color, marker=_MARKERS[style.symbol]
+                curve.hit_x(axis),
+                curve.hit_value,
+                color=style.color,
+                marker=_MARKERS[style.symbol],
+                markersize=5,
             )
-    value = workload.target.value
+    value, side = workload.target.value, workload.quiet_side(axis)
     panel.axhline(value, color="black", linestyle="--", linewidth=1)
     panel.annotate(
         f"target {value:g}",
-        (0.01, value),
+        ({"left": 0.01, "right": 0.99}[side], value),
         xycoords=("axes fraction", "data"),
+        ha=side,
         va="bottom",
     )
     panel.set(
@@ -131,8 +142,8 @@ def draw_curves(report: Report, workload: Workload, axis: str) -> Figure:
         title=workload.name,
         ylim=workload.window if workload.window[0] < workload.window[1] else None,
     )
-    ran = {curve.submission for curve in workload.curves}
-    _legend(figure, report, only=ran)
+    panel.set_xlim(left=0)
+    _legend(figure, report, {curve.submission for curve in workload.curves})
     return figure
 
 
@@ -186,27 +197,25 @@ def _draw_times_row(panel, cell: Cell, axis: str, style: Style, row: int) -> Non
     panel.plot(spent if cell.missed else median, row, marker, color=style.color)
 
 
-def _legend(
-    figure: Figure,
-    report: Report,
-    only: set[str] | None = None,
-    marker: str | None = None,
-) -> None:
-    shown = [e for e in report.entries if only is None or e.submission in only]
+def _legend(figure: Figure, report: Report, shown: Collection[str]) -> None:
+    """Below the chart, with the marks of curves."""
+    entries = [entry for entry in report.entries if entry.submission in shown]
     handles = [
         Line2D(
             [],
             [],
             color=entry.style.color,
-            linestyle=_DASHES[entry.style.dash],
-            marker=_MARKERS[entry.style.symbol] if marker is None else marker,
+            linestyle=cast(Any, _DASHES[entry.style.dash]),
+            marker=_MARKERS[entry.style.symbol],
+            markersize=5,
         )
-        for entry in shown
+        for entry in entries
     ]
     figure.legend(
         handles,
-        [entry.submission for entry in shown],
-        loc="outside right upper",
+        [entry.submission for entry in entries],
+        loc="outside lower center",
+        ncols=3,
         frameon=False,
         fontsize=8,
     )
