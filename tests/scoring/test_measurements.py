@@ -96,6 +96,15 @@ def test_impossible_metrics(metric, good, bad):
         assert [n.rule for n in notes] == ["out_of_range"] * (cell in bad)
 
 
+@pytest.mark.parametrize("cell", ["-1e999", "1e999", "inf", "-INF", "nan", "-nan", ""])
+def test_infinite_metrics(cell):
+    """A loss of minus infinity would reach every target."""
+    text = f"score,global_step,validation/loss\n1,1,{cell}\n"
+    log, notes = parse(text.encode(), Path("log.csv"))
+    assert np.isnan(log.validation["loss"]).all()
+    assert notes == []
+
+
 def test_two_clocks():
     """A damaged time would pass, though the row has it twice."""
     header = f"{HEADER},accumulated_submission_time"
