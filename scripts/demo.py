@@ -1,4 +1,4 @@
-r"""Trains entries on every embedded workload, twice over, and scores them.
+r"""Trains entries on every embedded workload, twice over, scores and reports them.
 
 First on the wall clock, as the benchmark does; then on a clock that counts a fixed
 time a step, whose table is the same on every run. Runs that are there already, whole
@@ -136,6 +136,16 @@ def score(kind: str) -> None:
     subprocess.run([sys.executable, str(SCRIPTS / "score.py"), logs(kind)], check=True)
 
 
+def report(kind: str) -> None:
+    """Writes the report of one clock beside its logs, and prints its path."""
+    command = [sys.executable, str(SCRIPTS / "report.py"), logs(kind)]
+    baseline = Path(logs(kind)) / "nadamw_pytorch"
+    if baseline.exists():
+        command.append(f"--baseline={baseline.name}")
+    out = Path(flags.FLAGS.experiment_dir) / f"report_{kind}.html"
+    subprocess.run([*command, f"--out={out}"], check=True)
+
+
 def logs(kind: str) -> str:
     return str(Path(flags.FLAGS.experiment_dir) / kind)
 
@@ -150,6 +160,9 @@ def main(_) -> int:
             TRAIN[kind]()
         for kind in flags.FLAGS.clocks:
             score(kind)
+        print(flush=True)
+        for kind in flags.FLAGS.clocks:
+            report(kind)
     except subprocess.CalledProcessError as error:
         return error.returncode  # it has said what is wrong
     print(f"All of it took {time.monotonic() - start:.0f} s.")

@@ -1,0 +1,98 @@
+r"""Take a picture of the top of a report, in headless Chromium.
+
+    python scripts/screenshot_report.py runs/demo/report_steps.html \
+        --out=docs/images/report.png
+
+Needs playwright's Python package and a Chromium: the one that $CHROMIUM names, or
+chromium, chromium-browser or google-chrome on the PATH.
+"""
+
+import contextlib
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+from absl import app, flags
+from playwright.sync_api import Browser, Page, sync_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+QUIET = [  # Chromium, without what it would ask of a network
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def find_chromium() -> str | None:
+    """The path of a Chromium on this machine, or None."""
+    paths = map(shutil.which, (os.environ.get("CHROMIUM") or NAMES[0], *NAMES))
+    return next((path for path in paths if path), None)
+
+
+@contextlib.contextmanager
+def browser(path: str) -> Iterator[Browser]:
+    """Headless, with a profile of its own that is gone afterwards."""
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=QUIET)
+        yield chromium
+        chromium.close()
+
+
+def open_report(
+    chromium: Browser,
+    path: Path,
+    width: int = 1280,
+    colors: Literal["light", "dark"] = "light",
+) -> Page:
+    """The page of a report in a window of that width, once all charts are drawn."""
+    page = chromium.new_page(
+        viewport={"width": width, "height": 900}, color_scheme=colors
+    )
+    page.goto(path.resolve().as_uri())
+    wait_for_charts(page)
+    return page
+
+
+def wait_for_charts(page: Page, timeout_sec: float = 60.0) -> None:
+    """Until no chart is stale; `page.js` keeps the list.
+
+    Raises:
+      TimeoutError: some still are.
+    """
+    for _ in range(int(timeout_sec / 0.05)):
+        if not page.evaluate("stale.size"):  # CSP forbids page.wait_for_function
+            return
+        page.wait_for_timeout(50)
+    raise TimeoutError(f"Charts were not drawn in {timeout_sec:g} s.")
+
+
+_OUT = flags.DEFINE_string("out", "report.png", "The picture to write.")
+_WIDTH = flags.DEFINE_integer("width", 1280, "Of the window, in pixels.", 1)
+_HEIGHT = flags.DEFINE_integer("height", 1400, "Of the picture, from the top.", 1)
+
+
+def main(argv: Sequence[str]) -> int:
+    path = find_chromium()
+    if path is None or len(argv) != 2:
+        problem = "name one report" if path else f"no {', '.join(NAMES)} on the PATH"
+        print(f"screenshot_report.py: {problem}.", file=sys.stderr)
+        return 1
+    with browser(path) as chromium:
+        page = open_report(chromium, Path(argv[1]), _WIDTH.value)
+        page.screenshot(
+            path=_OUT.value,
+            full_page=True,
+            clip={"x": 0, "y": 0, "width": _WIDTH.value, "height": _HEIGHT.value},
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    app.run(main)
