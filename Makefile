@@ -27,5 +27,5 @@ clean:
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check $(CONSTRAINTS) \
-		--editable '.[torch,jax,dev]'
+		--editable '.[torch,jax,report,dev]'
 	touch $@
