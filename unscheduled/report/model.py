@@ -33,7 +33,7 @@ from unscheduled.scoring.uncertainty import (
 # At least 3:1 against white and against the dark page (WCAG 1.4.11), and told apart
 # by readers with any of the usual colour vision deficiencies; the simulation is
 # Machado et al. 2009. Blue, vermilion and green are Okabe and Ito's.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#5B5BD6", "#B33A3A")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#5B5BD6", "#BC4040")
 BASELINE_COLOR = "#6B7A8F"
 DASHES = ("solid", "dash", "dot", "dashdot")
 SYMBOLS = (  # 7 of them: with 6 colours no pair comes twice in 42
