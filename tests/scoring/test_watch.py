@@ -150,6 +150,13 @@ def test_ended_and_quiet_runs(tmp_path):
     write_log(tmp_path, "1,10,0.5", submission="going")
     lines = watched(tmp_path)
     assert [line.split()[0] for line in lines] == ["going", "scores:"]
+
+    def last_row():
+        write_log(tmp_path, "1,10,0.5", "2,20,0.9", submission="ended")
+
+    lines = watched(tmp_path, last_row)
+    assert [line.split()[0] for line in lines[2:]] == ["ended", "scores:"]
+    assert "target reached" in lines[2]
     lines = watched(tmp_path, now=lambda: time.time() + 3601)
     assert [line.split()[0] for line in lines] == ["scores:"]
 
@@ -188,7 +195,14 @@ def lines_until(stream, text, seconds=30.0):
 
 def start(root, stdout):
     command = [sys.executable, "-W", "error", str(SCRIPT), str(root), "--watch=0.1"]
-    return subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell starts what runs in its background deaf to Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 def test_in_a_pipe_until_ctrl_c(tmp_path):
