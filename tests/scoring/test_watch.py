@@ -194,14 +194,20 @@ def lines_until(stream, text, seconds=30.0):
 
 
 def start(root, stdout):
-    command = [sys.executable, "-W", "error", str(SCRIPT), str(root), "--watch=0.1"]
+    # A shell starts what runs in its background, such as the tests, deaf to Ctrl-C.
+    code = (
+        "import runpy, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "sys.argv = sys.argv[1:]\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    program = [sys.executable, "-W", "error", "-c", code]
+    command = [*program, str(SCRIPT), str(root), "--watch=0.1"]
     return subprocess.Popen(
         command,
         stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
-        # A shell starts what runs in its background deaf to Ctrl-C.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
