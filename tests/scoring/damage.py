@@ -144,6 +144,7 @@ KEEPS_NUMBERS = [
     append_part,
     damage_gzip,
 ]
+CUTS_NUMBERS = [cut, join_lines, split_line, append_part]
 
 
 def whole_rows(data: bytes, metric: str) -> Rows:

@@ -150,7 +150,7 @@ def test_contradiction():
 def test_time_goes_back():
     """A hit would be counted at a time that another row says is past."""
     rows, notes = read("1,10,0,0.9", "5,20,0,0.8", "3,30,0,0.1", "6,40,0,0.1")
-    assert rows == [(1, 10, 0.9), (5, 20, 0.8)]
+    assert rows == [(1, 10, 0.9)]  # which of the two is wrong, nobody knows
     assert rules(notes) == [("time_back", 4, 1)]
 
 

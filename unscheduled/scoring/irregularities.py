@@ -38,7 +38,7 @@ RULES_OF_READING = {
     "reordered": "rows are put in order of preemption_count and global_step",
     "repeated_row": "a row written twice counts once",
     "contradiction": "rows of one step that differ are left out, all of them",
-    "time_back": "that row and all later ones are left out",
+    "time_back": "that row, the one before and all later ones are left out",
     # what a ruleset asks for
     "missing_workload": "it counts as missed",
     "missing_study": "the median is over the studies that are there",

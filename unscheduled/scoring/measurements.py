@@ -257,8 +257,8 @@ def _place(row: _Row) -> tuple[float, float]:
 
 
 def _until_time_goes_back(rows: list[_Row], notes: Notes) -> list[_Row]:
-    """The rows before the first whose score is below that of an earlier step."""
-    for n, (row, later) in enumerate(pairwise(rows), 1):
+    """The rows before the first two whose times contradict their steps."""
+    for n, (row, later) in enumerate(pairwise(rows)):
         same_start = row.preemption_count == later.preemption_count
         if same_start and later.score < row.score:
             what = f"score is {later.score} after {row.score}"
