@@ -50,10 +50,11 @@ def write_report(roots: Sequence[str]) -> int:
 
             save_figures(report, Path(_FIGURES.value))
     except ModuleNotFoundError as error:
-        if error.name not in ("plotly", "matplotlib"):
+        library = (error.name or "").partition(".")[0]
+        if library not in ("plotly", "matplotlib"):
             raise
         raise ScoringError(
-            f"A report needs {error.name}: pip install {error.name}."
+            f"A report needs {library}: pip install {library}."
         ) from None
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(render(report, reading.summary().lines(), out), encoding="utf-8")

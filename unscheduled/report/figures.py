@@ -333,9 +333,10 @@ def _floats(values: np.ndarray) -> np.ndarray:
 
 
 def _plain(text: str) -> str:
-    """`text` as it is: plotly reads tags, entities and `%{...}` in texts.
+    """`text` as it is: plotly reads tags, entities, `%{...}` and `$TeX$` in texts.
 
-    >>> _plain("<b>%{x}")
-    '&lt;b&gt;%&#123;x}'
+    >>> _plain("<b>%{x} $1")
+    '&lt;b&gt;%&#123;x} &#36;1'
     """
-    return html.escape(text, quote=False).replace("{", "&#123;")
+    escaped = html.escape(text, quote=False)
+    return escaped.replace("{", "&#123;").replace("$", "&#36;")

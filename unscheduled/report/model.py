@@ -416,7 +416,7 @@ def _workloads(
     curves: dict[str, list[Curve]] = {}
     for run in runs:
         target = benchmark.targets[run.trial.workload]
-        if target.metric in run.trial.validation:
+        if len(run.trial.score) and target.metric in run.trial.validation:
             study = studies[(run.submission, *run.trial.key[1:-1])]
             curve = _curve(run, study, target, limit)
             curves.setdefault(run.trial.workload, []).append(curve)

@@ -80,7 +80,7 @@ def draw_profiles(report: Report) -> Figure:
         xlim=(1, 4),
         ylim=(-0.02, 1.04),
     )
-    _legend(figure, report, report.styles)
+    _legend(panel, report, report.styles)
     return figure
 
 
@@ -143,7 +143,7 @@ def draw_curves(report: Report, workload: Workload, axis: str) -> Figure:
         ylim=workload.window if workload.window[0] < workload.window[1] else None,
     )
     panel.set_xlim(left=0)
-    _legend(figure, report, {curve.submission for curve in workload.curves})
+    _legend(panel, report, {curve.submission for curve in workload.curves})
     return figure
 
 
@@ -174,7 +174,8 @@ def draw_ratios(report: Report) -> Figure:
 
 
 def _new(width: float, height: float) -> tuple[Figure, Any]:
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    """A chart of fixed size: files are cut to what surrounds it, however long."""
+    figure = Figure(figsize=(width, height), facecolor="white")
     return figure, figure.subplots()
 
 
@@ -197,7 +198,7 @@ def _draw_times_row(panel, cell: Cell, axis: str, style: Style, row: int) -> Non
     panel.plot(spent if cell.missed else median, row, marker, color=style.color)
 
 
-def _legend(figure: Figure, report: Report, shown: Collection[str]) -> None:
+def _legend(panel, report: Report, shown: Collection[str]) -> None:
     """Below the chart, with the marks of curves."""
     entries = [entry for entry in report.entries if entry.submission in shown]
     handles = [
@@ -211,10 +212,11 @@ def _legend(figure: Figure, report: Report, shown: Collection[str]) -> None:
         )
         for entry in entries
     ]
-    figure.legend(
+    panel.legend(
         handles,
         [entry.submission for entry in entries],
-        loc="outside lower center",
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.2),
         ncols=3,
         frameon=False,
         fontsize=8,
