@@ -39,6 +39,10 @@ _MAX_DIGITS = 64
 _is_number = re.compile(
     r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
 ).fullmatch
+# What nearly every cell is: finite and not negative; one look for a whole row.
+_PLAIN = r"(?:0|[1-9][0-9]{0,15})(?:\.[0-9]{1,40})?(?:e-[0-9]{1,2})?"
+_is_plain = re.compile(_PLAIN).fullmatch
+_are_plain = re.compile(_PLAIN + 2 * ",(?:0|[1-9][0-9]{0,15})").fullmatch
 _is_not_finite = re.compile("(?:[+-]?(?:nan|inf|infinity))?", re.IGNORECASE).fullmatch
 
 
@@ -168,7 +172,7 @@ def _rows(
             return
         elif not line.endswith(end):
             notes.add("corrupt_row", "another line end than the header's", i + 1)
-        elif problem := _problem(cells, columns):
+        elif not _is_whole(cells, columns) and (problem := _problem(cells, columns)):
             notes.add("corrupt_row", problem, i + 1)
         elif i in pieces:
             notes.add("piece", "next to a piece of a row", i + 1)
@@ -195,6 +199,16 @@ def _row(line: int, cells: Sequence[str], columns: _Columns) -> _Row:
         line,
         [cells[i] for i in columns.validation.values()],
     )
+
+
+def _is_whole(cells: Sequence[str], columns: _Columns) -> bool:
+    """Whether a row is plainly whole; where not, `_problem` looks closer."""
+    if len(cells) != columns.n:
+        return False
+    _, score, step, count, submission_time, _ = columns
+    counts = f"{cells[step]},{'0' if count is None else cells[count]}"
+    same_time = submission_time is None or cells[submission_time] == cells[score]
+    return same_time and _are_plain(f"{cells[score]},{counts}") is not None
 
 
 def _problem(cells: Sequence[str], columns: _Columns) -> str:
@@ -272,15 +286,21 @@ def _metric(name: str, cells: list[tuple[int, str]], notes: Notes) -> np.ndarray
     low, high = RANGES.get(name, (-math.inf, math.inf))
     values = []
     for line, cell in cells:
-        value = math.nan
-        if _is_number(cell) and len(cell) <= _MAX_DIGITS:
-            value = float(cell)
-            if not low - _ULPS <= value <= high + _ULPS:
-                what = f"validation/{name} is {cell}, not from {low:g} to {high:g}"
-                notes.add("out_of_range", what, line)
-                value = math.nan
-        elif not _is_not_finite(cell):
-            what = f"validation/{name} is {cell[:40]!a}, not a number"
-            notes.add("corrupt_cell", what, line)
-        values.append(value if math.isfinite(value) else math.nan)
+        value = float(cell) if _is_plain(cell) else _odd_value(name, line, cell, notes)
+        if value < low - _ULPS or value > high + _ULPS:
+            what = f"validation/{name} is {cell}, not from {low:g} to {high:g}"
+            notes.add("out_of_range", what, line)
+            value = math.nan
+        values.append(value)
     return np.array(values, np.float64)
+
+
+def _odd_value(name: str, line: int, cell: str, notes: Notes) -> float:
+    """The value of a cell that is not plain; NaN where it is not finite."""
+    if _is_number(cell) and len(cell) <= _MAX_DIGITS:
+        value = float(cell)
+        return value if math.isfinite(value) else math.nan
+    if not _is_not_finite(cell):
+        what = f"validation/{name} is {cell[:40]!a}, not a number"
+        notes.add("corrupt_cell", what, line)
+    return math.nan
