@@ -8,6 +8,7 @@ const stale = new Set();
 const near = new Set();
 const hidden = new Set();
 const state = { axis: "seconds", workload: "0", whole: false };
+let before = null; // what to go back to once the page has been printed
 const coarse = matchMedia("(pointer: coarse)").matches;
 
 function figureOf(chart) {
@@ -32,6 +33,7 @@ function draw(chart) {
   if (state.whole && chart.dataset.figure.startsWith("curves")) {
     delete layout.yaxis.range;
   }
+  if (before) layout.width = chart.clientWidth;
   for (const trace of data) trace.visible = !hidden.has(trace.legendgroup);
   Plotly.react(chart, data, layout, {
     responsive: true,
@@ -125,7 +127,6 @@ document.getElementById("whole").addEventListener("change", (event) => {
 });
 
 // Paper is white, as wide as it is, and cannot unfold anything.
-let before = null;
 addEventListener("beforeprint", () => {
   const closed = [...document.querySelectorAll("details:not([open])")];
   before = { theme: document.documentElement.dataset.theme || "auto", closed };
@@ -137,7 +138,9 @@ addEventListener("beforeprint", () => {
 addEventListener("afterprint", () => {
   document.body.classList.remove("printing");
   for (const details of before.closed) details.open = false;
-  setTheme(before.theme);
+  const { theme } = before;
+  before = null;
+  setTheme(theme);
 });
 
 const observer = new IntersectionObserver(

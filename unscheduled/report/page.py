@@ -225,9 +225,10 @@ def _name(entry: Entry) -> str:
     glyph = _GLYPHS[entry.style.symbol]
     marks = ["baseline"] * entry.is_baseline + ["published"] * entry.is_published
     tags = "".join(f" <small>{mark}</small>" for mark in marks)
+    name = escape(entry.submission).replace("_", "_<wbr>")  # where to break a line
     return (
         f'<span class="mark" style="color:{entry.style.color}" aria-hidden="true">'
-        f'{glyph}</span><span class="name">{escape(entry.submission)}</span>{tags}'
+        f'{glyph}</span><span class="name">{name}</span>{tags}'
     )
 
 

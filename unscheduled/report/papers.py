@@ -195,7 +195,13 @@ def _draw_times_row(panel, cell: Cell, axis: str, style: Style, row: int) -> Non
     panel.plot(reached, [row] * len(reached), "|", color=style.color, markersize=8)
     median = cell.result.time_sec if axis == "seconds" else cell.result.steps
     marker = "x" if cell.missed else _MARKERS[style.symbol]
-    panel.plot(spent if cell.missed else median, row, marker, color=style.color)
+    panel.plot(
+        spent if cell.missed else median,
+        row,
+        marker,
+        color=style.color,
+        clip_on=False,
+    )
 
 
 def _legend(panel, report: Report, shown: Collection[str]) -> None:
