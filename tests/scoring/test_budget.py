@@ -7,10 +7,9 @@ import pytest
 from unscheduled.scoring.budget import (
     approach,
     budget_use,
-    budgets_sec,
     closest_miss,
 )
-from unscheduled.scoring.targets import Benchmark, Target
+from unscheduled.scoring.targets import Benchmark, Target, budgets_sec
 
 from .made_studies import BENCHMARK, INF, NAN, TARGET, make_study
 

@@ -5,9 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-import numpy as np
-
-from unscheduled.scoring.targets import Benchmark, Target
+from unscheduled.scoring.targets import Benchmark, Target, budgets_sec
 from unscheduled.scoring.times import MISS, Study
 from unscheduled.scoring.uncertainty import by_cell
 
@@ -48,20 +46,6 @@ class BudgetUse:
     n_hit: int
     n_studies: int
     misses: Approach | None
-
-
-def budgets_sec(
-    benchmark: Benchmark, workloads: Sequence[str], budget_factor: float | None
-) -> np.ndarray:
-    """Seconds that a run was given on each of `workloads`, shape (W,).
-
-    Args:
-      budget_factor: times `max_allowed_runtime_sec`: 1 for external tuning, 1.5 for
-        self-tuning, 3 in version 0.5; where it is None, the budgets are unknown, NaN.
-    """
-    factor = math.nan if budget_factor is None else budget_factor
-    targets = [benchmark.targets[workload] for workload in workloads]
-    return factor * np.array([t.max_allowed_runtime_sec for t in targets], float)
 
 
 def budget_use(

@@ -18,9 +18,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from unscheduled.scoring import profiles
-from unscheduled.scoring.budget import budgets_sec
 from unscheduled.scoring.errors import ScoringError
-from unscheduled.scoring.targets import Benchmark
+from unscheduled.scoring.targets import Benchmark, budgets_sec
 from unscheduled.scoring.times import Study, workload_results
 from unscheduled.scoring.uncertainty import (
     LEVEL,

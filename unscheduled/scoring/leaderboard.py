@@ -7,7 +7,7 @@ import numpy as np
 
 from unscheduled.scoring import profiles
 from unscheduled.scoring.errors import ScoringError
-from unscheduled.scoring.targets import Benchmark
+from unscheduled.scoring.targets import Benchmark, budgets_sec
 from unscheduled.scoring.times import Result, times_matrix
 
 
@@ -78,7 +78,7 @@ def rank(
         if baseline not in submissions:
             choices = ", ".join(submissions)
             raise ScoringError(f"Unknown baseline {baseline!r}: choose from {choices}.")
-        miss_sec = _miss_sec(benchmark, budget_factor)
+        miss_sec = budgets_sec(benchmark, benchmark.base, budget_factor) + 1
         against = _against(base_sec, submissions.index(baseline), miss_sec)
     n_hit = np.isfinite(base_sec).sum(axis=1).tolist()
     scores = profiles.profile_scores(profile).tolist()
@@ -121,13 +121,6 @@ def ratios_of(
         ),
     )
     return profiles.ratios_to_best(eligible_sec)
-
-
-def _miss_sec(benchmark: Benchmark, budget_factor: float | None) -> np.ndarray:
-    """What a miss counts as on each base workload, NaN where that is unknown."""
-    factor = np.nan if budget_factor is None else budget_factor
-    budgets_sec = [benchmark.targets[w].max_allowed_runtime_sec for w in benchmark.base]
-    return factor * np.array(budgets_sec, float) + 1
 
 
 def _against(

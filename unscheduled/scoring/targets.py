@@ -145,6 +145,20 @@ def load_benchmark(path: Path) -> Benchmark:
         raise ScoringError(f"{path} is not a targets file: {error}.") from None
 
 
+def budgets_sec(
+    benchmark: Benchmark, workloads: Sequence[str], budget_factor: float | None
+) -> np.ndarray:
+    """Seconds that a run was given on each of `workloads`, shape (W,).
+
+    Args:
+      budget_factor: times `max_allowed_runtime_sec`: 1 for external tuning, 1.5 for
+        self-tuning, 3 in version 0.5; where it is None, the budgets are unknown, NaN.
+    """
+    factor = math.nan if budget_factor is None else budget_factor
+    targets = [benchmark.targets[workload] for workload in workloads]
+    return factor * np.array([t.max_allowed_runtime_sec for t in targets], float)
+
+
 def _first_with_all(found: set[str]) -> Benchmark:
     benchmarks = {name: load_benchmark(path) for name, path in BENCHMARKS.items()}
     for benchmark in benchmarks.values():
