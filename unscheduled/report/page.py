@@ -19,7 +19,7 @@ from plotly.offline import get_plotlyjs, get_plotlyjs_version
 from unscheduled.report import figures, words
 from unscheduled.report.model import Entry, Report, Run, Workload
 from unscheduled.scoring import profiles
-from unscheduled.scoring.comparison import Ratio
+from unscheduled.scoring.comparison import PARTS_NOTE, Ratio
 from unscheduled.scoring.irregularities import RULES_OF_READING, printable
 from unscheduled.scoring.leaderboard import Leaderboard
 from unscheduled.scoring.logs import Irregularity
@@ -262,9 +262,8 @@ def _leaderboard(report: Report) -> str:
         notes += comparison(scored)
         notes.append(
             f"Steps and seconds a step: over those of {scored.baseline}, where both "
-            "hit. Time is their product, so that the first is the algorithm's gain and "
-            "the second the implementation's. Faster with: the share of resampled "
-            "studies in which the time ratio is below 1."
+            f"hit. Time is their product. {PARTS_NOTE} Faster with: the share of "
+            "resampled studies in which the time ratio is below 1."
         )
     if scored.part is not None:
         names = ", ".join(scored.part.benchmark.base)
