@@ -98,8 +98,8 @@ def ratios_chart(report: Report) -> go.Figure:
     """Time over the fastest, a row a submission and a column a base workload."""
     ratios = report.ratios()
     figure = _figure(
-        height=120 + 34 * len(report.entries),
-        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        height=170 + 34 * len(report.entries),
+        margin={"l": 8, "r": 40, "t": 8, "b": 8},
     )
     submissions = [_plain(entry.submission) for entry in report.entries]
     workloads = [_plain(name) for name in report.base_run]
@@ -140,7 +140,8 @@ def ratios_chart(report: Report) -> go.Figure:
     figure.update_xaxes(
         tickvals=[*range(len(workloads))],
         ticktext=workloads,
-        tickangle=-35,
+        tickangle=-60,
+        ticklabeloverflow="allow",  # or a phone loses the last one
         side="top",
         showgrid=False,
         fixedrange=True,
