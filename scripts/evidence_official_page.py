@@ -80,7 +80,7 @@ def _distinct(items: Iterable[dict]) -> list[dict]:
 
 
 def grid(cells: dict, rows: Sequence[tuple[str, str]], columns: Sequence[str]) -> str:
-    """A row for each entry, a column for each workload; what failed, below."""
+    """A row for each entry of the frameworks that were run; what failed, below."""
     if not cells:
         return "Not run yet."
     notes: list[str] = []
@@ -95,8 +95,11 @@ def grid(cells: dict, rows: Sequence[tuple[str, str]], columns: Sequence[str]) -
         notes.append(f"{workload}, {framework}, {algorithm}: {line['error']}")
         return f"failed ({len(notes)})"
 
+    frameworks = {framework for _, framework, _ in cells}
     body = [
-        (_label(a, f), *(cell(a, f, workload) for workload in columns)) for a, f in rows
+        (_label(a, f), *(cell(a, f, workload) for workload in columns))
+        for a, f in rows
+        if f in frameworks
     ]
     text = table(("entry", *columns), body)
     return "\n\n".join(
