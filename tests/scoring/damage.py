@@ -102,6 +102,9 @@ def join_lines(data, a, b):
 
 def split_line(data, a, b):
     at = a % (len(data) + 1)
+    if b % 4 > 1:  # in the last number of a line, where the rest may pass for whole
+        ends = [i for i, byte in enumerate(data) if byte == 10]
+        at = ends[a % len(ends)] - 1 - b % 5
     return data[:at] + [b"\n", b"\r\n"][b % 2] + data[at:]
 
 
