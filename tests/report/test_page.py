@@ -193,8 +193,8 @@ def test_reading_is_told(tmp_path):
     """A reader would not learn what was left out."""
     write_log(tmp_path, "1,1,1")
     (tmp_path / "sub" / "study_0" / "digits_resnet_jax" / "trial_2").mkdir()
-    page = page_of(read_report(tmp_path, baseline=None), read=["Read 1 trials."])
-    assert "Read 1 trials." in page
+    page = page_of(read_report(tmp_path, baseline=None), read=["Read 1 trial."])
+    assert "Read 1 trial." in page
     assert "1 x no_log: " in page
     assert "trial_2: " in page
 

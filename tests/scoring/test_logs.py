@@ -513,7 +513,7 @@ def test_summary(tmp_path):
     assert summary.irregular == {"corrupt_row": 1}
     assert summary.ordinary == {"not_finite": 2, "repeated_steps": 1, "other_files": 0}
     assert summary.lines() == [
-        "Read 2 trials with 4 evaluations: 2 submissions, 1 workloads.",
+        "Read 2 trials with 4 evaluations: 2 submissions, 1 workload.",
         f"2 x not_finite: {ORDINARY['not_finite']}.",
         f"1 x repeated_steps: {ORDINARY['repeated_steps']}.",
         f"1 x corrupt_row: {RULES_OF_READING['corrupt_row']}.",

@@ -100,8 +100,10 @@ class Summary:
     def lines(self) -> list[str]:
         """The same in words, a line each."""
         counts = (
-            f"Read {self.n_trials} trials with {self.n_evaluations} evaluations: "
-            f"{len(self.submissions)} submissions, {len(self.workloads)} workloads."
+            f"Read {_count(self.n_trials, 'trial')} with "
+            f"{_count(self.n_evaluations, 'evaluation')}: "
+            f"{_count(len(self.submissions), 'submission')}, "
+            f"{_count(len(self.workloads), 'workload')}."
         )
         told = [(n, rule, ORDINARY[rule]) for rule, n in self.ordinary.items() if n]
         told += [(n, r, RULES_OF_READING[r]) for r, n in self.irregular.items()]
@@ -223,6 +225,10 @@ def missing(
             for w in absent
         ]
     return irregular
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def _groups(trial: Trial) -> list[tuple[str, ...]]:
