@@ -1,6 +1,7 @@
 """The training step of the PyTorch submissions, and the API functions over it."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -55,6 +56,7 @@ class Trainer:
         self._smoothing = _optional(label_smoothing=label_smoothing)
         self._grad_clip = grad_clip
         self._evaluate_at_x = evaluate_at_x
+        self._parameters = list(model.parameters())  # to walk the modules takes longer
         self._statistics = BatchNormStatistics(model)
         self._record, self._skipped = Record(), 0
         self._good = _on_host(model)
@@ -109,12 +111,13 @@ class Trainer:
             self._optimizer.train()
             self._statistics.observe(batch)
         statistics = self._statistics.snapshot()
-        model.zero_grad(set_to_none=True)
+        for parameter in self._parameters:
+            parameter.grad = None
         logits, new_model_state = self._forward(model, batch, model_state, rng)
         share, loss = self._mean_loss(batch, logits)
         share.backward()
-        grad_norm = self._grad_norm(model)
-        if bool(torch.isfinite(loss) & torch.isfinite(grad_norm)):
+        grad_norm = self._grad_norm()
+        if math.isfinite((loss + grad_norm).item()):  # waits for the device once
             self._optimizer.step()
             if self._scheduler is not None:
                 self._scheduler.step()
@@ -190,11 +193,11 @@ class Trainer:
         ranks = sum_over_ranks([totals])
         return summed * ranks / totals[1], totals[0] / totals[1]
 
-    def _grad_norm(self, model: torch.nn.Module) -> torch.Tensor:
+    def _grad_norm(self) -> torch.Tensor:
         """The global norm of the gradient, which it clips where asked to."""
         if self._grad_clip is not None:
-            return torch.nn.utils.clip_grad_norm_(model.parameters(), self._grad_clip)
-        grads = [p.grad for p in model.parameters() if p.grad is not None]
+            return torch.nn.utils.clip_grad_norm_(self._parameters, self._grad_clip)
+        grads = [p.grad for p in self._parameters if p.grad is not None]
         return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
 
     def _log(
