@@ -320,20 +320,9 @@ def window(curves: Sequence[Curve], target: Target) -> tuple[float, float]:
         return target.value, target.value
     share = 0.8 if target.lower_is_better else 0.2
     start = float(np.median([np.quantile(v, share) for v in values]))
-    ends = (start, best_value(np.concatenate(values), target), target.value)
+    ends = (start, target.best(np.concatenate(values)), target.value)
     margin = 0.06 * (max(ends) - min(ends))
     return min(ends) - margin, max(ends) + margin
-
-
-def best_value(values: np.ndarray, target: Target) -> float:
-    """The best of a metric's values, shape (n,); NaN where none is finite.
-
-    >>> best_value(np.array([0.3, np.nan, 0.2]), Target("loss", 0.1))
-    0.2
-    """
-    values = values[np.isfinite(values)]
-    best = values.min if target.lower_is_better else values.max
-    return float(best()) if len(values) else math.nan
 
 
 def verdict(ratio: float, times_sec: Mapping[str, float], submission: str) -> str:
@@ -412,7 +401,7 @@ def _workloads(
 ) -> tuple[Workload, ...]:
     benchmark, board = scored.benchmark, scored.leaderboard
     cells = _cells(scored)
-    studies = {_study_key(study): study for study in scored.studies}
+    studies = {study.key: study for study in scored.studies}
     curves: dict[str, list[Curve]] = {}
     for run in runs:
         target = benchmark.targets[run.trial.workload]
@@ -464,13 +453,8 @@ def _run(trial: Trial, scored: Scored) -> Run:
         submission=name if name in scored.own else name + MINE,
         trial=trial,
         hit=first_hit(trial, target),
-        best=best_value(values, target),
+        best=target.best(values),
     )
-
-
-def _study_key(study: Study) -> tuple[str, str, str, str]:
-    """As `Trial.key` without the trial's number."""
-    return study.submission, study.workload, study.framework, study.study
 
 
 def _curve(run: Run, study: Study, target: Target, limit: int | None) -> Curve:

@@ -193,10 +193,9 @@ def _draw_times_row(panel, cell: Cell, axis: str, style: Style, row: int) -> Non
         )
     reached = cell.hits(axis)
     panel.plot(reached, [row] * len(reached), "|", color=style.color, markersize=8)
-    median = cell.result.time_sec if axis == "seconds" else cell.result.steps
     marker = "x" if cell.missed else _MARKERS[style.symbol]
     panel.plot(
-        spent if cell.missed else median,
+        spent if cell.missed else cell.median(axis),
         row,
         marker,
         color=style.color,

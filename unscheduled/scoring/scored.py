@@ -178,18 +178,13 @@ def _own_studies(
 ) -> dict[str, list[Study]]:
     """The studies by each rule; it takes two hits in a study for them to differ."""
     studies = study_results(trials, benchmark, "documented")
-    several = {_names(study) for study in studies if study.n_hit > 1}
+    several = {study.key for study in studies if study.n_hit > 1}
     trials = [trial for trial in trials if trial.key[:-1] in several]
-    official = {_names(s): s for s in study_results(trials, benchmark, "official")}
+    official = {s.key: s for s in study_results(trials, benchmark, "official")}
     return {
         "documented": studies,
-        "official": [official.get(_names(study), study) for study in studies],
+        "official": [official.get(study.key, study) for study in studies],
     }
-
-
-def _names(study: Study) -> tuple[str, str, str, str]:
-    """What names a study, as `Trial.key` without the trial's number."""
-    return (study.submission, study.workload, study.framework, study.study)
 
 
 def _own_name(name: str, taken: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ What is computed comes from `uncertainty`, `comparison` and `budget`.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -124,7 +124,7 @@ def _comparable(scored: Scored) -> list[str]:
 
 def _scores(scored: Scored, of: Spread) -> Table:
     interval = f"{100 * of.level:g}% interval"
-    table = _table(
+    table = new_table(
         "Scores, if other studies had been run",
         ["submission"],
         ["AlgoPerf score", interval, "best of the group"],
@@ -137,7 +137,7 @@ def _scores(scored: Scored, of: Spread) -> Table:
 
 
 def _comparisons(scored: Scored, of: Spread) -> Table:
-    table = _table(
+    table = new_table(
         f"Compared with {scored.baseline}: ratios, below 1 needs less",
         ["submission"],
         ["faster with", "time", "time, both hit", "steps", "seconds a step"],
@@ -153,7 +153,7 @@ def _comparisons(scored: Scored, of: Spread) -> Table:
 
 def _cells(scored: Scored, of: Spread) -> Table:
     """A row a workload and submission, fastest first."""
-    table = _table(
+    table = new_table(
         "Medians and budgets",
         ["workload", "submission"],
         [
@@ -189,7 +189,7 @@ def _cells(scored: Scored, of: Spread) -> Table:
 
 
 def _about_scores(of: Spread) -> Text:
-    return _sentences(
+    return sentences(
         f"Everyone's studies were drawn anew {of.n_resamples} times, with replacement, "
         "and the whole group was scored each time. The level is nominal: with three "
         "studies such intervals cover less. One study of a workload has no interval.",
@@ -197,7 +197,7 @@ def _about_scores(of: Spread) -> Text:
 
 
 def _about_comparisons(scored: Scored) -> Text:
-    return _sentences(
+    return sentences(
         "Faster with: the share of resamples in which the geometric mean of the time "
         f"over that of {scored.baseline} is below 1. Time is steps times seconds a "
         f"step. {PARTS_NOTE}",
@@ -205,7 +205,7 @@ def _about_comparisons(scored: Scored) -> Text:
 
 
 def _about_cells(scored: Scored) -> Text:
-    return _sentences(
+    return sentences(
         "Covers: how often an interval so made covers the median of what the studies "
         "are drawn from, at the least; misses take part. It is from the fastest to the "
         "slowest study, or shorter where that is enough. The budget is that of "
@@ -213,7 +213,8 @@ def _about_cells(scored: Scored) -> Text:
     )
 
 
-def _table(title: str, left: list[str], right: list[str]) -> Table:
+def new_table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
+    """An empty table, some columns to the left and the others to the right."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for heading in left:
         table.add_column(heading, overflow="fold")
@@ -222,7 +223,8 @@ def _table(title: str, left: list[str], right: list[str]) -> Table:
     return table
 
 
-def _sentences(text: str) -> Text:
+def sentences(text: str) -> Text:
+    """Text that is wrapped, with nothing in it read as markup."""
     return Text(text, overflow="fold")
 
 

@@ -3,7 +3,6 @@
 import math
 from typing import TextIO
 
-from rich import box
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
@@ -12,7 +11,7 @@ from unscheduled.scoring import spread
 from unscheduled.scoring.budget import BudgetUse
 from unscheduled.scoring.leaderboard import Leaderboard
 from unscheduled.scoring.scored import Scored
-from unscheduled.scoring.spread import Spread
+from unscheduled.scoring.spread import Spread, new_table, sentences
 from unscheduled.scoring.targets import Benchmark
 
 _SHOWN = 5  # irregularities of a kind
@@ -60,14 +59,14 @@ def summary(scored: Scored) -> Group:
     parts: list[Table | Text] = [
         score_table(title, scored.leaderboard, scored.benchmark, scored)
     ]
-    parts += map(_sentence, coverage(scored.leaderboard, scored.benchmark))
+    parts += map(sentences, coverage(scored.leaderboard, scored.benchmark))
     if scored.part is not None:
         base = scored.part.benchmark.base
         title = f"On the workloads with logs alone: {', '.join(base)}"
         parts.append(
             score_table(title, scored.part.leaderboard, scored.part.benchmark, scored)
         )
-    parts += map(_sentence, [*comparison(scored), *scored.notes])
+    parts += map(sentences, [*comparison(scored), *scored.notes])
     return Group(*parts)
 
 
@@ -87,12 +86,10 @@ def what_was_read(scored: Scored) -> list[str]:
 
 def workload_table(workload: str, scored: Scored) -> Table:
     """A row a submission, fastest first; who did not run the workload comes last."""
-    table = _table(
+    table = new_table(
         f"{workload}: {scored.benchmark.targets[workload]}",
-        "submission",
-        "median seconds to target",
-        "median steps to target",
-        "studies hit",
+        ["submission"],
+        ["median seconds to target", "median steps to target", "studies hit"],
     )
     use = scored.budget_use()
     missed = any(
@@ -125,7 +122,7 @@ def score_table(
         headings.insert(0, "runs")
     if compared:
         headings += [f"time / {scored.baseline}", "where both hit"]
-    table = _table(title, "submission", *headings)
+    table = new_table(title, ["submission"], headings)
     for row in leaderboard.rows:
         cells = [f"{row.score:.4f}", f"{row.n_hit}/{len(benchmark.base)}"]
         if scored.published:
@@ -185,18 +182,6 @@ def comparison(scored: Scored) -> list[str]:
             "or no workload at all."
         )
     return lines
-
-
-def _table(title: str, first: str, *others: str) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column(first, overflow="fold")
-    for heading in others:
-        table.add_column(heading, justify="right", overflow="fold")
-    return table
-
-
-def _sentence(text: str) -> Text:
-    return Text(text, overflow="fold")
 
 
 def _to_target(value: float, form: str) -> str:

@@ -63,6 +63,16 @@ class Target:
         """
         return values <= self.value if self.lower_is_better else values >= self.value
 
+    def best(self, values: np.ndarray) -> float:
+        """The best of the metric's values, shape (n,); NaN where none is finite.
+
+        >>> Target("loss", 0.1).best(np.array([0.3, np.nan, 0.2]))
+        0.2
+        """
+        values = values[np.isfinite(values)]
+        best = values.min if self.lower_is_better else values.max
+        return float(best()) if len(values) else math.nan
+
     def __str__(self) -> str:
         sign = "<=" if self.lower_is_better else ">="
         return f"validation {self.metric} {sign} {self.value:g}"

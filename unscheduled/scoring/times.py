@@ -62,6 +62,11 @@ class Study:
     run_sec: float = math.nan
     step_sec: float = math.nan
 
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What names a study: as `Trial.key`, without the trial's number."""
+        return (self.submission, self.workload, self.framework, self.study)
+
 
 @dataclass(frozen=True)
 class Result:
@@ -162,8 +167,6 @@ def _study(trials: Sequence[Trial], target: Target, rule: str) -> Study:
     ran = [trial for trial in trials if len(trial.score)]
     values = [t.validation[target.metric] for t in ran if target.metric in t.validation]
     values = np.concatenate(values or [[]])
-    values = values[np.isfinite(values)]
-    best = values.min if target.lower_is_better else values.max
     first = trials[0]
     return Study(
         submission=first.submission,
@@ -173,7 +176,7 @@ def _study(trials: Sequence[Trial], target: Target, rule: str) -> Study:
         hit=hit,
         n_hit=sum(hit is not MISS for hit in hits),
         n_trials=len(trials),
-        best=float(best()) if len(values) else math.nan,
+        best=target.best(values),
         run_sec=max((float(trial.score.max()) for trial in ran), default=math.nan),
         step_sec=_step_sec(hit, ran),
     )

@@ -100,8 +100,7 @@ def progress(trial: Trial, scored: Scored) -> Progress | None:
     if target is None or not len(trial.score):
         return None
     values = trial.validation.get(target.metric, np.full(len(trial.score), np.nan))
-    finite = values[np.isfinite(values)]
-    best = finite.min if target.lower_is_better else finite.max
+    best = target.best(values)
     budget_sec = scored.ruleset.budget_factor * target.max_allowed_runtime_sec
     time_sec = float(trial.score[-1])
     return Progress(
@@ -110,7 +109,7 @@ def progress(trial: Trial, scored: Scored) -> Progress | None:
         time_sec=time_sec,
         steps=float(trial.global_step[-1]),
         value=float(values[-1]),
-        closest=approach(float(best()), target).words if len(finite) else "nothing yet",
+        closest="nothing yet" if math.isnan(best) else approach(best, target).words,
         budget_share=time_sec / budget_sec if budget_sec > 0 else math.nan,
         hit_sec=first_hit(trial, target).time_sec,
     )
