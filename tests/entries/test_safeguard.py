@@ -99,6 +99,37 @@ def test_a_broken_batch_is_as_if_it_had_not_been_there(algorithm, framework, nam
         np.testing.assert_array_equal(p, q)
 
 
+# Each adds to the loss what leaves the other of loss and gradient finite.
+HALF_BROKEN = {
+    "the loss alone": lambda logits: math.nan,
+    "the gradient alone": lambda logits: (logits.sum() * 0) ** 0.5,
+}
+
+
+@pytest.mark.parametrize("part", HALF_BROKEN)
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_one_that_is_not_finite_is_enough(framework, part):
+    """A look at the loss that trusts the gradient, or the other way round."""
+    training = TRAININGS[framework](load("adamw", framework))
+    whole = training.workload.loss_fn
+
+    def loss_fn(label_batch, logits_batch, mask_batch, **options):
+        losses = whole(label_batch, logits_batch, mask_batch, **options)
+        extra = HALF_BROKEN[part](logits_batch)
+        return {**losses, "summed": losses["summed"] + extra}
+
+    training.workload.loss_fn = loss_fn
+    training.workload.metrics_logger = stub.Logger()
+    before = [np.asarray(p).copy() for p in training.params()]
+    training.step(*stub.batches(1))
+    for p, q in zip(training.params(), before, strict=True):
+        np.testing.assert_array_equal(p, q)
+    ((_, logged),) = training.workload.metrics_logger.rows
+    assert logged["skipped_steps"] == 1
+    assert math.isfinite(logged["loss"]) == (part == "the gradient alone")
+    assert math.isfinite(logged["grad_norm"]) == (part == "the loss alone")
+
+
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_skipped_steps_are_counted_in_the_log(framework):
     """A run that skips most of its steps without anyone seeing."""
