@@ -31,7 +31,7 @@ sys.path.insert(0, str(ROOT))
 
 from evidence_official_code import UPSTREAM, code_hash  # noqa: E402
 
-from unscheduled.runner.errors import UserError  # noqa: E402
+from unscheduled.benchmark.errors import UserError  # noqa: E402
 
 WORKLOADS = (
     "ogbg",

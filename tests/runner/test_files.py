@@ -6,8 +6,8 @@ from collections import namedtuple
 import numpy as np
 import pytest
 
+from unscheduled.benchmark.errors import UserError
 from unscheduled.runner import run_directory, seeds
-from unscheduled.runner.errors import UserError
 from unscheduled.runner.input_queue import CountedQueue
 from unscheduled.runner.measurements import CsvTable, MetricsLogger
 

@@ -9,7 +9,7 @@ import json
 import pytest
 
 from tests.runner import fakes
-from unscheduled.runner.errors import UserError
+from unscheduled.benchmark.errors import UserError
 from unscheduled.runner.trials import run_trials
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from unscheduled.runner.errors import UserError
+from unscheduled.benchmark.errors import UserError
 from unscheduled.runner.search_space import _scale, read_search_space, trial_points
 
 RANGES = {

@@ -14,7 +14,7 @@ from tests.submit.entries import (
     framework_of,
     write_space,
 )
-from unscheduled.runner.errors import UserError
+from unscheduled.benchmark.errors import UserError
 from unscheduled.submit.bundle import bundle
 from unscheduled.submit.bundle_main import search_space_of
 from unscheduled.submit.sources import LIBRARY, PROJECT, sources

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from unscheduled.runner.errors import UserError
+from unscheduled.benchmark.errors import UserError
 from unscheduled.submit.imports import rewrite_imports
 
 HOMES = {

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.submit.check_cases import GOOD, INFO
-from unscheduled.runner.errors import UserError
+from unscheduled.benchmark.errors import UserError
 from unscheduled.submit.check import check_files, framework_of, run
 
 REPOSITORY = Path(__file__).resolve().parents[2]

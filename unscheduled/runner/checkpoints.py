@@ -8,10 +8,10 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from unscheduled.benchmark.errors import UserError, first_line
 from unscheduled.runner import rules, seeds
 from unscheduled.runner.backend import Backend, TrainingState
 from unscheduled.runner.clock import Clock
-from unscheduled.runner.errors import UserError, first_line
 from unscheduled.runner.input_queue import CountedQueue
 from unscheduled.runner.ranks import Ranks
 from unscheduled.runner.run_directory import TrialDirectory, remove

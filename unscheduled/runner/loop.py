@@ -5,11 +5,11 @@ from types import MappingProxyType
 from typing import Any
 
 from unscheduled import spec
+from unscheduled.benchmark.errors import UserError, first_line
 from unscheduled.runner import rules, seeds
 from unscheduled.runner.backend import Backend, TrainingState
 from unscheduled.runner.checkpoints import Checkpoints
 from unscheduled.runner.clock import Clock
-from unscheduled.runner.errors import UserError, first_line
 from unscheduled.runner.input_queue import CountedQueue
 from unscheduled.runner.measurements import Logger, as_numbers
 from unscheduled.runner.profiler import Profiler

@@ -11,10 +11,10 @@ from typing import Any
 
 from rich.console import Console
 
+from unscheduled.benchmark.errors import UserError
 from unscheduled.runner import official, rules, search_space
 from unscheduled.runner.backend import load_backend
 from unscheduled.runner.clock import parse_clock
-from unscheduled.runner.errors import UserError
 from unscheduled.runner.loop import Settings
 from unscheduled.runner.profiler import Profiler
 from unscheduled.runner.ranks import ALONE, Ranks

@@ -5,7 +5,7 @@ import numbers
 from pathlib import Path
 from typing import Any, TextIO
 
-from unscheduled.runner.errors import UserError
+from unscheduled.benchmark.errors import UserError
 from unscheduled.runner.run_directory import TrialDirectory, whole_file
 
 

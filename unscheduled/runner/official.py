@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from unscheduled.runner.errors import UserError
+from unscheduled.benchmark.errors import UserError
 from unscheduled.runner.run_directory import check_free, experiment_path
 from unscheduled.runner.submission import locate
 

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from unscheduled.benchmark.errors import UserError
 from unscheduled.runner.backend import TrainingState
-from unscheduled.runner.errors import UserError
 from unscheduled.runner.pytorch_ranks import TorchRanks
 from unscheduled.runner.ranks import Ranks
 from unscheduled.runner.run_directory import check_space, whole_file

@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
-from unscheduled.runner.errors import UserError
+from unscheduled.benchmark.errors import UserError
 
 
 class TorchRanks:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from unscheduled.runner.errors import UserError
+from unscheduled.benchmark.errors import UserError
 
 _CHECKPOINT = re.compile(r"checkpoint_(\d+)")
 

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from unscheduled.runner.errors import UserError
+from unscheduled.benchmark.errors import UserError
 
 SCALINGS = ("linear", "log")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from unscheduled.runner.errors import UserError
+from unscheduled.benchmark.errors import UserError
 
 REQUIRED = ("init_optimizer_state", "update_params", "data_selection", "get_batch_size")
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 
-from unscheduled.runner.errors import UserError
+from unscheduled.benchmark.errors import UserError
 from unscheduled.runner.search_space import read_search_space
 from unscheduled.submit.imports import imports_of, rewrite_imports
 from unscheduled.submit.sources import LIBRARY, PROJECT, is_library, sources

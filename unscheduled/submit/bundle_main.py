@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from unscheduled.runner.errors import UserError
+from unscheduled.benchmark.errors import UserError
 from unscheduled.submit.bundle import bundle
 from unscheduled.submit.evidence import evidence
 from unscheduled.submit.info import FILE_NAME, FOLDERS, read_info, sent_in

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from unscheduled.runner.errors import UserError
+from unscheduled.benchmark.errors import UserError
 from unscheduled.submit import dry_run
 from unscheduled.submit.rules import package
 from unscheduled.submit.rules.code import Code

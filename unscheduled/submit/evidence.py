@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from unscheduled.runner.errors import UserError
+from unscheduled.benchmark.errors import UserError
 from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.logs import Trial, read_logs
 from unscheduled.scoring.meta_data import newest

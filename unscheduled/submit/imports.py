@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from unscheduled.runner.errors import UserError
+from unscheduled.benchmark.errors import UserError
 from unscheduled.submit.sources import is_library, origin, package_of
 
 _MODULE = re.compile(rb"\Afrom\b.*?\bimport\b", re.DOTALL)

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from unscheduled.runner.errors import UserError
+from unscheduled.benchmark.errors import UserError
 
 FILE_NAME = "submission_info.yml"
 FRAMEWORKS = ("PyTorch", "JAX")

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Collection
 from pathlib import Path
 
-from unscheduled.runner.errors import UserError
+from unscheduled.benchmark.errors import UserError
 
 LIBRARY = "unscheduled"
 PROJECT = Path(__file__).resolve().parents[2]

@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from unscheduled.runner.errors import UserError
+from unscheduled.benchmark.errors import UserError
 
 
 def write_whole(

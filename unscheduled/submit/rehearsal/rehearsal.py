@@ -5,8 +5,8 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
+from unscheduled.benchmark.errors import UserError
 from unscheduled.runner.backend import load_backend
-from unscheduled.runner.errors import UserError
 from unscheduled.runner.search_space import read_search_space, trial_points
 from unscheduled.runner.submission import Submission, load_submission
 from unscheduled.submit.rehearsal import surroundings

@@ -5,7 +5,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from unscheduled.runner.errors import first_line
+from unscheduled.benchmark.errors import first_line
 from unscheduled.submit.rules.findings import Finding
 from unscheduled.submit.sources import sources
 

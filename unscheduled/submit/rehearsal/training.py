@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from unscheduled.benchmark.errors import first_line
 from unscheduled.runner import rules
 from unscheduled.runner.backend import Backend, TrainingState
-from unscheduled.runner.errors import first_line
 from unscheduled.runner.submission import Submission
 from unscheduled.submit.rehearsal import surroundings
 from unscheduled.submit.rehearsal.report import CannotGoOnError, Report

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from unscheduled.runner.errors import UserError, first_line
+from unscheduled.benchmark.errors import UserError, first_line
 from unscheduled.runner.search_space import read_search_space
 from unscheduled.submit.info import FILE_NAME as INFO
 from unscheduled.submit.rules.code import Code

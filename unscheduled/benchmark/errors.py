@@ -1,7 +1,7 @@
 """What went wrong, in one sentence for the user."""
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of what an exception says, or else its name."""
     return str(error).partition("\n")[0] or type(error).__name__
 
