@@ -26,29 +26,15 @@ class BaseDigitsResNetWorkload(EmbeddedWorkload):
     dataset = digits.Digits
     sizes = digits.SIZES
 
+    loss_type = spec.LossType.SOFTMAX_CROSS_ENTROPY
+    metrics = ("accuracy", "loss")
+    output_layer = "fc"
+    has_batch_norm = True
+    train_mean, train_stddev = 4.893, 6.023  # of the training pixels, 0 to 16
+
     num_classes = 10
     stage_widths = (16, 32, 64)
     bn_init_scale = 0.0  # of the last batch norm of each block
-
-    @property
-    def eval_batch_size(self) -> int:
-        """The global batch size of evaluation."""
-        return 128
-
-    @property
-    def train_mean(self) -> float:
-        """Mean of the training pixels, which are 0 to 16."""
-        return 4.893
-
-    @property
-    def train_stddev(self) -> float:
-        """Standard deviation of the training pixels."""
-        return 6.023
-
-    @property
-    def loss_type(self) -> spec.LossType:
-        """Softmax cross-entropy."""
-        return spec.LossType.SOFTMAX_CROSS_ENTROPY
 
     def _make_batch(
         self, examples: dict[str, np.ndarray], rng: np.random.Generator | None
