@@ -70,7 +70,7 @@ class JaxWorkload(EmbeddedWorkload):
     """Shards batches over the local devices and evaluates in one jitted function."""
 
     @abc.abstractmethod
-    def _make_model(self, **dropout: float) -> nn.Module:
+    def _make_model(self, **dropout: Any) -> nn.Module:
         """The model, with a `dropout_rate` if it has dropout."""
 
     @abc.abstractmethod
@@ -93,7 +93,7 @@ class JaxWorkload(EmbeddedWorkload):
 
     def _model_arguments(
         self, is_training: bool, update_batch_norm: bool
-    ) -> dict[str, bool]:
+    ) -> dict[str, Any]:
         """What the model is called with beside its inputs."""
         arguments = {}
         if self.default_dropout_rate is not None:

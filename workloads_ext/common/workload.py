@@ -35,6 +35,7 @@ class EmbeddedWorkload(spec.Workload):
       dataset: the TFDS builder.
       sizes: examples of the builder's splits.
       output_layer: the name of the layer that makes the logits.
+      loss: what `loss_fn` computes.
       metrics: what evaluation reports, the loss among it.
       default_dropout_rate: None for a model without dropout.
       has_batch_norm: whether the model has running statistics.
@@ -44,17 +45,38 @@ class EmbeddedWorkload(spec.Workload):
     dataset: type
     sizes: dict[str, int]
     output_layer: str
+    loss: spec.LossType = spec.LossType.SOFTMAX_CROSS_ENTROPY
     metrics: tuple[str, ...] = ("loss",)
     default_dropout_rate: float | None = None
     has_batch_norm = False
 
-    eval_batch_size = 128
-    train_mean: Any = None
-    train_stddev: Any = None
+    # Of the inputs, where they are normalised.
+    mean: Any = None
+    stddev: Any = None
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self._eval_queues: dict[tuple[str, str, int], EvalQueue] = {}
+
+    @property
+    def loss_type(self) -> spec.LossType:
+        """What `loss_fn` computes."""
+        return self.loss
+
+    @property
+    def eval_batch_size(self) -> int:
+        """The global batch size of evaluation."""
+        return 128
+
+    @property
+    def train_mean(self) -> float | None:
+        """Mean of the inputs, where they are normalised."""
+        return self.mean
+
+    @property
+    def train_stddev(self) -> float | None:
+        """Standard deviation of the inputs, where they are normalised."""
+        return self.stddev
 
     # Targets and budget.
 

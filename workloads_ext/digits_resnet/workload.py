@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from unscheduled import spec
 from workloads_ext.common.data import Batch
 from workloads_ext.common.workload import EmbeddedWorkload
 from workloads_ext.datasets import digits
@@ -26,11 +25,10 @@ class BaseDigitsResNetWorkload(EmbeddedWorkload):
     dataset = digits.Digits
     sizes = digits.SIZES
 
-    loss_type = spec.LossType.SOFTMAX_CROSS_ENTROPY
     metrics = ("accuracy", "loss")
     output_layer = "fc"
     has_batch_norm = True
-    train_mean, train_stddev = 4.893, 6.023  # of the training pixels, 0 to 16
+    mean, stddev = 4.893, 6.023  # of the training pixels, which are 0 to 16
 
     num_classes = 10
     stage_widths = (16, 32, 64)
@@ -42,5 +40,5 @@ class BaseDigitsResNetWorkload(EmbeddedWorkload):
         images = examples["image"]
         if rng is not None:
             images = shift_images(images, rng)
-        inputs = (images.astype(np.float32) - self.train_mean) / self.train_stddev
+        inputs = (images.astype(np.float32) - self.mean) / self.stddev
         return {"inputs": inputs.astype(np.float32), "targets": examples["label"]}

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from unscheduled import spec
 from workloads_ext.common.data import Batch
 from workloads_ext.common.workload import EmbeddedWorkload
 from workloads_ext.datasets import python_stdlib
@@ -17,7 +16,6 @@ class BaseStdlibLmWorkload(EmbeddedWorkload):
     dataset = python_stdlib.PythonStdlib
     sizes = python_stdlib.SIZES
 
-    loss_type = spec.LossType.SOFTMAX_CROSS_ENTROPY  # per token
     output_layer = "head"
     default_dropout_rate = 0.1
 

@@ -1,5 +1,7 @@
 """Standard-library language model in JAX."""
 
+from typing import Any
+
 import numpy as np
 
 from workloads_ext.common.jax import JaxWorkload
@@ -12,7 +14,7 @@ __all__ = ["StdlibLmWorkload"]
 class StdlibLmWorkload(BaseStdlibLmWorkload, JaxWorkload):
     """Dropout draws from the `rng` of `model_fn`."""
 
-    def _make_model(self, **dropout: float) -> Transformer:
+    def _make_model(self, **dropout: Any) -> Transformer:
         return Transformer(
             self.vocab_size,
             self.seq_len,
