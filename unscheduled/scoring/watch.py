@@ -22,7 +22,7 @@ from rich.text import Text
 
 from unscheduled.scoring.budget import approach
 from unscheduled.scoring.errors import ScoringError
-from unscheduled.scoring.find import Found, find_trials
+from unscheduled.scoring.find import Found, find_logs
 from unscheduled.scoring.logs import Reading, Trial, read_logs
 from unscheduled.scoring.scored import Scored
 from unscheduled.scoring.tables import console_for, score_table
@@ -149,16 +149,14 @@ def log_states(roots: Sequence[str]) -> dict[str, tuple[int, int]]:
     """
     found = Found()
     for root in roots:
-        find_trials(root, found)
+        find_logs(root, found)
     states = {}
-    for folder in found.folders.values():
-        for name in folder.logs:
-            path = os.path.join(folder.path, name)
-            try:
-                state = os.stat(path)
-            except FileNotFoundError:  # being replaced
-                continue
-            states[path] = (state.st_mtime_ns, state.st_size)
+    for log in found.logs.values():
+        try:
+            state = os.stat(log.path)
+        except FileNotFoundError:  # being replaced
+            continue
+        states[str(log.path)] = (state.st_mtime_ns, state.st_size)
     return states
 
 
