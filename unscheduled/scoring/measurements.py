@@ -43,15 +43,13 @@ _ULPS = 1e-5
 _SCORE, _STEP, _COUNT = "score", "global_step", "preemption_count"
 _SAME = "accumulated_submission_time"  # the score by another name
 _is_numeric = re.compile(
-    "score|global_step|preemption_count|total_duration|accumulated_.+"
-    "|(?:train|validation|test)/.+"
-).fullmatch
-_NUMBER = r"-?(?:0|[1-9][0-9]{0,63})(?:\.[0-9]{1,64})?(?:e[+-]?[0-9]{1,4})?"
-_CELL = f"(?:{_NUMBER}|[+-]?(?:nan|inf|infinity)|)"
-_is_number = re.compile(_CELL, re.IGNORECASE | re.ASCII).fullmatch
-_are_numbers = re.compile(  # of a whole row, joined by what is in no row
-    f"{_CELL}(?:\n{_CELL})*", re.IGNORECASE | re.ASCII
-).fullmatch
+    "score|global_step|preemption_count|total_duration"
+    "|accumulated_(?:submission|eval|logging)_time|(?:train|validation|test)/.*"
+).fullmatch  # other columns may hold text
+_NUMBER = r"-?+(?:0|[1-9][0-9]{0,63}+)(?:\.[0-9]{1,64}+)?+(?:[eE][+-]?[0-9]{1,4}+)?+"
+_CELL = f"(?:{_NUMBER}|[+-]?(?ia:nan|inf(?:inity)?)|)"
+_is_number = re.compile(_CELL).fullmatch
+_are_numbers = re.compile(f"{_CELL}(?:\n{_CELL})*+").fullmatch  # no row has a line end
 
 
 class Measurements(NamedTuple):
@@ -70,9 +68,28 @@ class _Row(NamedTuple):
     count: float
     step: float
     score: float
-    metrics: list[float]
+    metrics: tuple[str, ...]
     text: str
     line: int
+
+
+class _Header:
+    """The names of the columns, and which of them are of numbers, or metrics."""
+
+    def __init__(self, text: str):
+        """Raises LogError where it is not the header of a log."""
+        self.text = text
+        self.names = _cells(text)
+        missing = [name for name in (_SCORE, _STEP) if name not in self.names]
+        if missing:
+            raise LogError(f"no column {' or '.join(missing)}")
+        if not text.isprintable():
+            raise LogError("a header that does not print")
+        twice = [name for name, n in Counter(self.names).items() if n > 1]
+        if twice:
+            raise LogError(f"two columns {twice[0][:40]!r}")
+        self.numeric = [name for name in self.names if _is_numeric(name)]
+        self.metrics = [name for name in self.names if name.startswith(VALIDATION)]
 
 
 def parse(data: bytes, path: Path) -> tuple[Measurements, list[Irregularity]]:
@@ -112,14 +129,14 @@ def _measurements(data: bytes, notes: Notes) -> Measurements:
     if data.count(b"\n") > MAX_ROWS:
         raise LogError(f"too large: over {MAX_ROWS:,} lines")
     lines = data.decode("utf-8-sig", "surrogateescape").split("\n")
-    end = "\r" if lines[0].endswith("\r") else ""
     filled = [i for i, line in enumerate(lines) if line.strip(" \r")]
     if not filled:
         notes.add("no_evaluations", "empty")
         return Measurements()
-    names = _names(lines[filled[0]].removesuffix(end))
-    metrics = [name for name in names if name.startswith(VALIDATION)]
-    rows = _in_order(_rows(lines, filled[1:], end, names, metrics, notes), notes)
+    top, *body = filled
+    end = "\r" if lines[top].endswith("\r") else ""
+    header = _Header(lines[top].removesuffix(end))
+    rows = _in_order(_rows(lines, body, header, end, notes), notes)
     if not rows:
         notes.add("no_evaluations", "no evaluation")
     return Measurements(
@@ -127,27 +144,15 @@ def _measurements(data: bytes, notes: Notes) -> Measurements:
         np.array([row.step for row in rows]),
         {
             name.removeprefix(VALIDATION): _metric(name, i, rows, notes)
-            for i, name in enumerate(metrics)
+            for i, name in enumerate(header.metrics)
         },
     )
 
 
-def _names(header: str) -> list[str]:
-    """The names of the columns; raises LogError where they are not those of a log."""
-    names = _cells(header)
-    missing = [name for name in (_SCORE, _STEP) if name not in names]
-    if missing:
-        raise LogError(f"no column {' or '.join(missing)}")
-    if not header.isprintable():
-        raise LogError("a header that does not print")
-    twice = [name for name, n in Counter(names).items() if n > 1]
-    if twice:
-        raise LogError(f"two columns {twice[0][:40]!r}")
-    return names
-
-
 def _cells(line: str) -> list[str]:
     """The cells of a line; none where it is no line of CSV."""
+    if '"' not in line:
+        return line.split(",")  # the same, and six times faster
     try:
         return next(csv.reader([line], strict=True))
     except csv.Error:
@@ -155,15 +160,9 @@ def _cells(line: str) -> list[str]:
 
 
 def _rows(
-    lines: Sequence[str],
-    body: Iterable[int],
-    end: str,
-    names: list[str],
-    metrics: Sequence[str],
-    notes: Notes,
+    lines: Sequence[str], body: Iterable[int], header: _Header, end: str, notes: Notes
 ) -> list[_Row]:
     """The rows that are whole, in the order of the file."""
-    numeric = [name for name in names if _is_numeric(name)]
     rows: dict[int, _Row] = {}  # by their place among the lines that are not blank
     short = set()  # places of lines with too few cells
     for place, i in enumerate(body):
@@ -172,15 +171,15 @@ def _rows(
         if i == len(lines) - 1:
             notes.add("cut_off", "cut off", i + 1)
             break
-        if _STEP in cells and cells != names:
+        if _STEP in cells and cells != header.names:
             notes.add("second_header", "another header", i + 1)
             break
-        if len(cells) < len(names):
+        if len(cells) < len(header.names):
             short.add(place)
         try:
             if not line.isprintable() or not lines[i].endswith(end):
                 raise LogError("a control byte, or another line end than the header's")
-            rows[place] = _row(line, i + 1, cells, names, numeric, metrics)
+            rows[place] = _row(cells, header, line, i + 1)
         except LogError as error:
             notes.add("corrupt_row", str(error), i + 1)
     for place in [place for place in rows if {place - 1, place + 1} & short]:
@@ -189,29 +188,25 @@ def _rows(
     return list(rows.values())
 
 
-def _row(
-    text: str,
-    line: int,
-    cells: Sequence[str],
-    names: Sequence[str],
-    numeric: Sequence[str],
-    metrics: Sequence[str],
-) -> _Row:
+def _row(cells: list[str], header: _Header, text: str, line: int) -> _Row:
     """Raises LogError where a cell is not what it should be."""
+    names = header.names
     if len(cells) != len(names):
         raise LogError(f"{len(cells)} cells where the header has {len(names)}")
     cell = dict(zip(names, cells, strict=True))
-    if not _are_numbers("\n".join([cell[name] for name in numeric])):
-        name = next(name for name in numeric if not _is_number(cell[name]))
-        raise LogError(f"{name} is {cell[name][:40]!a}, not a number")
+    if not _are_numbers("\n".join([cell[name] for name in header.numeric])):
+        for name in header.numeric:
+            if not _is_number(cell[name]):
+                raise LogError(f"{name} is {cell[name][:40]!a}, not a number")
     score = _amount(_SCORE, cell)
-    if _SAME in cell and _amount(_SAME, cell) != score:
-        raise LogError(f"score is {cell[_SCORE]}, but {_SAME} {cell[_SAME]}")
+    same = cell.get(_SAME, cell[_SCORE])
+    if same != cell[_SCORE] and float(same or "nan") != score:
+        raise LogError(f"score is {cell[_SCORE]}, but {_SAME} {same}")
     return _Row(
         _amount(_COUNT, cell) if _COUNT in cell else 0.0,
         _amount(_STEP, cell),
         score,
-        [float(cell[name] or "nan") for name in metrics],
+        tuple([cell[name] for name in header.metrics]),
         text,
         line,
     )
@@ -220,11 +215,10 @@ def _row(
 def _amount(name: str, cell: Mapping[str, str]) -> float:
     """A number of seconds, or a whole number of steps or preemptions."""
     value = float(cell[name] or "nan")
-    whole = name in (_STEP, _COUNT)
-    if not 0 <= value < math.inf or (whole and value % 1):
-        kind = "whole number" if whole else "number"
-        raise LogError(f"{name} is {cell[name]!r}, not a {kind} from 0 on")
-    return value
+    if 0 <= value < math.inf and (name == _SCORE or not value % 1):
+        return value
+    kind = "number" if name == _SCORE else "whole number"
+    raise LogError(f"{name} is {cell[name]!r}, not a {kind} from 0 on")
 
 
 def _in_order(rows: list[_Row], notes: Notes) -> list[_Row]:
@@ -253,7 +247,7 @@ def _in_order(rows: list[_Row], notes: Notes) -> list[_Row]:
 
 def _metric(name: str, i: int, rows: Sequence[_Row], notes: Notes) -> np.ndarray:
     """The values of a metric; NaN where it is not finite, or can't be."""
-    values = np.array([row.metrics[i] for row in rows])
+    values = np.array([float(row.metrics[i] or "nan") for row in rows])
     values[np.isinf(values)] = math.nan
     metric = name.removeprefix(VALIDATION)
     low, high = RANGES.get(metric, (-math.inf, math.inf))
