@@ -228,8 +228,9 @@ def whole_rows(data: bytes, metric: str) -> Rows:
             assert count == int(count) >= 0
             assert numbers.get(SAME, seconds) == seconds
             value = numbers[f"validation/{metric}"]
+            value = value if math.isfinite(value) else math.nan
             assert not value < 0
-            rows.append((count, step, seconds, value if value < math.inf else math.nan))
+            rows.append((count, step, seconds, value))
     except (AssertionError, ValueError, KeyError, TypeError, OverflowError, csv.Error):
         return []
     in_order = all(
