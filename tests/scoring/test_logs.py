@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from unscheduled.benchmark.read import MAX_BYTES
-from unscheduled.scoring import logs
+from unscheduled.scoring import find, logs
 from unscheduled.scoring.errors import LogError, ScoringError
 from unscheduled.scoring.irregularities import FILE_NAME, ORDINARY, RULES_OF_READING
 from unscheduled.scoring.logs import missing, read_logs, without_metric
@@ -117,6 +117,45 @@ def test_link_to_a_folder_above(tmp_path, place):
     _, notes = read_one(tmp_path)
     assert rules(notes) == ["not_searched", "not_searched"]
     assert str(notes[0]).startswith(f"{tmp_path / place / 'again'}: a link up to ")
+
+
+def test_link_out_of_the_tree(tmp_path, monkeypatch):
+    """A link to the folder above the root, or to a disk, would be searched for hours."""
+    root = tmp_path / "logs"
+    write_log(root, "1,1,0.5")
+    (root / "sub/up").symlink_to(tmp_path)
+    (root / "sub/top").symlink_to("/")
+    _, notes = read_one(root)
+    assert rules(notes) == ["not_searched", "not_searched"]
+    monkeypatch.setattr(find, "MAX_ENTRIES", 99)
+    (tmp_path / "disk").mkdir()
+    for i in range(99):
+        (tmp_path / "disk" / str(i)).touch()
+    (root / "sub/disk").symlink_to(tmp_path / "disk")
+    with pytest.raises(ScoringError, match="Over 99 files and folders"):
+        read_logs([root])
+
+
+def test_many_links(tmp_path, monkeypatch):
+    """The time for links in links would grow with the power of their depth."""
+    monkeypatch.setattr(find, "MAX_ENTRIES", 5_000)
+    for i in range(6):
+        (tmp_path / f"folder_{i}").mkdir()
+        for j in range(20):
+            (tmp_path / f"folder_{i}" / str(j)).symlink_to(tmp_path / f"folder_{i + 1}")
+    with pytest.raises(ScoringError, match="Over 5,000 files and folders"):
+        read_logs([tmp_path])
+
+
+@pytest.mark.parametrize("goal", ["/dev/zero", "/dev/tty", "/proc/self/mem"])
+def test_link_to_a_device(tmp_path, goal):
+    """A device in the place of a log would be read without end."""
+    path = write_log(tmp_path, "1,1,0.5")
+    path.unlink()
+    path.symlink_to(goal)
+    trial, (note,) = read_one(tmp_path)
+    assert len(trial.score) == 0
+    assert note.rule == "unreadable"
 
 
 def test_links_round(tmp_path):

@@ -97,9 +97,8 @@ def newest(trial_folder: Path, kind: str) -> tuple[dict[str, Any], list[Irregula
         if _is_fact(name, value):
             facts[name] = printable(value) if isinstance(value, str) else value
         else:
-            plain = isinstance(value, str | int | float)
-            shown = repr(value)[:40] if plain else f"a {type(value).__name__}"
-            irregular.append(Irregularity("broken_json", path, f"{name} is {shown}"))
+            what = f"{name} is {printable(value, 40)!r}"
+            irregular.append(Irregularity("broken_json", path, what))
     return ({} if irregular else facts), irregular
 
 

@@ -154,7 +154,7 @@ def log_states(roots: Sequence[str]) -> dict[str, tuple[int, int]]:
     for log in found.logs.values():
         try:
             state = os.stat(log.path)
-        except FileNotFoundError:  # being replaced
+        except OSError:  # being replaced, or without leave: reading it will tell
             continue
         states[str(log.path)] = (state.st_mtime_ns, state.st_size)
     return states
@@ -180,7 +180,7 @@ def _looks(
                     raise
                 yield None, [], []
             else:
-                trials = [t for t in reading.trials if _running(t.path, now())]
+                trials = [t for t in reading.trials if _running(t, states, now())]
                 # At first those in progress; later also what ended with its growth.
                 grown = trials
                 if before is not None:
@@ -204,11 +204,13 @@ def _progress(trials: Sequence[Trial], scored: Scored) -> list[Progress]:
     return [each for each in found if each is not None]
 
 
-def _running(log: Path, now_sec: float) -> bool:
+def _running(
+    trial: Trial, states: dict[str, tuple[int, int]], now_sec: float
+) -> bool:
     """Whether a log grew in the last hour, and its runner has not said it is done."""
-    if (log.parent / OUTCOME).exists() or not log.exists():
-        return False
-    return now_sec - log.stat().st_mtime < QUIET_SEC
+    grown_ns, _ = states.get(str(trial.path), (0, 0))
+    ended = os.path.exists(trial.path.parent / OUTCOME)
+    return not ended and now_sec - grown_ns / 1e9 < QUIET_SEC
 
 
 def _score_line(scored: Scored | None) -> str:
