@@ -120,7 +120,7 @@ def test_link_to_a_folder_above(tmp_path, place):
 
 
 def test_link_out_of_the_tree(tmp_path, monkeypatch):
-    """A link to the folder above the root, or to a disk, would be searched for hours."""
+    """A link out of the tree, to a whole disk, would be searched for hours."""
     root = tmp_path / "logs"
     write_log(root, "1,1,0.5")
     (root / "sub/up").symlink_to(tmp_path)
@@ -220,7 +220,7 @@ def test_copied_log(tmp_path):
 
 
 def test_other_files_are_passed_over(tmp_path):
-    """Checkpoints and notes beside the logs would be taken for logs, or be irregular."""
+    """Checkpoints and notes beside the logs would be logs, or be irregular."""
     path = write_log(tmp_path, "1,1,0.5")
     write_log(path.parent, "1,1,0.9", submission="checkpoint_1")
     (tmp_path / "README.md").write_text("trial_1")

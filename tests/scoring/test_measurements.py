@@ -107,7 +107,7 @@ def test_damage_in_any_column(name, cell):
 @pytest.mark.parametrize("end", ["", "\r"])
 def test_quoted_cells(end):
     """A log that another program wrote, with quotes, would count as none."""
-    header = '"score",global_step,"preemption_count",validation/wer,"a ""note"", or two"'
+    header = '"score",global_step,"preemption_count",validation/wer,"a ""note"", two"'
     lines = ['"1.5","10",0,"0.25","x, y"', '2.5,20,"0",0.125,"say ""hi"""']
     rows, notes = read(*(line + end for line in lines), header=header + end)
     assert rows == [(1.5, 10, 0.25), (2.5, 20, 0.125)]

@@ -147,7 +147,7 @@ def test_no_benchmark(name, workloads, message):
         (["workloads", "speech", "validation_target_value"], 10**400, "is '1000"),
         (["workloads", "speech", "validation_target_value"], math.nan, "is NaN"),
         (["workloads", "speech", "validation_target_value"], math.inf, "is 'inf'"),
-        (["run_settings"], {"speech": {"max_allowed_runtime_sec": -1}}, "not above 0"),
+        (["run_settings"], {"speech": {"max_allowed_runtime_sec": -1}}, "is -1"),
         (["run_settings"], {"speech": 8}, "no attribute"),
         (["base_workloads"], "speech", "not a list of different names"),
         (["base_workloads"], ["speech", "speech"], "not a list of different names"),

@@ -111,8 +111,14 @@ def _add_trial(folder: str, number: int, depth: int, found: Found) -> None:
     elif not workload or not submission:
         found.note("misplaced", folder, "a trial in no workload's folder")
     elif name := _log_in(folder, found):
-        names = map(printable, (submission, study, *workload.groups()))
-        log = FoundLog(Path(folder, name), *names, number)
+        log = FoundLog(
+            Path(folder, name),
+            printable(submission),
+            printable(study),
+            printable(workload[1]),
+            workload[2],
+            number,
+        )
         same = found.logs.setdefault((submission, os.path.realpath(folder)), log)
         if key_of(same) != key_of(log):
             found.note("linked", folder, f"the same folder as {same.path.parent}")

@@ -24,7 +24,6 @@ from unscheduled.benchmark.text import printable
 from unscheduled.scoring.errors import LogError, ScoringError
 from unscheduled.scoring.find import Found, find_logs, key_of
 from unscheduled.scoring.irregularities import (
-    FILE_NAME,
     LAYOUT,
     ORDINARY,
     RULES_OF_READING,

@@ -252,7 +252,7 @@ def _metric(name: str, i: int, rows: Sequence[_Row], notes: Notes) -> np.ndarray
     metric = name.removeprefix(VALIDATION)
     low, high = RANGES.get(metric, (-math.inf, math.inf))
     outside = (values < low - _ULPS) | (values > high + _ULPS)
-    for n in np.flatnonzero(outside):
+    for n in np.flatnonzero(outside).tolist():
         what = f"{name} is {values[n]:g}, not from {low:g} to {high:g}"
         notes.add("out_of_range", what, rows[n].line)
     values[outside] = math.nan

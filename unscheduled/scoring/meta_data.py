@@ -11,7 +11,7 @@ from unscheduled.benchmark.text import printable
 from unscheduled.scoring.irregularities import Irregularity, unreadable
 
 _MAX_COUNT = 1_000_000
-# The facts that are read: the form of a text, None for a count. The rest is passed over.
+# The facts that are read: the form of a text, None for a count.
 _FACTS = {
     "gpu_count": None,
     "gpu_model_name": ".*",
@@ -21,7 +21,7 @@ _FACTS = {
     "torch_version": ".*",
     "jax_version": ".*",
     "git_commit_hash": ".*",
-    "clock": r"wall|steps:[0-9]+(\.[0-9]+)?(e-?[0-9]{1,2})?",
+    "clock": r"wall|steps:([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,2})?",
     "tuning_ruleset": ".*",
 }
 

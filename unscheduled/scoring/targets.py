@@ -200,8 +200,10 @@ def _target(workload: str, facts: dict) -> Target:
         if type(facts[name]) not in (int, float) or abs(facts[name]) > _MAX_NUMBER:
             shown = printable(facts[name], 40)
             raise ScoringError(f"{name} of {workload} is {shown!r}, not a number")
-    if math.isnan(facts["validation_target_value"]) or budget_sec <= 0:
-        raise ScoringError(f"the target of {workload} is NaN, or its budget not above 0")
+    if math.isnan(facts["validation_target_value"]):
+        raise ScoringError(f"validation_target_value of {workload} is NaN")
+    if budget_sec <= 0:
+        raise ScoringError(f"max_allowed_runtime_sec of {workload} is {budget_sec}")
     return Target(
         metric=facts["target_metric_name"],
         value=facts["validation_target_value"],

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TextIO
 
 import numpy as np
@@ -204,9 +203,7 @@ def _progress(trials: Sequence[Trial], scored: Scored) -> list[Progress]:
     return [each for each in found if each is not None]
 
 
-def _running(
-    trial: Trial, states: dict[str, tuple[int, int]], now_sec: float
-) -> bool:
+def _running(trial: Trial, states: dict[str, tuple[int, int]], now_sec: float) -> bool:
     """Whether a log grew in the last hour, and its runner has not said it is done."""
     grown_ns, _ = states.get(str(trial.path), (0, 0))
     ended = os.path.exists(trial.path.parent / OUTCOME)
