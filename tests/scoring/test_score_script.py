@@ -132,7 +132,7 @@ def test_held_out_without_logs(tmp_path):
         (["empty"], "No logs found in empty"),
         (["good", "--benchmark=0.7"], "Unknown benchmark '0.7'"),
         (["good", "--benchmark=empty"], "Unknown benchmark 'empty'"),
-        (["good", "--benchmark=bad.json"], "bad.json is not JSON"),
+        (["good", "--benchmark=bad.json"], "bad.json is not a JSON"),
         (["good", "--benchmark=0.6"], "Benchmark 0.6 scores none of the workloads"),
         (["good", "--baseline=better"], "Unknown baseline 'better': choose from good."),
         (["unknown"], "Unknown workloads mnistt"),

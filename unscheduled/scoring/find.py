@@ -3,9 +3,7 @@
 import os
 import re
 from dataclasses import dataclass, field
-from operator import attrgetter
 from pathlib import Path
-from typing import NamedTuple
 
 from unscheduled.benchmark.text import printable
 from unscheduled.scoring.errors import ScoringError
@@ -17,12 +15,15 @@ _LAYOUT_DEPTH = 4  # submission, study, workload, trial
 _SEARCH_DEPTH = 6  # ends the search where folders have nothing to do with logs
 MAX_ENTRIES = 1_000_000  # so that a link to a whole disk is not searched for hours
 
-# What names a trial, and the order in which trials are sorted.
-key_of = attrgetter("submission", "workload", "framework", "study", "number")
 
+@dataclass(frozen=True, eq=False)
+class FoundLog:
+    """The log of a trial, and what its folders say it is of.
 
-class FoundLog(NamedTuple):
-    """The log of a trial; its path is absolute, by the names that the user gave."""
+    Attributes:
+      path: of the log, absolute, by the names that the user gave.
+      submission, study, workload: as printed, see `benchmark.text.printable`.
+    """
 
     path: Path
     submission: str
@@ -30,6 +31,12 @@ class FoundLog(NamedTuple):
     workload: str
     framework: str
     number: int
+
+    @property
+    def key(self) -> tuple[str, str, str, str, int]:
+        """What names a trial, and the order in which trials are sorted."""
+        names = (self.submission, self.workload, self.framework, self.study)
+        return *names, self.number
 
 
 @dataclass
@@ -120,7 +127,7 @@ def _add_trial(folder: str, number: int, depth: int, found: Found) -> None:
             number,
         )
         same = found.logs.setdefault((submission, os.path.realpath(folder)), log)
-        if key_of(same) != key_of(log):
+        if same.key != log.key:
             found.note("linked", folder, f"the same folder as {same.path.parent}")
 
 

@@ -22,7 +22,7 @@ from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import read_bytes
 from unscheduled.benchmark.text import printable
 from unscheduled.scoring.errors import LogError, ScoringError
-from unscheduled.scoring.find import Found, find_logs, key_of
+from unscheduled.scoring.find import Found, FoundLog, find_logs
 from unscheduled.scoring.irregularities import (
     LAYOUT,
     ORDINARY,
@@ -36,32 +36,19 @@ _COPIED_ROWS = 3  # two runs can agree in less, by a clock that counts steps
 
 
 @dataclass(frozen=True, eq=False)
-class Trial:
+class Trial(FoundLog):
     """The evaluations of one training run, by preemption count and step.
 
     Attributes:
-      path: of the log.
-      submission, study, workload: as printed, see `benchmark.text.printable`.
       score: AlgoPerf's name for the seconds of submission time, shape (n,).
       global_step: steps taken, shape (n,).
       validation: metric name without `validation/` -> values, finite or NaN, shape
         (n,) each.
     """
 
-    path: Path
-    submission: str
-    study: str
-    workload: str
-    framework: str
-    number: int
     score: np.ndarray
     global_step: np.ndarray
     validation: Mapping[str, np.ndarray]
-
-    @property
-    def key(self) -> tuple[str, str, str, str, int]:
-        """What names a trial, and the order in which trials are sorted."""
-        return key_of(self)
 
 
 @dataclass(frozen=True)
@@ -133,15 +120,15 @@ def read_logs(roots: Sequence[str | Path]) -> Reading:
         find_logs(root, found)
     if not found.logs:
         raise ScoringError(_no_logs(roots, found.irregularities))
-    logs = sorted(found.logs.values(), key=key_of)
+    logs = sorted(found.logs.values(), key=lambda log: log.key)
     for log, other in pairwise(logs):
-        if key_of(log) == key_of(other):
+        if log.key == other.key:
             paths = printable(f"{log.path.parent} and {other.path.parent}")
             raise LogError(f"{paths} claim to be the same trial.")
     trials, irregularities = [], found.irregularities
     for log in logs:
         measurements, irregular = _read(log.path)
-        trials.append(Trial(*log, *measurements))
+        trials.append(Trial(**vars(log), **measurements._asdict()))
         irregularities += irregular
     return Reading(trials, [*irregularities, *_copies(trials)])
 
