@@ -211,8 +211,9 @@ def test_copied_log(tmp_path):
         write_log(tmp_path, *rows, study=study)
         write_log(tmp_path, *rows[:2], study=study, workload="short_jax")
     write_log(tmp_path, *rows, submission="another")
+    write_log(tmp_path, *rows[:2], "3,3,0.50", study="s2")  # a run as good as they
     reading = read_logs([tmp_path])
-    assert len(reading.trials) == 5
+    assert len(reading.trials) == 6
     (note,) = reading.irregularities
     assert note.rule == "copy"
     assert "/s1/" in str(note.path)

@@ -126,11 +126,17 @@ def read_logs(roots: Sequence[str | Path]) -> Reading:
             paths = printable(f"{log.path.parent} and {other.path.parent}")
             raise LogError(f"{paths} claim to be the same trial.")
     trials, irregularities = [], found.irregularities
+    contents: dict[tuple[str, int], Trial] = {}
     for log in logs:
-        measurements, irregular = _read(log.path)
-        trials.append(Trial(**vars(log), **measurements._asdict()))
+        measurements, irregular, content = _read(log.path)
+        trial = Trial(**vars(log), **measurements._asdict())
+        trials.append(trial)
         irregularities += irregular
-    return Reading(trials, [*irregularities, *_copies(trials)])
+        twin = contents.setdefault((log.submission, content), trial)
+        if twin is not trial and len(trial.score) >= _COPIED_ROWS:
+            what = f"the same, byte for byte, as {twin.path}"
+            irregularities.append(Irregularity("copy", log.path, what))
+    return Reading(trials, irregularities)
 
 
 def without_metric(
@@ -200,22 +206,10 @@ def _no_logs(roots: Sequence[str | Path], irregular: Sequence[Irregularity]) -> 
     return text
 
 
-def _read(path: Path) -> tuple[Measurements, list[Irregularity]]:
+def _read(path: Path) -> tuple[Measurements, list[Irregularity], int]:
+    """What a log holds, what is irregular about it, and a hash of its bytes."""
     try:
-        return parse(read_bytes(path), path)
+        data = read_bytes(path)
     except UserError as error:
-        return Measurements(), [unreadable("unreadable", path, error)]
-
-
-def _copies(trials: Iterable[Trial]) -> list[Irregularity]:
-    """The trials with the same evaluations as another of their submission."""
-    first: dict[tuple[str, bytes], Trial] = {}
-    irregular = []
-    for trial in trials:
-        columns = (trial.score, trial.global_step, *trial.validation.values())
-        content = b"".join(column.tobytes() for column in columns)
-        twin = first.setdefault((trial.submission, content), trial)
-        if twin is not trial and len(trial.score) >= _COPIED_ROWS:
-            what = f"the same evaluations as {twin.path}"
-            irregular.append(Irregularity("copy", trial.path, what))
-    return irregular
+        return Measurements(), [unreadable("unreadable", path, error)], 0
+    return *parse(data, path), hash(data)
