@@ -65,7 +65,7 @@ def test_a_loss_far_above_the_best_is_divergence_whatever_came_before(
 
 @given(st.lists(broken_losses), st.lists(any_losses, min_size=1))
 def test_losses_before_the_first_finite_one_change_nothing(first, values):
-    """Training whose first steps went wrong, judged otherwise for the rest of its run."""
+    """Training whose first steps went wrong, judged otherwise ever after."""
     values = [1.0, *values]
     assert has_diverged([*first, *values]) == has_diverged(values)
 

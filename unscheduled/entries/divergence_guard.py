@@ -153,9 +153,9 @@ def validation_losses(
     eval_results: EvalResults, loss_type: spec.LossType
 ) -> list[float]:
     """The loss that the last evaluation is judged by, in all that have it."""
-    if not eval_results:
+    name = loss_name(eval_results[-1][1], loss_type) if eval_results else None
+    if name is None:
         return []
-    name = loss_name(eval_results[-1][1], loss_type)
     return [float(metrics[name]) for _, metrics in eval_results if name in metrics]
 
 
