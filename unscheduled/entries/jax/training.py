@@ -34,11 +34,12 @@ class Trainer:
       train_params: where training goes on after an evaluation, if that can't be
         computed from x.
 
-    The step is compiled once, and anew after a restart, takes its parameters and state over (donation), keeps
-    them replicated and the batch sharded over all devices: the loss is the mean over
-    the global batch, whatever their number. A step whose loss or gradient is not finite
-    is skipped; after an evaluation that shows divergence training begins again from the
-    last good one, with half the rate (`divergence_guard.py`).
+    The step is compiled once, and anew after a restart. It takes its parameters and
+    state over (donation), keeps them replicated and the batch sharded over all devices:
+    the loss is the mean over the global batch, whatever their number. A step whose loss
+    or gradient is not finite is skipped; after an evaluation that shows divergence
+    training begins again from the last good one, with half the rate
+    (`divergence_guard.py`).
 
     Args:
       workload: whose model and loss to train.
