@@ -22,7 +22,7 @@ BACKOFF = 0.5
 # eight halvings lead from one end to the other.
 MAX_RESTARTS = 8
 # A loss so many times the best is far from it, whatever the first one was. In none of
-# the 874 published trials of AlgoPerf v0.5, v0.6 and its rolling leaderboard (June
+# the 874 published self-tuning trials (AlgoPerf v0.5, v0.6, rolling leaderboard of June
 # 2026) does this bound decide anything.
 FAR_RATIO = 100
 
