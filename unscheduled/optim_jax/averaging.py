@@ -83,6 +83,7 @@ class Averaging(NamedTuple):
             r=self.r,
             weight_lr_power=self.weight_lr_power,
         )
+        trees.check_flags(keep_x=self.keep_x)
         if self.decoupling_c is not None:
             trees.check(decoupling_c=self.decoupling_c)
 
@@ -94,6 +95,7 @@ def transformation(
     averaging.check()
 
     def init(params):
+        params = trees.as_params(params, name)
         z = trees.accumulators(params)
         nu, base_state = base.init(z)
         return ScheduleFreeState(
@@ -108,8 +110,8 @@ def transformation(
         )
 
     def update(updates, state, params=None, **extra_args):
-        params = trees.require_params(params, name)
-        grads = trees.cast_like(updates, state.z)
+        params, grads = trees.as_inputs(params, updates, state.z, name)
+        grads = trees.cast_like(grads, state.z)
         t = (state.count + 1).astype(trees.scalar_dtype())
         rate = trees.rate_at(averaging.learning_rate, state.count)
         rate = rate * jnp.minimum(1.0, t / jnp.maximum(averaging.warmup_steps, 1))
@@ -128,22 +130,24 @@ def transformation(
 def eval_params(state: Any, params: Any, needed_by: str) -> Any:
     """x for y in `params`, in their dtypes; what no state covers stays as it is."""
     for found in trees.find(state, ScheduleFreeState, needed_by):
-        y = trees.select(params, found.z)
-        x = found.x
-        if x is None:
-            x = trees.interpolate(y, found.z, 1 - 1 / found.b1)
-        params = trees.overlay(trees.copy_like(x, y), params)
+        y, z, x = trees.take(params, found.z, needed_by), *_leaves(found)
+        if found.x is None:
+            x = trees.interpolate(y, z, 1 - 1 / jnp.asarray(found.b1))
+        params = trees.put(params, found.z, trees.copy_like(x, y))
     return params
 
 
 def train_params(state: Any, params: Any, needed_by: str) -> Any:
     """y for x in `params`, likewise; x that a state keeps counts rather than theirs."""
     for found in trees.find(state, ScheduleFreeState, needed_by):
-        x = trees.select(params, found.z)
-        kept = x if found.x is None else found.x
-        y = trees.interpolate(found.z, kept, found.b1)
-        params = trees.overlay(trees.copy_like(y, x), params)
+        x, z, kept = trees.take(params, found.z, needed_by), *_leaves(found)
+        y = trees.interpolate(z, x if found.x is None else kept, found.b1)
+        params = trees.put(params, found.z, trees.copy_like(y, x))
     return params
+
+
+def _leaves(state):
+    return jax.tree.leaves(state.z), jax.tree.leaves(state.x)
 
 
 def _keeps_x(averaging: Averaging, params: Any) -> bool:

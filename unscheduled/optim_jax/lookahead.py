@@ -96,9 +96,11 @@ def lookahead(
     if momentum not in get_args(Momentum):
         choices = ", ".join(map(repr, get_args(Momentum)))
         raise ValueError(f"momentum must be one of {choices}, got {momentum!r}.")
-    inner = optax.with_extra_args_support(base)
+    trees.check_flags(adaptive=adaptive)
+    inner = trees.transformation(base)
 
     def init(params):
+        params = trees.as_params(params, "lookahead")
         base_state = inner.init(params)
         moving = _moving_parts(base_state, params, momentum)
         return LookaheadState(
@@ -112,10 +114,10 @@ def lookahead(
         )
 
     def update(updates, state, params=None, **extra_args):
-        params = trees.require_params(params, "lookahead")
-        grads = updates
+        params, grads = trees.as_inputs(params, updates, state.slow, "lookahead")
         state = _follow(state, params, momentum)
         steps, base_state = inner.update(grads, state.base_state, params, **extra_args)
+        steps = trees.matched(steps, params, "lookahead got updates of its base")
         count = state.count + 1
         fisher = moment(state.fisher, grads, fisher_decay, 2) if adaptive else None
 
@@ -180,15 +182,18 @@ def lookahead_eval_params(state: Any, params: Any) -> Any:
     Source: Zhang et al., arXiv 1907.08610, Algorithm 1.
     """
     for found in trees.find(state, LookaheadState, "lookahead_eval_params"):
-        fast = trees.select(params, found.slow)
-        followed = _follow(found._replace(momentum=None), fast, "keep")
+        fast = trees.take(params, found.slow, "lookahead_eval_params")
+        found = jax.tree.map(jnp.asarray, found)
+        theta = jax.tree.unflatten(jax.tree.structure(found.slow), fast)
+        followed = _follow(found._replace(momentum=None), theta, "keep")
         x = followed.slow
         if followed.sequences:
             slow_base = trees.write_fields(
                 followed.base_state, _sequence_fields, followed.sequences
             )
             x = averaging.eval_params(slow_base, x, "lookahead_eval_params")
-        params = trees.overlay(trees.copy_like(x, fast), params)
+        x = trees.copy_like(jax.tree.leaves(x), fast)
+        params = trees.put(params, found.slow, x)
     return params
 
 

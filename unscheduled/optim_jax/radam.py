@@ -77,14 +77,16 @@ def radam(
     """
     trees.check(learning_rate=learning_rate, b1=b1, b2=b2, eps=eps)
     trees.check(weight_decay=weight_decay, threshold=threshold)
+    trees.check_flags(silent_sgd_phase=silent_sgd_phase)
 
     def init(params):
+        params = trees.as_params(params, "radam")
         count = jnp.zeros((), jnp.int32)
         return RAdamState(count, mu=trees.zeros(params), nu=trees.zeros(params))
 
     def update(updates, state, params=None, **extra_args):
         del extra_args
-        params = trees.require_params(params, "radam")
+        params, updates = trees.as_inputs(params, updates, state.mu, "radam")
         t = state.count + 1
         mu = moment(state.mu, updates, b1, 1)
         nu = moment(state.nu, updates, b2, 2)

@@ -85,7 +85,7 @@ def schedule_free(
 
     Source: Defazio et al., arXiv 2405.15682, equations (3) to (5).
     """
-    inner = optax.with_extra_args_support(base)
+    inner = trees.transformation(base)
 
     def step(grads, state, params, t, rate, extra_args):
         del t
@@ -95,6 +95,7 @@ def schedule_free(
                 lambda z, y, decay: z - decay * y, z, params, decay=rate * weight_decay
             )
         updates, base_state = inner.update(grads, state.base_state, z, **extra_args)
+        updates = trees.matched(updates, z, "schedule_free got updates of its base")
         return BaseStep(
             rate,
             lambda rate, g, u: -u,
@@ -307,6 +308,7 @@ def schedule_free_radam(
     Source: Defazio et al., arXiv 2405.15682; Liu et al., arXiv 1908.03265.
     """
     trees.check(b2=b2, eps=eps, threshold=threshold)
+    trees.check_flags(silent_sgd_phase=silent_sgd_phase)
 
     def step(grads, state, params, t, rate, extra_args):
         del params, extra_args

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from unscheduled import ranges
@@ -13,18 +14,96 @@ FieldsOf = Callable[[Any], tuple[str, ...]]
 
 
 def check(**hyperparameters: Any) -> None:
-    """`ranges.check` of each, but for arrays, which may be traced, and schedules."""
+    """`ranges.check` of each, but for schedules, and arrays, which may be traced."""
     for kind, value in hyperparameters.items():
-        is_schedule = kind == "learning_rate" and callable(value)
-        if not isinstance(value, jax.Array) and not is_schedule:
-            ranges.check(kind, value, "b1" if kind == "interpolation" else kind)
+        name = "b1" if kind == "interpolation" else kind
+        if kind == "learning_rate" and callable(value):
+            continue
+        if isinstance(value, jax.Array | np.ndarray):
+            _require_number(value, name)
+        if isinstance(value, np.ndarray):
+            value = value.item()
+        if not isinstance(value, jax.Array):
+            ranges.check(kind, value, name)
 
 
-def require_params(params: Any, name: str) -> Any:
-    """The parameters as arrays; a ValueError where there are none."""
+def check_flags(**flags: Any) -> None:
+    """Raises a ValueError for a flag that is not a bool."""
+    for name, value in flags.items():
+        if not isinstance(value, bool | np.bool_):
+            raise ValueError(f"{name} must be True or False, got {value!r}.")
+
+
+def transformation(base: Any) -> optax.GradientTransformationExtraArgs:
+    """The base of a wrapper, which takes extra arguments; a ValueError for others."""
+    if not (hasattr(base, "init") and hasattr(base, "update")):
+        raise ValueError(f"base must be a gradient transformation, got {base!r}.")
+    return optax.with_extra_args_support(base)
+
+
+def as_params(params: Any, name: str) -> Any:
+    """The parameters as arrays, abstract ones as they are.
+
+    Raises:
+      ValueError: where one has no gradient, as integers have none.
+    """
+
+    def as_array(path, leaf):
+        if not isinstance(leaf, jax.ShapeDtypeStruct):
+            leaf = jnp.asarray(leaf)
+        if not jnp.issubdtype(leaf.dtype, jnp.inexact):
+            raise ValueError(
+                f"{name} needs parameters that are floating point or complex, got "
+                f"{leaf.dtype}{_at(path)}; optax.masked leaves some out."
+            )
+        return leaf
+
+    return jax.tree_util.tree_map_with_path(as_array, params)
+
+
+def as_inputs(params: Any, grads: Any, state: Any, name: str) -> tuple[Any, Any]:
+    """(parameters, gradients) of an update, as arrays in the same structure.
+
+    What is checked is known when the step is traced: it costs a compiled step nothing.
+
+    Args:
+      params, grads: as given to the update.
+      state: a tree of the state that is like the parameters.
+      name: what errors call the transformation.
+
+    Raises:
+      ValueError: where there are no parameters or the trees are not all of the same
+        parameters: another structure or shape, or a complex gradient of a real one.
+    """
     if params is None:
         raise ValueError(f"{name} needs params in update(), got None.")
-    return jax.tree.map(jnp.asarray, params)
+    params = as_params(params, name)
+    matched(state, params, f"{name} got a state")
+    grads = matched(grads, params, f"{name} got gradients")
+    return params, jax.tree.map(jnp.asarray, grads)
+
+
+def matched(tree: Any, params: Any, what: str) -> Any:
+    """A tree in the structure of the parameters, leaf by leaf as their paths say.
+
+    Raises:
+      ValueError: for other leaves, shapes, or complex ones where parameters are real.
+    """
+    ours, theirs = _by_path(tree), _by_path(params)
+    for path in (*ours, *theirs):
+        if path not in ours or path not in theirs:
+            where = "only there" if path in ours else "only in the parameters"
+            raise ValueError(f"{what} of other parameters: one is {where}{_at(path)}.")
+    for path, p in theirs.items():
+        leaf = ours[path]
+        if jnp.shape(leaf) != jnp.shape(p):
+            different = f"shape {jnp.shape(leaf)} in place of {jnp.shape(p)}"
+        elif jnp.iscomplexobj(leaf) and not jnp.iscomplexobj(p):
+            different = "complex in place of real"
+        else:
+            continue
+        raise ValueError(f"{what} of other parameters: {different}{_at(path)}.")
+    return jax.tree.unflatten(jax.tree.structure(params), [ours[p] for p in theirs])
 
 
 def scalar_dtype() -> Any:
@@ -35,21 +114,29 @@ def scalar_dtype() -> Any:
 def rate_at(learning_rate: Any, count: jax.Array) -> jax.Array:
     """The learning rate after `count` steps: constant or a function of the count."""
     value = learning_rate(count) if callable(learning_rate) else learning_rate
+    _require_number(value, "learning_rate")
     return jnp.asarray(value, scalar_dtype())
 
 
 def is_low_precision(leaf: Any) -> bool:
-    """Whether a leaf is inexact with fewer than 32 bits: bfloat16, float16."""
-    dtype = jnp.asarray(leaf).dtype
-    return jnp.issubdtype(dtype, jnp.inexact) and jnp.finfo(dtype).bits < 32
+    """Whether an array is inexact with fewer than 32 bits: bfloat16, float16."""
+    return jnp.issubdtype(leaf.dtype, jnp.inexact) and jnp.finfo(leaf.dtype).bits < 32
 
 
 def accumulators(params: Any) -> Any:
     """A copy of the parameters, those of low precision in float32.
 
-    The copies share no buffer with the parameters: both may be donated.
+    The copies share no buffer with the parameters: both may be donated. A copy of a
+    parameter that is abstract is abstract too.
     """
-    return jax.tree.map(lambda p: jnp.array(p, _accumulator_dtype(p)), params)
+
+    def copy(p):
+        dtype = _accumulator_dtype(p)
+        if isinstance(p, jax.ShapeDtypeStruct):
+            return jax.ShapeDtypeStruct(p.shape, dtype, sharding=p.sharding)
+        return jnp.array(p, dtype)
+
+    return jax.tree.map(copy, params)
 
 
 def zeros(params: Any) -> Any:
@@ -112,18 +199,33 @@ def copy_like(tree: Any, like: Any) -> Any:
     return jax.tree.map(lambda a, b: jnp.array(a, jnp.asarray(b).dtype), tree, like)
 
 
-def select(params: Any, tree: Any) -> Any:
-    """The parameters that a tree covers: masked out where it is (multi_transform)."""
-    return jax.tree.map(
-        lambda a, b: a if _is_masked(a) else b, tree, params, is_leaf=_is_masked
-    )
+def take(params: Any, like: Any, name: str) -> list[jax.Array]:
+    """The parameters at the paths of a state's tree, which may be a part of them.
+
+    Raises:
+      ValueError: where the parameters are not those of the state.
+    """
+    leaves, found = _by_path(params), _by_path(like)
+    for path in found:
+        if path not in leaves:
+            raise ValueError(
+                f"{name} got a state of other parameters: one is only there"
+                f"{_at(path)}. A flax.nnx optimizer's opt_state goes with "
+                "nnx.state(model, nnx.Param), or both go through nnx.as_pure."
+            )
+        if jnp.shape(leaves[path]) != jnp.shape(found[path]):
+            raise ValueError(
+                f"{name} got a state of other parameters: shape "
+                f"{jnp.shape(found[path])} in place of {jnp.shape(leaves[path])}"
+                f"{_at(path)}."
+            )
+    return [leaves[path] for path in found]
 
 
-def overlay(tree: Any, params: Any) -> Any:
-    """The tree, and the parameters where it is masked out."""
-    return jax.tree.map(
-        lambda a, b: b if _is_masked(a) else a, tree, params, is_leaf=_is_masked
-    )
+def put(params: Any, like: Any, leaves: Iterable[Any]) -> Any:
+    """The parameters with the leaves that `take` took replaced."""
+    all_leaves = {**_by_path(params), **dict(zip(_by_path(like), leaves, strict=True))}
+    return jax.tree.unflatten(jax.tree.structure(params), all_leaves.values())
 
 
 def nodes_of(state: Any, kind: type) -> list[Any]:
@@ -198,7 +300,25 @@ def named_tuple_types(tree: Any) -> tuple[type, ...]:
 
 
 def _accumulator_dtype(leaf):
-    return jnp.float32 if is_low_precision(leaf) else jnp.asarray(leaf).dtype
+    return jnp.float32 if is_low_precision(leaf) else leaf.dtype
+
+
+def _require_number(value, name):
+    """Raises a ValueError for a value, which may be traced, that is no real scalar."""
+    is_array = isinstance(value, jax.Array | np.ndarray | np.generic)
+    if not is_array and not isinstance(value, int | float):
+        raise ValueError(f"{name} must be a number, got {value!r}.")
+    if is_array and (value.ndim or not jnp.isrealobj(value)):
+        got = f"an array of shape {value.shape} and {value.dtype}"
+        raise ValueError(f"{name} must be a number, got {got}.")
+
+
+def _by_path(tree):
+    return dict(jax.tree_util.tree_flatten_with_path(tree)[0])
+
+
+def _at(path):
+    return f" at {jax.tree_util.keystr(path)}" if path else ""
 
 
 def _is_named_tuple(node):
@@ -207,7 +327,3 @@ def _is_named_tuple(node):
 
 def _stops_at(fields_of, skip):
     return lambda node: isinstance(node, skip) or bool(fields_of(node))
-
-
-def _is_masked(node):
-    return isinstance(node, optax.MaskedNode)
