@@ -83,7 +83,7 @@ class Averaging(NamedTuple):
             r=self.r,
             weight_lr_power=self.weight_lr_power,
         )
-        trees.check_flags(keep_x=self.keep_x)
+        trees.check(keep_x=self.keep_x)
         if self.decoupling_c is not None:
             trees.check(decoupling_c=self.decoupling_c)
 

@@ -1,6 +1,6 @@
 """Lookahead for JAX, over any gradient transformation."""
 
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -80,7 +80,8 @@ def lookahead(
       `LookaheadState`, its updates have the dtypes of the parameters.
 
     Raises:
-      ValueError: for a value outside its range, or where `params` is None.
+      ValueError: for an invalid value, for parameters that are integers or None, and
+        for gradients of another structure or shape than theirs.
 
     Example:
       >>> optimizer = lookahead(optax.sgd(0.1), k=1)
@@ -93,10 +94,7 @@ def lookahead(
     Source: Zhang et al., arXiv 1907.08610, Algorithm 1 and Proposition 1.
     """
     trees.check(k=k, alpha=alpha, fisher_decay=fisher_decay)
-    if momentum not in get_args(Momentum):
-        choices = ", ".join(map(repr, get_args(Momentum)))
-        raise ValueError(f"momentum must be one of {choices}, got {momentum!r}.")
-    trees.check_flags(adaptive=adaptive)
+    trees.check(adaptive=adaptive, slow_momentum=momentum)
     inner = trees.transformation(base)
 
     def init(params):

@@ -63,7 +63,8 @@ def radam(
       `RAdamState`, its updates have the dtypes of the parameters.
 
     Raises:
-      ValueError: for a value outside its range, or where `params` is None.
+      ValueError: for an invalid value, for parameters that are integers or None, and
+        for gradients of another structure or shape than theirs.
 
     Example:
       >>> optimizer = radam(0.25)
@@ -77,7 +78,7 @@ def radam(
     """
     trees.check(learning_rate=learning_rate, b1=b1, b2=b2, eps=eps)
     trees.check(weight_decay=weight_decay, threshold=threshold)
-    trees.check_flags(silent_sgd_phase=silent_sgd_phase)
+    trees.check(silent_sgd_phase=silent_sgd_phase)
 
     def init(params):
         params = trees.as_params(params, "radam")

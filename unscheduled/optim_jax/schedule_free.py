@@ -51,6 +51,9 @@ def schedule_free(
     it may change from step to step), and `optax.tree_map_params` with parameters of low
     precision, as it cannot see their dtypes.
 
+    Given abstract parameters (`jax.ShapeDtypeStruct`) `init` makes the state with
+    abstract z and x, whose values would be those of the parameters.
+
     z and x are float32 for parameters of low precision, and y is rounded from them at
     each step anew: no error accumulates.
 
@@ -72,7 +75,8 @@ def schedule_free(
       `ScheduleFreeState`, its updates have the dtypes of the parameters.
 
     Raises:
-      ValueError: for a value outside its range, or where `params` is None.
+      ValueError: for an invalid value, for parameters that are integers or None, and
+        for gradients of another structure or shape than theirs.
 
     Example:
       >>> optimizer = schedule_free(optax.rmsprop(0.01), 0.01)
@@ -143,7 +147,8 @@ def schedule_free_sgd(
       `ScheduleFreeState`, its updates have the dtypes of the parameters.
 
     Raises:
-      ValueError: for a value outside its range, or where `params` is None.
+      ValueError: for an invalid value, for parameters that are integers or None, and
+        for gradients of another structure or shape than theirs.
 
     Example:
       >>> optimizer = schedule_free_sgd(0.25)
@@ -213,7 +218,8 @@ def schedule_free_adamw(
       `ScheduleFreeState`, its updates have the dtypes of the parameters.
 
     Raises:
-      ValueError: for a value outside its range, or where `params` is None.
+      ValueError: for an invalid value, for parameters that are integers or None, and
+        for gradients of another structure or shape than theirs.
 
     Example:
       >>> optimizer = schedule_free_adamw(0.1)
@@ -294,7 +300,8 @@ def schedule_free_radam(
       `ScheduleFreeState`, its updates have the dtypes of the parameters.
 
     Raises:
-      ValueError: for a value outside its range, or where `params` is None.
+      ValueError: for an invalid value, for parameters that are integers or None, and
+        for gradients of another structure or shape than theirs.
 
     Example:
       >>> optimizer = schedule_free_radam(0.25, silent_sgd_phase=False)
@@ -308,7 +315,7 @@ def schedule_free_radam(
     Source: Defazio et al., arXiv 2405.15682; Liu et al., arXiv 1908.03265.
     """
     trees.check(b2=b2, eps=eps, threshold=threshold)
-    trees.check_flags(silent_sgd_phase=silent_sgd_phase)
+    trees.check(silent_sgd_phase=silent_sgd_phase)
 
     def step(grads, state, params, t, rate, extra_args):
         del params, extra_args
@@ -336,8 +343,10 @@ def schedule_free_eval_params(state: Any, params: Any) -> Any:
 
     Args:
       state: the optimizer's state, or one that holds `ScheduleFreeState`s anywhere:
-        of `optax.chain`, `inject_hyperparams`, `multi_transform`, `MultiSteps`.
-      params: y, the parameters being trained.
+        of `optax.chain`, `inject_hyperparams`, `multi_transform`, `MultiSteps`, or
+        `opt_state` of a `flax.nnx.Optimizer`.
+      params: y, the parameters being trained; for flax.nnx `nnx.state(model, wrt)`,
+        and `nnx.update(model, x)` puts x into the model.
 
     Returns:
       x in the structure and the dtypes of `params`, which stay as they are where no
@@ -345,7 +354,8 @@ def schedule_free_eval_params(state: Any, params: Any) -> Any:
 
     Raises:
       ValueError: where there is no `ScheduleFreeState` in `state`, or it is within a
-        `LookaheadState`, which has `lookahead_eval_params`.
+        `LookaheadState`, which has `lookahead_eval_params`, or it is that of other
+        parameters.
 
     Example:
       >>> optimizer = optax.chain(optax.clip(1.0), schedule_free_sgd(0.1))

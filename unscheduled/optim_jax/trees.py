@@ -5,33 +5,27 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from unscheduled import ranges
 
 FieldsOf = Callable[[Any], tuple[str, ...]]
 
+_NAMES = {"interpolation": "b1", "slow_momentum": "momentum"}
+_REAL = (jnp.floating, jnp.integer)
+
 
 def check(**hyperparameters: Any) -> None:
     """`ranges.check` of each, but for schedules, and arrays, which may be traced."""
     for kind, value in hyperparameters.items():
-        name = "b1" if kind == "interpolation" else kind
+        name = _NAMES.get(kind, kind)
         if kind == "learning_rate" and callable(value):
             continue
-        if isinstance(value, jax.Array | np.ndarray):
-            _require_number(value, name)
-        if isinstance(value, np.ndarray):
-            value = value.item()
         if not isinstance(value, jax.Array):
             ranges.check(kind, value, name)
-
-
-def check_flags(**flags: Any) -> None:
-    """Raises a ValueError for a flag that is not a bool."""
-    for name, value in flags.items():
-        if not isinstance(value, bool | np.bool_):
-            raise ValueError(f"{name} must be True or False, got {value!r}.")
+        elif value.ndim or not any(jnp.issubdtype(value.dtype, t) for t in _REAL):
+            got = f"an array of shape {value.shape} and {value.dtype}"
+            raise ValueError(f"{name} must be a number, got {got}.")
 
 
 def transformation(base: Any) -> optax.GradientTransformationExtraArgs:
@@ -114,7 +108,7 @@ def scalar_dtype() -> Any:
 def rate_at(learning_rate: Any, count: jax.Array) -> jax.Array:
     """The learning rate after `count` steps: constant or a function of the count."""
     value = learning_rate(count) if callable(learning_rate) else learning_rate
-    _require_number(value, "learning_rate")
+    check(learning_rate=value)
     return jnp.asarray(value, scalar_dtype())
 
 
@@ -301,16 +295,6 @@ def named_tuple_types(tree: Any) -> tuple[type, ...]:
 
 def _accumulator_dtype(leaf):
     return jnp.float32 if is_low_precision(leaf) else leaf.dtype
-
-
-def _require_number(value, name):
-    """Raises a ValueError for a value, which may be traced, that is no real scalar."""
-    is_array = isinstance(value, jax.Array | np.ndarray | np.generic)
-    if not is_array and not isinstance(value, int | float):
-        raise ValueError(f"{name} must be a number, got {value!r}.")
-    if is_array and (value.ndim or not jnp.isrealobj(value)):
-        got = f"an array of shape {value.shape} and {value.dtype}"
-        raise ValueError(f"{name} must be a number, got {got}.")
 
 
 def _by_path(tree):
