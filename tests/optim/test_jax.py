@@ -25,7 +25,6 @@ from flax import nnx
 
 from tests import cases
 from unscheduled import optim_jax
-from unscheduled.optim_jax import trees
 from unscheduled.optim_jax.moments import rectification
 from unscheduled.optim_numpy import radam as specification
 
@@ -153,8 +152,8 @@ def test_state_is_float32_for_parameters_of_low_precision(algorithm):
     _, state = train(algorithm.make(0.1), initial("bfloat16"), 2)
     tensors = [leaf for leaf in jax.tree.leaves(ours_of(state)) if leaf.shape == (3,)]
     assert dtypes(tensors) == {"float32"}
-    for found in trees.nodes_of(state, optim_jax.ScheduleFreeState):
-        assert found.x is not None
+    if algorithm in SCHEDULE_FREE:
+        assert state.x is not None
 
 
 def ours_of(state):
@@ -436,7 +435,7 @@ def test_evaluation_of_lookahead_over_schedule_free():
     assert_close(x, slow_x)
     assert np.abs(x["w"] - params["w"]).max() > 1e-3
     for move in ("schedule_free_eval_params", "schedule_free_train_params"):
-        with pytest.raises(ValueError, match=rf"{move} got the state of Lookahead"):
+        with pytest.raises(ValueError, match=rf"{move} found no Sch.*a Look"):
             getattr(optim_jax, move)(state, params)
 
 

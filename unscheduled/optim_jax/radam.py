@@ -1,6 +1,5 @@
 """RAdam for JAX."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -27,7 +26,7 @@ class RAdamState(NamedTuple):
 
 
 def radam(
-    learning_rate: float | Callable[[jax.Array], Any] = 0.001,
+    learning_rate: optax.ScalarOrSchedule = 0.001,
     b1: float = 0.9,
     b2: float = 0.999,
     eps: float = 1e-8,

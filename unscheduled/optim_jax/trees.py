@@ -1,6 +1,6 @@
-"""What the transformations share: precision, leaf-wise maths, states in states."""
+"""What the transformations share: checks, precision, leaf-wise maths."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -8,8 +8,6 @@ import jax.numpy as jnp
 import optax
 
 from unscheduled import ranges
-
-FieldsOf = Callable[[Any], tuple[str, ...]]
 
 _NAMES = {"interpolation": "b1", "slow_momentum": "momentum"}
 _REAL = (jnp.floating, jnp.integer)
@@ -35,12 +33,8 @@ def transformation(base: Any) -> optax.GradientTransformationExtraArgs:
     return optax.with_extra_args_support(base)
 
 
-def as_params(params: Any, name: str) -> Any:
-    """The parameters as arrays, abstract ones as they are.
-
-    Raises:
-      ValueError: where one has no gradient, as integers have none.
-    """
+def as_params(params: Any, name: str) -> optax.Params:
+    """The parameters as arrays, or abstract as they are; integers are an error."""
 
     def as_array(path, leaf):
         if not isinstance(leaf, jax.ShapeDtypeStruct):
@@ -55,49 +49,63 @@ def as_params(params: Any, name: str) -> Any:
     return jax.tree_util.tree_map_with_path(as_array, params)
 
 
-def as_inputs(params: Any, grads: Any, state: Any, name: str) -> tuple[Any, Any]:
-    """(parameters, gradients) of an update, as arrays in the same structure.
+def as_inputs(params: Any, grads: Any, like_params: Any, name: str) -> tuple[Any, Any]:
+    """(parameters, gradients) of an update of `name`, as arrays in one structure.
 
-    What is checked is known when the step is traced: it costs a compiled step nothing.
-
-    Args:
-      params, grads: as given to the update.
-      state: a tree of the state that is like the parameters.
-      name: what errors call the transformation.
-
-    Raises:
-      ValueError: where there are no parameters or the trees are not all of the same
-        parameters: another structure or shape, or a complex gradient of a real one.
+    They and `like_params`, a tree of the state, must match. What is checked is known
+    when a step is traced, and costs the compiled step nothing.
     """
     if params is None:
         raise ValueError(f"{name} needs params in update(), got None.")
     params = as_params(params, name)
-    matched(state, params, f"{name} got a state")
-    grads = matched(grads, params, f"{name} got gradients")
-    return params, jax.tree.map(jnp.asarray, grads)
+    _require_match(_by_path(like_params), _by_path(params), f"{name} got a state")
+    return params, as_params_are(grads, params, f"{name} got gradients")
 
 
-def matched(tree: Any, params: Any, what: str) -> Any:
-    """A tree in the structure of the parameters, leaf by leaf as their paths say.
+def as_params_are(tree: Any, params: Any, what: str) -> Any:
+    """A tree of arrays in the structure of the parameters, which it must match."""
+    leaves, in_order = _by_path(tree), _by_path(params)
+    _require_match(leaves, in_order, what)
+    arrays = [jnp.asarray(leaves[path]) for path in in_order]
+    return jax.tree.unflatten(jax.tree.structure(params), arrays)
+
+
+def replace(
+    params: Any,
+    state: Any,
+    kind: Any,
+    name: str,
+    f: Callable[[Any, list[jax.Array]], list[Any]],
+) -> Any:
+    """The parameters, with those that states cover replaced by what f gives for them.
+
+    Args:
+      params: a tree.
+      state: one of our states, or any that holds some. Those inside another one of
+        ours do not count: the parameters mean something else to them.
+      kind: the type of the states that are wanted; `kind.like_params` names its field
+        that is like the parameters that it covers.
+      name: what errors call the function that needs this.
+      f: (a state, the list of the parameters that it covers) to what replaces them.
 
     Raises:
-      ValueError: for other leaves, shapes, or complex ones where parameters are real.
+      ValueError: where there is no such state or it is one of other parameters.
     """
-    ours, theirs = _by_path(tree), _by_path(params)
-    for path in (*ours, *theirs):
-        if path not in ours or path not in theirs:
-            where = "only there" if path in ours else "only in the parameters"
-            raise ValueError(f"{what} of other parameters: one is {where}{_at(path)}.")
-    for path, p in theirs.items():
-        leaf = ours[path]
-        if jnp.shape(leaf) != jnp.shape(p):
-            different = f"shape {jnp.shape(leaf)} in place of {jnp.shape(p)}"
-        elif jnp.iscomplexobj(leaf) and not jnp.iscomplexobj(p):
-            different = "complex in place of real"
-        else:
-            continue
-        raise ValueError(f"{what} of other parameters: {different}{_at(path)}.")
-    return jax.tree.unflatten(jax.tree.structure(params), [ours[p] for p in theirs])
+    nodes = jax.tree.leaves(state, is_leaf=_is_state)
+    found = [node for node in nodes if isinstance(node, kind)]
+    if not found:
+        others = [f", but a {type(n).__name__}" for n in nodes if _is_state(n)]
+        where = f"in a {type(state).__name__}{''.join(others[:1])}"
+        raise ValueError(f"{name} found no {kind.__name__} {where}.")
+    leaves = _by_path(params)
+    hint = "; flax.nnx's opt_state goes with nnx.state(model, nnx.Param)"
+    for node in found:
+        like = _by_path(getattr(node, kind.like_params))
+        part = {path: leaves[path] for path in like if path in leaves}
+        _require_match(like, part, f"{name} got a state", hint)
+        old = list(part.values())
+        leaves |= zip(part, copy_like(f(node, old), old), strict=True)
+    return jax.tree.unflatten(jax.tree.structure(params), leaves.values())
 
 
 def scalar_dtype() -> Any:
@@ -105,7 +113,7 @@ def scalar_dtype() -> Any:
     return jnp.zeros(()).dtype
 
 
-def rate_at(learning_rate: Any, count: jax.Array) -> jax.Array:
+def rate_at(learning_rate: optax.ScalarOrSchedule, count: jax.Array) -> jax.Array:
     """The learning rate after `count` steps: constant or a function of the count."""
     value = learning_rate(count) if callable(learning_rate) else learning_rate
     check(learning_rate=value)
@@ -152,9 +160,6 @@ def leafwise(
       *rest: trees of the same structure.
       **scalars: numbers, cast to the dtype of the parts.
 
-    Returns:
-      A tree like `first` of what f gave.
-
     Example:
       >>> leafwise(lambda a, power: a**power, jnp.asarray(2 + 3j), power=2)
       Array(4.+9.j, dtype=complex64)
@@ -171,21 +176,19 @@ def leafwise(
     return jax.tree.map(on_leaf, first, *rest)
 
 
-def total(f: Callable[..., jax.Array], first: Any, *rest: Any) -> jax.Array:
-    """The sum over all elements of f, which is applied as by `leafwise`."""
-    sums = leafwise(lambda *parts: jnp.sum(f(*parts)), first, *rest)
-    parts = [leaf.real + leaf.imag for leaf in jax.tree.leaves(sums)]
-    return sum(parts, jnp.zeros((), scalar_dtype())).astype(scalar_dtype())
-
-
 def interpolate(start: Any, end: Any, weight: Any) -> Any:
     """start + weight (end - start), in the dtypes of `start`."""
     return leafwise(lambda a, b, w: a + w * (b - a), start, end, w=weight)
 
 
+def difference(end: Any, start: Any) -> Any:
+    """end - start."""
+    return leafwise(lambda a, b: a - b, end, start)
+
+
 def cast_like(tree: Any, like: Any) -> Any:
     """A tree in the dtypes of another."""
-    return jax.tree.map(lambda a, b: jnp.asarray(a, jnp.asarray(b).dtype), tree, like)
+    return jax.tree.map(lambda a, b: jnp.asarray(a, b.dtype), tree, like)
 
 
 def copy_like(tree: Any, like: Any) -> Any:
@@ -193,108 +196,12 @@ def copy_like(tree: Any, like: Any) -> Any:
     return jax.tree.map(lambda a, b: jnp.array(a, jnp.asarray(b).dtype), tree, like)
 
 
-def take(params: Any, like: Any, name: str) -> list[jax.Array]:
-    """The parameters at the paths of a state's tree, which may be a part of them.
-
-    Raises:
-      ValueError: where the parameters are not those of the state.
-    """
-    leaves, found = _by_path(params), _by_path(like)
-    for path in found:
-        if path not in leaves:
-            raise ValueError(
-                f"{name} got a state of other parameters: one is only there"
-                f"{_at(path)}. A flax.nnx optimizer's opt_state goes with "
-                "nnx.state(model, nnx.Param), or both go through nnx.as_pure."
-            )
-        if jnp.shape(leaves[path]) != jnp.shape(found[path]):
-            raise ValueError(
-                f"{name} got a state of other parameters: shape "
-                f"{jnp.shape(found[path])} in place of {jnp.shape(leaves[path])}"
-                f"{_at(path)}."
-            )
-    return [leaves[path] for path in found]
-
-
-def put(params: Any, like: Any, leaves: Iterable[Any]) -> Any:
-    """The parameters with the leaves that `take` took replaced."""
-    all_leaves = {**_by_path(params), **dict(zip(_by_path(like), leaves, strict=True))}
-    return jax.tree.unflatten(jax.tree.structure(params), all_leaves.values())
-
-
-def nodes_of(state: Any, kind: type) -> list[Any]:
-    """All states of a kind within a state, however nested."""
-    nodes = jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, kind))
-    return [node for node in nodes if isinstance(node, kind)]
-
-
-def find(state: Any, kind: type, needed_by: str) -> list[Any]:
-    """`nodes_of` a kind, of which there must be one; else a ValueError."""
-    found = nodes_of(state, kind)
-    if not found:
-        raise ValueError(
-            f"{needed_by} found no {kind.__name__} in a {type(state).__name__}."
-        )
-    return found
-
-
-def read_fields(
-    state: Any, fields_of: FieldsOf, skip: tuple[type, ...] = ()
-) -> tuple[dict[str, Any], ...]:
-    """The fields that `fields_of` names of each node within a state.
-
-    Args:
-      state: an optimizer's state.
-      fields_of: from a node to names of its fields, none where it is not wanted.
-      skip: types of nodes that are not looked into.
-
-    Returns:
-      A dict a wanted node, in the order of the tree.
-    """
-    nodes = jax.tree.leaves(state, is_leaf=_stops_at(fields_of, skip))
-    wanted = [node for node in nodes if fields_of(node) and not isinstance(node, skip)]
-    return tuple(
-        {name: getattr(node, name) for name in fields_of(node)} for node in wanted
-    )
-
-
-def write_fields(
-    state: Any,
-    fields_of: FieldsOf,
-    values: Iterable[dict[str, Any]],
-    skip: tuple[type, ...] = (),
-) -> Any:
-    """The state with the fields that `read_fields` read replaced, in its order."""
-    remaining = iter(values)
-
-    def write(node):
-        if isinstance(node, skip) or not fields_of(node):
-            return node
-        return node._replace(**next(remaining))
-
-    return jax.tree.map(write, state, is_leaf=_stops_at(fields_of, skip))
-
-
-def fields_of_named_tuple(node: Any) -> tuple[str, ...]:
-    """The names of a NamedTuple's fields; none for any other node."""
-    return type(node)._fields if _is_named_tuple(node) else ()
-
-
-def named_tuple_types(tree: Any) -> tuple[type, ...]:
-    """The NamedTuple classes that a tree is made of."""
-    types = set()
-
-    def visit(node):
-        if _is_named_tuple(node):
-            types.add(type(node))
-        return False
-
-    jax.tree.leaves(tree, is_leaf=visit)
-    return tuple(types)
-
-
 def _accumulator_dtype(leaf):
     return jnp.float32 if is_low_precision(leaf) else leaf.dtype
+
+
+def _is_state(node):
+    return hasattr(node, "like_params")
 
 
 def _by_path(tree):
@@ -305,9 +212,20 @@ def _at(path):
     return f" at {jax.tree_util.keystr(path)}" if path else ""
 
 
-def _is_named_tuple(node):
-    return isinstance(node, tuple) and hasattr(node, "_fields")
+def _require_match(ours, theirs, what, hint=""):
+    """Raises a ValueError where leaves by path are not like those of the parameters.
 
-
-def _stops_at(fields_of, skip):
-    return lambda node: isinstance(node, skip) or bool(fields_of(node))
+    By path, a list will do for a tuple. Only real leaves match real parameters.
+    """
+    for path in (*ours, *theirs):
+        if path not in theirs:
+            different = "one is only there"
+        elif path not in ours:
+            different = "one is only in the parameters"
+        elif (shape := jnp.shape(ours[path])) != jnp.shape(theirs[path]):
+            different = f"shape {shape} in place of {jnp.shape(theirs[path])}"
+        elif jnp.iscomplexobj(ours[path]) and not jnp.iscomplexobj(theirs[path]):
+            different = "complex in place of real"
+        else:
+            continue
+        raise ValueError(f"{what} of other parameters: {different}{_at(path)}{hint}.")
