@@ -275,14 +275,6 @@ def test_a_copy_goes_on_like_the_original(name):
     assert_same(values(others), values(params), **EXACT)
 
 
-@pytest.mark.parametrize("name", AROUND)
-def test_a_state_that_is_not_a_wrapper_s_is_refused(name):
-    """Slow weights that are silently lost."""
-    _, optimizer = make(name, steps=1)
-    with pytest.raises(ValueError, match="no 'optimizer'"):
-        optimizer.load_state_dict(optimizer.optimizer.state_dict())
-
-
 @pytest.mark.parametrize("name", ALL)
 def test_groups_have_rates_of_their_own_and_can_be_added(name):
     """A group that steps with another's rate, or that a switch forgets."""
@@ -369,7 +361,7 @@ def test_beta_1_may_change_from_step_to_step(name):
         optimizer.train()
         step(params, optimizer)
         z = optimizer.state[p]["z"].clone()
-        weight_sum = optimizer.state[p]["averaging"][3]
+        weight_sum = optimizer.state[p]["averaging_weight_sum"]
         rate = 0.1 * min(1.0, t / 3) if name == "SGDScheduleFree" else 0.1
         x = torch.lerp(x, z, rate**2 / weight_sum)
         torch.testing.assert_close(p.detach(), torch.lerp(z, x, beta1))
@@ -421,7 +413,10 @@ def test_bfloat16_parameters_follow_float32_ones(name):
             optimizer.step()
         state = optimizer.state[p]
         tensors = {n: t.dtype for n, t in state.items() if torch.is_tensor(t)}
-        tensors.pop("slow_exp_avg", None)  # as torch's AdamW has its momentum
+        if name in ("ScheduleFreeWrapper", "Lookahead"):  # around torch's, which differ
+            for theirs in ("square_avg", "exp_avg", "exp_avg_sq", "slow_exp_avg"):
+                tensors.pop(theirs, None)
+        tensors.pop("fast", None)  # a copy of the parameter
         assert set(tensors.values()) == {torch.float32}
         cases.switch(optimizer, "eval")
         results[dtype] = p.detach().float()

@@ -36,6 +36,15 @@ class Averaging(NamedTuple):
     lr_max: float = 0.0
     weight_sum: float = 0.0
 
+    @classmethod
+    def of(cls, state: dict[str, Any]) -> "Averaging":
+        """The counters in the state of a parameter."""
+        return cls(*(state[name] for name in COUNTERS))
+
+    def put(self, state: dict[str, Any]) -> None:
+        """Writes the counters to the state of a parameter."""
+        state.update(zip(COUNTERS, self, strict=True))
+
     def advance(
         self, rate: float, beta1: float, options: dict[str, Any]
     ) -> tuple["Averaging", float]:
@@ -51,6 +60,10 @@ class Averaging(NamedTuple):
         if options["decoupling_c"] is not None:
             c = min(1.0, (1 - beta1) * options["decoupling_c"] * c)
         return Averaging(beta1, step, lr_max, weight_sum), c
+
+
+# Their names in the state, where a wrapped optimizer may have a "step" too.
+COUNTERS = tuple(f"averaging_{name}" for name in Averaging._fields)
 
 
 class Step(NamedTuple):
@@ -134,7 +147,11 @@ class ScheduleFreeOptimizer(CheckedOptimizer):
 
     def _place(self, p: torch.Tensor) -> tuple:
         state = self.state[p]
-        return state["averaging"], "x" in state
+        return Averaging.of(state), "x" in state
+
+    def _state_names(self, group: dict[str, Any], state: dict[str, Any]) -> set[str]:
+        names = sequence_names(beta1_of(group))
+        return names | {"exp_avg_sq"} if self._has_second_moment else names
 
     def _initialize(self, p: torch.Tensor, group: dict[str, Any]) -> None:
         state = self.state[p]
@@ -144,9 +161,8 @@ class ScheduleFreeOptimizer(CheckedOptimizer):
 
     def _step_bucket(self, group: dict[str, Any], params: Tensors) -> None:
         states = [self.state[p] for p in params]
-        before = Averaging(*states[0]["averaging"])
-        if beta1_of(group) == 0 and "x" not in states[0]:
-            raise ValueError("β1 must not become 0 after a step: x would be lost.")
+        before = Averaging.of(states[0])
+        require_x(states[0], beta1_of(group))
         t = before.step + 1
         factor, adaptive = self._base_step(group, t)
         rate = float(group["lr"]) * factor
@@ -154,7 +170,7 @@ class ScheduleFreeOptimizer(CheckedOptimizer):
             rate *= min(1.0, t / group["warmup_steps"])
         after, c = before.advance(rate, beta1_of(group), group)
         for state in states:
-            state["averaging"] = tuple(after)
+            after.put(state)
         step = Step(
             rate,
             c,
@@ -190,7 +206,18 @@ def start_sequences(state: dict[str, Any], p: torch.Tensor, beta1: float) -> Non
     state["z"] = state_like(p)
     if beta1 == 0 or p.dtype in LOW_PRECISION:
         state["x"] = state_like(p)
-    state["averaging"] = tuple(Averaging(beta1))
+    Averaging(beta1).put(state)
+
+
+def sequence_names(beta1: float) -> set[str]:
+    """What the state of every parameter has, made with this β1."""
+    return {"z", *COUNTERS} | ({"x"} if beta1 == 0 else set())
+
+
+def require_x(state: dict[str, Any], beta1: float) -> None:
+    """Raises a ValueError if a step to y would lose x."""
+    if beta1 == 0 and "x" not in state:
+        raise ValueError("β1 must not become 0 after a step: x would be lost.")
 
 
 def switch(params: Tensors, states: list[dict], to_y: bool) -> None:
@@ -199,7 +226,7 @@ def switch(params: Tensors, states: list[dict], to_y: bool) -> None:
     for p, state in zip(params, states, strict=True):
         if "z" not in state:
             continue
-        beta1 = Averaging(*state["averaging"]).beta1
+        beta1 = Averaging.of(state).beta1
         if "x" in state:
             set_from_x([p], [state], beta1 if to_y else 1.0)
         else:

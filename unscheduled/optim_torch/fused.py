@@ -21,6 +21,7 @@ from unscheduled.optim_torch.base import (
     gradient_parts,
     is_plain,
     parts,
+    require_fusible,
 )
 
 # Parameters that a call takes on a CPU.
@@ -126,6 +127,7 @@ def _run(
     if params[0].dtype in LOW_PRECISION:  # their state is of another dtype
         return params
     device, dtype = params[0].device, params[0].dtype.to_real()
+    require_fusible(device)  # the parameters may have moved
     packed = torch.tensor(scalars, dtype=dtype, device=device)
     compiled = _compile(kernel, packed)
     if compiled is None:

@@ -112,6 +112,9 @@ class RAdam(CheckedOptimizer):
                 self._step_bucket(group, bucket)
         return loss
 
+    def _state_names(self, group: dict[str, Any], state: dict[str, Any]) -> set[str]:
+        return {"step", "exp_avg", "exp_avg_sq"}
+
     def _initialize(self, p: torch.Tensor) -> None:
         state = self.state[p]
         state["step"] = 0
