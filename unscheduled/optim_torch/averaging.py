@@ -134,16 +134,28 @@ class ScheduleFreeOptimizer(CheckedOptimizer):
         Raises:
           RuntimeError: in evaluation mode, or on a sparse gradient.
         """
-        require_training(self.param_groups)
+        require_training(self)
         loss = run_closure(closure)
+        for arguments in self._advance(torch.compiler.is_compiling()):
+            fused.schedule_free_kernel(*arguments)
+        return loss
+
+    @torch.compiler.disable
+    def _advance(self, traced: bool) -> list[tuple]:
+        """Takes the step, or leaves it to the kernel that torch.compile traces.
+
+        What changes from step to step, and would have it compiled anew, stays here.
+        Returns what the kernel takes, where it is traced.
+        """
+        left = []
         for group in self.param_groups:
             params = params_with_gradients(group, type(self).__name__)
             for p in params:
                 if "z" not in self.state[p]:
                     self._initialize(p, group)
             for bucket in buckets(group, params, self._place):
-                self._step_bucket(group, bucket)
-        return loss
+                left += self._step_bucket(group, bucket, traced)
+        return left
 
     def _place(self, p: torch.Tensor) -> tuple:
         state = self.state[p]
@@ -159,7 +171,9 @@ class ScheduleFreeOptimizer(CheckedOptimizer):
         if self._has_second_moment:
             state["exp_avg_sq"] = torch.zeros_like(state["z"])
 
-    def _step_bucket(self, group: dict[str, Any], params: Tensors) -> None:
+    def _step_bucket(
+        self, group: dict[str, Any], params: Tensors, traced: bool
+    ) -> list[tuple]:
         states = [self.state[p] for p in params]
         before = Averaging.of(states[0])
         require_x(states[0], beta1_of(group))
@@ -183,6 +197,15 @@ class ScheduleFreeOptimizer(CheckedOptimizer):
         if self._has_second_moment:
             beta2 = group["betas"][1]
             moments = Moments(beta2, group["eps"], math.sqrt(1 - beta2**t))
+        if traced:
+            scalars = fused.schedule_free_scalars(
+                step, moments, adaptive, "x" in states[0]
+            )
+            ys, zs = parts(params), parts([s["z"] for s in states])
+            vs = parts([s["exp_avg_sq"] for s in states if moments])
+            xs = parts([s["x"] for s in states if "x" in s])
+            packed = fused.pack(scalars, zs[0])
+            return [(ys, zs, vs, gradient_parts(params), packed, xs)]
         if group.get("fused") and moments and adaptive and "x" not in states[0]:
             params = fused.schedule_free(
                 params, self.state, step, moments, self._vectors
@@ -190,11 +213,13 @@ class ScheduleFreeOptimizer(CheckedOptimizer):
         for chunk in cache_sized(params):
             states = [self.state[p] for p in chunk]
             update(chunk, states, step, moments, adaptive)
+        return []
 
 
-def require_training(groups: list[dict[str, Any]]) -> None:
+@torch.compiler.disable
+def require_training(optimizer: torch.optim.Optimizer) -> None:
     """Raises a RuntimeError if the parameters of a group hold x."""
-    if not all(group["train_mode"] for group in groups):
+    if not all(group["train_mode"] for group in optimizer.param_groups):
         raise RuntimeError(
             "step() was called in evaluation mode, where the parameters hold x "
             "and not y; call optimizer.train() first."

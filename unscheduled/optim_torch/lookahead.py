@@ -154,6 +154,7 @@ class Lookahead(OptimizerWrapper):
         self._count_and_sync(starts)
         return loss
 
+    @torch.compiler.disable
     @torch.no_grad()
     def _starts(
         self, with_closure: bool
@@ -181,6 +182,7 @@ class Lookahead(OptimizerWrapper):
             require_dense(params, "Lookahead(adaptive=True)")
         return params
 
+    @torch.compiler.disable
     @torch.no_grad()
     def _count_and_sync(self, starts: dict) -> None:
         """What comes after the step inside: counts and averages, and the slow step."""

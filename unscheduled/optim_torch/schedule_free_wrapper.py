@@ -116,13 +116,14 @@ class ScheduleFreeWrapper(OptimizerWrapper):
         Raises:
           RuntimeError: in evaluation mode.
         """
-        require_training(self.param_groups)
+        require_training(self)
         loss = run_closure(closure)
         moved = self._set_to_z()
         self._inside_step(None)
         self._set_to_y(moved)
         return loss
 
+    @torch.compiler.disable
     @torch.no_grad()
     def _set_to_z(self) -> list[_Moved]:
         """Parameters: y to z, decayed. Where the state keeps no x, its z is now x."""
@@ -143,6 +144,7 @@ class ScheduleFreeWrapper(OptimizerWrapper):
                 moved.append((p, state, rate, options))
         return moved
 
+    @torch.compiler.disable
     @torch.no_grad()
     def _set_to_y(self, moved: list[_Moved]) -> None:
         """Parameters: the new z to the new y."""
