@@ -11,7 +11,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from tests import cases
-from tests.optim.test_torch import ALL, AROUND, EXACT, make, step, values
+from tests.optim.test_torch import ALL, AROUND, EXACT, WITH_MODES, make, step, values
 from unscheduled.optim_torch import (
     AdamWScheduleFree,
     Lookahead,
@@ -51,6 +51,19 @@ CHANGED = {
         lambda ps: SGDScheduleFree(ps, 0.2, warmup_steps=9),
     ),
 }
+
+
+@pytest.mark.parametrize("name", WITH_MODES)
+def test_a_new_optimizer_at_x_does_not_drop_a_loaded_state(name):
+    """Empty states, left by a switch, that torch's tool takes for all there is."""
+    params, optimizer = make(name, steps=2)
+    options = StateDictOptions(flatten_optimizer_state_dict=True)
+    saved = get_optimizer_state_dict(module(params), optimizer, options=options)
+    others, other = make(name)
+    other.eval()
+    assert not other.state
+    with pytest.raises(RuntimeError, match=r"call optimizer.train\(\) first"):
+        set_optimizer_state_dict(module(others), other, saved, options=options)
 
 
 def module(params):

@@ -121,7 +121,8 @@ class ScheduleFreeOptimizer(CheckedOptimizer):
             if group["train_mode"] == train_mode:
                 continue
             params = group["params"]
-            switch(params, [self.state[p] for p in params], to_y=train_mode)
+            states = [self.state.get(p, {}) for p in params]
+            switch(params, states, to_y=train_mode)
             group["train_mode"] = train_mode
 
     @torch.no_grad()

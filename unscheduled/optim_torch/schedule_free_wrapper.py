@@ -103,7 +103,7 @@ class ScheduleFreeWrapper(OptimizerWrapper):
     def _switch(self, train_mode: bool) -> None:
         for group in self.param_groups:
             if group["train_mode"] != train_mode:
-                states = [self.state[p] for p in group["params"]]
+                states = [self.state.get(p, {}) for p in group["params"]]
                 switch(group["params"], states, to_y=train_mode)
                 group["train_mode"] = train_mode
 
