@@ -77,10 +77,10 @@ def check(kind: str, value: Any, name: str = "") -> None:
       ValueError: lr must be a number, got '0.1'.
     """
     is_valid, choices, is_number, is_optional = _RANGES[kind]
-    if value is None and is_optional:
-        return
     if getattr(value, "ndim", None) == 0:
         value = value.item()
+    if value is None and is_optional:
+        return
     if isinstance(value, int) and value.bit_length() > 1000:
         raise ValueError(
             f"{name or kind} must be {choices}, got an integer of over 300 digits."

@@ -1,6 +1,7 @@
 """The x, y, z sequences of Schedule-Free: what its optimizers share."""
 
 import math
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from unscheduled.optim_torch.base import (
     parts,
     run_closure,
     state_like,
+    untraced,
     update_second_moment,
 )
 
@@ -39,11 +41,11 @@ class Averaging(NamedTuple):
     @classmethod
     def of(cls, state: dict[str, Any]) -> "Averaging":
         """The counters in the state of a parameter."""
-        return cls(*(state[name] for name in COUNTERS))
+        return cls._make(_counters(state))
 
-    def put(self, state: dict[str, Any]) -> None:
-        """Writes the counters to the state of a parameter."""
-        state.update(zip(COUNTERS, self, strict=True))
+    def named(self) -> dict[str, float]:
+        """The counters as they are in the state of a parameter."""
+        return dict(zip(COUNTERS, self, strict=True))
 
     def advance(
         self, rate: float, beta1: float, options: dict[str, Any]
@@ -64,6 +66,7 @@ class Averaging(NamedTuple):
 
 # Their names in the state, where a wrapped optimizer may have a "step" too.
 COUNTERS = tuple(f"averaging_{name}" for name in Averaging._fields)
+_counters = operator.itemgetter(*COUNTERS)
 
 
 class Step(NamedTuple):
@@ -141,11 +144,10 @@ class ScheduleFreeOptimizer(CheckedOptimizer):
             fused.schedule_free_kernel(*arguments)
         return loss
 
-    @torch.compiler.disable
+    @untraced
     def _advance(self, traced: bool) -> list[tuple]:
         """Takes the step, or leaves it to the kernel that torch.compile traces.
 
-        What changes from step to step, and would have it compiled anew, stays here.
         Returns what the kernel takes, where it is traced.
         """
         left = []
@@ -184,8 +186,9 @@ class ScheduleFreeOptimizer(CheckedOptimizer):
         if group.get("warmup_steps"):
             rate *= min(1.0, t / group["warmup_steps"])
         after, c = before.advance(rate, beta1_of(group), group)
+        counters = after.named()
         for state in states:
-            after.put(state)
+            state.update(counters)
         step = Step(
             rate,
             c,
@@ -217,7 +220,7 @@ class ScheduleFreeOptimizer(CheckedOptimizer):
         return []
 
 
-@torch.compiler.disable
+@untraced
 def require_training(optimizer: torch.optim.Optimizer) -> None:
     """Raises a RuntimeError if the parameters of a group hold x."""
     if not all(group["train_mode"] for group in optimizer.param_groups):
@@ -232,7 +235,7 @@ def start_sequences(state: dict[str, Any], p: torch.Tensor, beta1: float) -> Non
     state["z"] = state_like(p)
     if beta1 == 0 or p.dtype in LOW_PRECISION:
         state["x"] = state_like(p)
-    Averaging(beta1).put(state)
+    state.update(Averaging(beta1).named())
 
 
 def sequence_names(beta1: float) -> set[str]:

@@ -3,13 +3,14 @@
 import inspect
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 
 from unscheduled import ranges
 
 Tensors = list[torch.Tensor]
+Function = TypeVar("Function", bound=Callable[..., Any])
 LOW_PRECISION = (torch.bfloat16, torch.float16)
 # Elements of a part of the parameters that a CPU steps at a time.
 _CHUNK = 2**18
@@ -174,6 +175,14 @@ def require_fusible(device: torch.device) -> None:
             "fused=True gives wrong steps on CUDA for now; leave it out: foreach is "
             "the default."
         )
+
+
+def untraced(function: Function) -> Function:
+    """Runs as it is where torch.compile traces what calls it.
+
+    What changes from step to step, and would have torch compile anew, belongs here.
+    """
+    return torch.compiler.disable(function)  # type: ignore[return-value]
 
 
 def run_closure(closure: Callable[[], Any] | None) -> Any:

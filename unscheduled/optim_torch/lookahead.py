@@ -10,6 +10,7 @@ from unscheduled.optim_torch.base import (
     parts,
     require_dense,
     state_like,
+    untraced,
 )
 from unscheduled.optim_torch.wrapper import OptimizerWrapper
 
@@ -52,6 +53,8 @@ class Lookahead(OptimizerWrapper):
       adaptive: α by Proposition 1; it takes one more tensor of state a parameter.
       momentum: "keep", "reset" or "pullback".
       fisher_decay: decay in [0, 1) of the moving average F.
+
+    In the groups these are `lookahead_k`, `lookahead_alpha` and so on.
 
     Raises:
       TypeError: if `optimizer` is not an optimizer.
@@ -154,7 +157,7 @@ class Lookahead(OptimizerWrapper):
         self._count_and_sync(starts)
         return loss
 
-    @torch.compiler.disable
+    @untraced
     @torch.no_grad()
     def _starts(
         self, with_closure: bool
@@ -182,7 +185,7 @@ class Lookahead(OptimizerWrapper):
             require_dense(params, "Lookahead(adaptive=True)")
         return params
 
-    @torch.compiler.disable
+    @untraced
     @torch.no_grad()
     def _count_and_sync(self, starts: dict) -> None:
         """What comes after the step inside: counts and averages, and the slow step."""
@@ -215,7 +218,7 @@ class Lookahead(OptimizerWrapper):
                 state[name] = state["slow"].clone()
         if state["slow"].dtype != p.dtype:
             # In evaluation mode p has no room for what is slow, nor slow for p.
-            state["fast"] = torch.empty_like(p)
+            state["fast"] = torch.zeros_like(p)
         if options["adaptive"]:
             state["fisher"] = torch.zeros_like(state["slow"])
 

@@ -19,6 +19,7 @@ from unscheduled.optim_torch.base import (
     parts,
     run_closure,
     state_like,
+    untraced,
     update_second_moment,
 )
 from unscheduled.optim_torch.rectification import rectification
@@ -107,7 +108,7 @@ class RAdam(CheckedOptimizer):
             fused_kernels.radam_kernel(*arguments)
         return loss
 
-    @torch.compiler.disable
+    @untraced
     def _advance(self, traced: bool) -> list[tuple]:
         """Takes the step, or leaves it to the kernel that torch.compile traces.
 

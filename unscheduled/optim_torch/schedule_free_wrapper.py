@@ -14,7 +14,7 @@ from unscheduled.optim_torch.averaging import (
     start_sequences,
     switch,
 )
-from unscheduled.optim_torch.base import run_closure
+from unscheduled.optim_torch.base import run_closure, untraced
 from unscheduled.optim_torch.wrapper import OptimizerWrapper
 
 # A parameter, its sequences, the rate and the wrapper's hyperparameters.
@@ -42,6 +42,8 @@ class ScheduleFreeWrapper(OptimizerWrapper):
       weight_lr_power: power p of the largest rate in the averaging weights.
       decoupling_c: C of the refined averaging, c <- min(1, (1 - β) C c); None for
         C = 1 / (1 - β), which is c itself.
+
+    In the groups these are `schedule_free_momentum` and so on; β must not become 0.
 
     Raises:
       TypeError: if `optimizer` is not an optimizer.
@@ -123,7 +125,7 @@ class ScheduleFreeWrapper(OptimizerWrapper):
         self._set_to_y(moved)
         return loss
 
-    @torch.compiler.disable
+    @untraced
     @torch.no_grad()
     def _set_to_z(self) -> list[_Moved]:
         """Parameters: y to z, decayed. Where the state keeps no x, its z is now x."""
@@ -144,7 +146,7 @@ class ScheduleFreeWrapper(OptimizerWrapper):
                 moved.append((p, state, rate, options))
         return moved
 
-    @torch.compiler.disable
+    @untraced
     @torch.no_grad()
     def _set_to_y(self, moved: list[_Moved]) -> None:
         """Parameters: the new z to the new y."""
@@ -175,7 +177,7 @@ def _to_y(
 ) -> None:
     beta1 = options["momentum"]
     after, c = Averaging.of(state).advance(rate, beta1, options)
-    after.put(state)
+    state.update(after.named())
     if "x" in state:
         # What the step changed, so that z keeps the precision it has over p.
         z = state["z"]

@@ -18,8 +18,7 @@ class OptimizerWrapper(CheckedOptimizer):
     only after a step of the optimizer inside, which begins where there is no state yet.
     """
 
-    # Of the names of its hyperparameters in the groups.
-    _prefix: str
+    optimizer: torch.optim.Optimizer
     # Its hyperparameters, and the kinds of range that they have.
     _kinds: ClassVar[dict[str, str]]
 
