@@ -58,11 +58,13 @@ class Outcome:
         if isinstance(values, dict) and values.keys() == names:
             outcome = cls(**values)
             counts = (outcome.trial, outcome.global_step)
-            times = (outcome.submission_time_sec, outcome.time_to_target_sec or 0.0)
+            times = [outcome.submission_time_sec]
+            if outcome.time_to_target_sec is not None:
+                times.append(outcome.time_to_target_sec)
             if (
                 outcome.reason in rules.REASONS
                 and all(map(_is_count, counts))
-                and all(map(_is_time, times))
+                and all(_is_time(time) and time >= 0 for time in times)
             ):
                 return outcome
         raise UserError(

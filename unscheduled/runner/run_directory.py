@@ -108,21 +108,20 @@ def lock_experiment(path: Path) -> None:
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
     descriptor = os.open(file, flags, 0o666)
     os.set_inheritable(descriptor, True)
+    now = datetime.datetime.now().strftime("%Y-%m-%d %H:%M:%S")
+    holder = f"process {os.getpid()} on {platform.node()} since {now}"
     try:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, holder.encode(), 0)
     except (BlockingIOError, PermissionError) as error:
-        holder = os.pread(descriptor, 200, 0).decode(errors="replace")
-        known = _HOLDER.fullmatch(holder.strip())
+        known = _HOLDER.fullmatch(os.pread(descriptor, 200, 0).decode(errors="replace"))
         raise UserError(
             f"{path} is in use by {known.group() if known else 'another process'}: "
             "wait until it ends, or choose another --experiment_name."
         ) from error
     except OSError as error:
         raise UserError(f"{file} can't be locked: {error.strerror}.") from error
-    os.ftruncate(descriptor, 0)
-    now = datetime.datetime.now().strftime("%Y-%m-%d %H:%M:%S")
-    holder = f"process {os.getpid()} on {platform.node()} since {now}\n"
-    os.pwrite(descriptor, holder.encode(), 0)
 
 
 def check_free(path: Path) -> None:
