@@ -98,9 +98,10 @@ class Checkpoints:
             check_record(record)
             if path != self._directory.checkpoint(record["global_step"]):
                 raise ValueError(f"it is that of step {record['global_step']}")
+        self._queue.skip(record["batches_taken"])  # may draw from the generators
+        with _blaming(path, "can't be read"):
             seeds.restore_global_generators(record["global_generators"])
             self._backend.restore_generators(record["framework_generators"])
-        self._queue.skip(record["batches_taken"])
         books = Bookkeeping(
             train_state=dict(record["train_state"]),
             eval_results=[(step, dict(r)) for step, r in record["eval_results"]],
