@@ -125,6 +125,15 @@ def test_whatever_has_the_temporary_name_is_no_obstacle(tmp_path, kind):
     assert not os.path.lexists(leftover)
 
 
+def test_a_folder_is_not_replaced_by_a_file(tmp_path):
+    """A folder of the user's that goes where a file was to be written."""
+    put(tmp_path / "it", "folder", "mine")
+    with pytest.raises(IsADirectoryError):
+        write.write_json(tmp_path / "it", {})
+    assert content(tmp_path / "it") == "mine"
+    assert [p.name for p in tmp_path.iterdir()] == ["it"]
+
+
 def test_only_a_link_is_removed(tmp_path):
     """A checkpoint kept elsewhere that goes with the link to it."""
     (tmp_path / "kept").mkdir()

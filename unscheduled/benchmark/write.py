@@ -21,8 +21,8 @@ def whole(path: Path) -> Iterator[Path]:
     finds it.
 
     Args:
-      path: replaced if it is there. What the block writes beside the temporary path,
-        under names of its own, is removed.
+      path: replaced if it is there, a folder by a folder only. What the block writes
+        beside the temporary path, under names of its own, is removed.
     """
     recover(path)
     around = _around(path)
@@ -31,7 +31,7 @@ def whole(path: Path) -> Iterator[Path]:
     try:
         yield new
         _sync(new)
-        if path.is_dir():  # which no rename replaces
+        if new.is_dir() and path.is_dir():  # which no rename replaces
             os.rename(path, around / _OLD)
         os.replace(new, path)
         _sync_one(path.parent)
