@@ -6,7 +6,6 @@ tested to the second without waiting for one.
 
 import contextlib
 import io
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -87,7 +86,7 @@ class FakeWorkload:
 
 
 class FakeBackend:
-    """Checkpoints are kept in a dictionary by path, with a file in their place.
+    """Checkpoints are kept in a list, with a folder that tells which in its place.
 
     Args:
       clock: moved on by `wait_sec` seconds where the runner waits for the devices.
@@ -98,7 +97,7 @@ class FakeBackend:
     def __init__(self, clock):
         self._clock = clock
         self.wait_sec = 0.0
-        self.saved: dict[Path, tuple[TrainingState, dict[str, Any]]] = {}
+        self.saved: list[tuple[TrainingState, dict[str, Any]]] = []
         self.save_error: Exception | None = None
 
     def start_trial(self, seed):
@@ -124,11 +123,13 @@ class FakeBackend:
             raise self.save_error
         copy = TrainingState(state.optimizer_state, state.model_params.copy(), None)
         record = {**record, "train_state": dict(record["train_state"])}
-        self.saved[path] = (copy, {**record, "eval_results": [*record["eval_results"]]})
-        path.touch()
+        record["eval_results"] = [*record["eval_results"]]
+        self.saved.append((copy, record))
+        path.mkdir()
+        (path / "index").write_text(str(len(self.saved) - 1))
 
     def restore(self, path, state):
-        saved, record = self.saved[path]
+        saved, record = self.saved[int((path / "index").read_text())]
         return saved._replace(model_params=saved.model_params.copy()), record
 
     def device_count(self):

@@ -155,7 +155,7 @@ def test_a_truncated_checkpoint_has_one_sentence(tmp_path, data_dir, framework):
             if path.is_file():
                 path.write_bytes(path.read_bytes()[:10])
     result = run(*flags, "--resume_last_run")
-    assert_one_sentence(result, "checkpoint_2 can't be read", "remove it to go on")
+    assert_one_sentence(result, "checkpoint_2 is damaged", "remove it to go on")
 
 
 def test_a_run_that_is_there_is_not_overwritten_by_accident(tmp_path, data_dir):

@@ -5,6 +5,7 @@ import csv
 import dataclasses
 import errno
 import json
+import os
 
 import pytest
 
@@ -232,10 +233,8 @@ def test_a_resumed_run_is_the_run_that_was_not_stopped(tmp_path, step):
 
     for name in ("eval_measurements.csv", "measurements.csv"):
         assert without_preemptions(broken, name) == without_preemptions(whole, name)
-    final = [
-        run.backend.saved[run.path / "trial_1" / "checkpoint_11"]
-        for run in (whole, broken)
-    ]
+    final = [run.backend.saved[-1] for run in (whole, broken)]
+    assert [record["global_step"] for _, record in final] == [11, 11]
     assert final[0][0].model_params == final[1][0].model_params
     assert broken.submission.rngs[-3:] == whole.submission.rngs[-3:]
 
@@ -317,15 +316,16 @@ def test_only_the_asked_trials_run(run):
     assert [p.name for p in run.path.iterdir()] == ["trial_2"]
 
 
+@dataclasses.dataclass
+class Point:
+    learning_rate: float
+
+    def _asdict(self):
+        return dataclasses.asdict(self)
+
+
 def test_hyperparameters_are_written_and_kept_on_resume(run):
     """A resumed trial that goes on with another point of the search space."""
-
-    @dataclasses.dataclass
-    class Point:
-        learning_rate: float
-
-        def _asdict(self):
-            return dataclasses.asdict(self)
 
     stop_at(run, 5, [Point(0.1)])
     assert json.loads((run.path / "trial_1" / "hparams.json").read_text()) == {
@@ -333,6 +333,47 @@ def test_hyperparameters_are_written_and_kept_on_resume(run):
     }
     run([Point(0.2)])
     assert [h.learning_rate for h in run.submission.hyperparameters] == [0.1, 0.1]
+
+
+@pytest.mark.parametrize("name", ["hparams.json", "meta_data_0.json", "outcome.json"])
+def test_a_damaged_file_of_a_trial_has_one_sentence(run, name):
+    """A traceback, or a wait for ever, where a file of a run is another's."""
+    run.changes = {"max_global_steps": 1}
+    run([Point(0.1)])
+    path = run.path / "trial_1" / name
+    text = path.read_text()
+
+    def assert_refused():
+        with pytest.raises(UserError) as error:
+            run([Point(0.1)])
+        assert str(error.value).startswith(str(path))
+        assert "\n" not in str(error.value)
+
+    others = ["", text[:-4], "[]", "3", "null", '"x"', "{}"]
+    for other in [*others, "[" * 100_000, "[1" + "0" * 5000 + "]"]:
+        path.write_text(other)
+        assert_refused()
+    path.write_bytes(b"\xff" + text.encode())
+    assert_refused()
+    values = json.loads(text)
+    wrong = [10**400, float("nan")]
+    if name != "hparams.json":  # where the submission knows what may be a string
+        wrong += ["x", "[/b]\x1b[2J", [1], {}, -1, float("inf")]
+    keys = {"hparams.json": ["learning_rate"], "meta_data_0.json": ["rng_seed"]}
+    for key in keys.get(name, values):
+        less = {k: v for k, v in values.items() if k != key}
+        for changed in (less, *({**values, key: value} for value in wrong)):
+            path.write_text(json.dumps(changed))
+            assert_refused()
+    path.unlink()
+    path.mkdir()
+    assert_refused()
+    path.rmdir()
+    os.mkfifo(path)
+    assert_refused()
+    path.unlink()
+    path.write_text(text)
+    run([Point(0.1)])
 
 
 def test_progress_is_a_plain_line_an_evaluation_where_piped(run):

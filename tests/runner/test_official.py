@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.runner.test_command import assert_one_sentence
+from unscheduled.runner.run_directory import open_experiment
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TIMEOUT_SEC = 600
@@ -55,11 +56,12 @@ def stand_in(tmp_path):
 
 
 def run(*flags, path="", cwd=REPOSITORY, **environment):
-    """`scripts/run.py` with a folder on the import path before all others."""
+    """`scripts/run.py` of this checkout, with a folder before it on the import path."""
+    path = os.pathsep.join(filter(None, [str(path), str(REPOSITORY)]))
     return subprocess.run(
         [sys.executable, str(REPOSITORY / "scripts" / "run.py"), *flags],
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(path), **environment},
+        env={**os.environ, "PYTHONPATH": path, **environment},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -152,6 +154,31 @@ def test_a_run_that_is_there_is_not_asked_about(tmp_path, stand_in):
     assert_one_sentence(result, "--resume_last_run", "--overwrite")
     for flag in ("--resume_last_run", "--overwrite", "--append_timestamp"):
         assert run(*arguments(tmp_path), flag, path=stand_in).returncode == 0
+
+
+def test_a_folder_that_a_run_is_in_is_left_to_it(tmp_path, stand_in):
+    """An official --overwrite that removes what an embedded run trains in."""
+    path = tmp_path / "runs" / "test" / "mnist_pytorch"
+    open_experiment(path, resume=False, overwrite=False)
+    for flag in ("--resume_last_run", "--overwrite"):
+        result = run(*arguments(tmp_path), flag, path=stand_in)
+        assert_one_sentence(result, f"{path} is in use by process {os.getpid()} on")
+
+
+def test_the_official_run_keeps_the_lock(tmp_path, stand_in):
+    """An embedded run in a folder that an official run has taken."""
+    path = tmp_path / "runs" / "test" / "mnist_pytorch"
+    path.mkdir(parents=True)
+    code = "from unscheduled.runner.run_directory import lock_experiment, Path\n"
+    code += f"lock_experiment(Path({str(path)!r}))"
+    runner = stand_in / "submission_runner.py"
+    runner.write_text(
+        "import subprocess, sys\n"
+        f"again = subprocess.run([sys.executable, '-c', {code!r}], stderr=-1)\n"
+        "print(again.stderr.decode().splitlines()[-1])"
+    )
+    result = run(*arguments(tmp_path), "--overwrite", path=stand_in)
+    assert f"{path} is in use by process" in result.stdout, result.stderr
 
 
 @pytest.mark.parametrize("part", ["algoperf/__init__.py", "submission_runner.py"])

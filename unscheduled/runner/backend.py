@@ -57,7 +57,7 @@ class Backend(Protocol):
     def restore_generators(self, state: Any) -> None: ...
 
     def save(self, path: Path, state: TrainingState, record: dict[str, Any]) -> None:
-        """Writes a checkpoint, whole or not at all.
+        """Writes a checkpoint: a zip file or a folder.
 
         Args:
           record: plain values: the training's bookkeeping.

@@ -10,7 +10,7 @@ import numpy as np
 from unscheduled.benchmark.errors import UserError
 from unscheduled.runner.backend import TrainingState
 from unscheduled.runner.ranks import Ranks
-from unscheduled.runner.run_directory import check_space, whole_folder
+from unscheduled.runner.run_directory import check_space
 
 
 class JaxRandom:
@@ -61,12 +61,9 @@ class JaxBackend:
 
         arrays = jax.tree.map(np.asarray, _arrays(state))
         check_space(path.parent, sum(a.nbytes for a in jax.tree.leaves(arrays)))
-        with (
-            whole_folder(path) as temporary,
-            ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer,
-        ):
+        with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
             checkpointer.save(
-                temporary,
+                path,
                 ocp.args.Composite(
                     arrays=ocp.args.PyTreeSave(arrays),
                     # As text: JSON keeps every bit of a float, and NaN.

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from unscheduled.benchmark.errors import UserError
-from unscheduled.runner.run_directory import TrialDirectory, whole_file
+from unscheduled.benchmark.write import whole
+from unscheduled.runner.run_directory import TrialDirectory
 
 
 class CsvTable:
@@ -59,7 +60,7 @@ class CsvTable:
             return list(csv.DictReader(file))
 
     def _write(self, rows: list[dict[str, str]]) -> None:
-        with whole_file(self._path) as temporary, open(temporary, "w", newline="") as f:
+        with whole(self._path) as temporary, open(temporary, "w", newline="") as f:
             writer = self._writer(f)
             writer.writeheader()
             writer.writerows(rows)

@@ -11,7 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from unscheduled.benchmark.errors import UserError
-from unscheduled.runner.run_directory import check_free, experiment_path
+from unscheduled.runner.run_directory import (
+    check_free,
+    experiment_path,
+    lock_experiment,
+)
 from unscheduled.runner.submission import locate
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
@@ -89,16 +93,17 @@ def _refuse(flags: Any) -> None:
 
 
 def _check_experiment(flags: Any) -> None:
-    """Answers what the official runner would ask on the terminal, of its first rank."""
+    """Answers what the official runner would ask on the terminal, of its first rank.
+
+    A folder that is there is locked, as for our own runs: `exec` keeps the lock.
+    """
     is_first = os.environ.get("LOCAL_RANK", "0") == "0"
-    if is_first and not (
-        flags.append_timestamp or flags.overwrite or flags.resume_last_run
-    ):
-        check_free(
-            experiment_path(
-                flags.experiment_dir,
-                flags.experiment_name,
-                flags.workload,
-                flags.framework,
-            )
-        )
+    if not is_first or flags.append_timestamp:
+        return
+    path = experiment_path(
+        flags.experiment_dir, flags.experiment_name, flags.workload, flags.framework
+    )
+    if not (flags.overwrite or flags.resume_last_run):
+        check_free(path)
+    if path.exists():
+        lock_experiment(path)

@@ -11,7 +11,7 @@ from unscheduled.benchmark.errors import UserError
 from unscheduled.runner.backend import TrainingState
 from unscheduled.runner.pytorch_ranks import TorchRanks
 from unscheduled.runner.ranks import Ranks
-from unscheduled.runner.run_directory import check_space, whole_file
+from unscheduled.runner.run_directory import check_space
 from unscheduled.runner.seeds import NumpyRandom
 
 
@@ -67,8 +67,7 @@ class PytorchBackend:
             **record,
         }
         check_space(path.parent, _tensor_bytes(checkpoint))
-        with whole_file(path) as temporary:
-            torch.save(checkpoint, temporary)
+        torch.save(checkpoint, path)
 
     def restore(
         self, path: Path, state: TrainingState

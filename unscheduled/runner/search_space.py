@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from unscheduled.benchmark.errors import UserError
+from unscheduled.benchmark.read import read_json
 
 SCALINGS = ("linear", "log")
 
@@ -177,3 +178,18 @@ def _scale(dimension: dict[str, Any], u: float) -> Any:
 def as_hyperparameters(values: dict[str, Any]) -> Any:
     """A namedtuple of the values, as the official runner hands to submissions."""
     return collections.namedtuple("Hyperparameters", values)(**values)
+
+
+def read_point(path: Path) -> dict[str, Any]:
+    """The hyperparameters in `hparams.json`: a point of a search space.
+
+    Raises:
+      UserError: for any other content.
+    """
+    values = read_json(path)
+    fault = _fault_of_points([values])
+    if fault:
+        raise UserError(
+            f"{path}: {fault}; put it back, or start anew with --overwrite."
+        )
+    return values

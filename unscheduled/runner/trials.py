@@ -8,23 +8,14 @@ from typing import Any
 
 from rich.console import Console
 
+from unscheduled.benchmark.write import write_json
 from unscheduled.runner import meta_data, rules, seeds
 from unscheduled.runner.loop import Settings, Trial
 from unscheduled.runner.measurements import Logger, MetricsLogger, NoLogger
 from unscheduled.runner.progress import ProgressLine
-from unscheduled.runner.run_directory import TrialDirectory, read_json, write_json
-from unscheduled.runner.search_space import as_hyperparameters
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """How a trial ended; times in seconds of submission time."""
-
-    trial: int
-    reason: str
-    global_step: int
-    submission_time_sec: float
-    time_to_target_sec: float | None
+from unscheduled.runner.records import Outcome, read_seed
+from unscheduled.runner.run_directory import TrialDirectory
+from unscheduled.runner.search_space import as_hyperparameters, read_point
 
 
 def run_trials(
@@ -87,7 +78,7 @@ def _begin(
     directory.path.mkdir(exist_ok=True)
     outcome = None
     if directory.outcome.exists():
-        outcome = Outcome(**read_json(directory.outcome))
+        outcome = Outcome.read(directory.outcome)
     seed = _trial_seed(directory, rng_seed, index)
     return seed, _trial_hyperparameters(directory, point), outcome
 
@@ -120,7 +111,7 @@ def _trial_seed(directory: TrialDirectory, rng_seed: int | None, index: int) -> 
     """The seed that the trial began with, else a new one."""
     meta = directory.meta_data(0)
     if meta.exists():
-        return read_json(meta)["rng_seed"]
+        return read_seed(meta)
     if rng_seed is None:
         rng_seed = seeds.hardware_seed()
     return seeds.trial_seed(rng_seed, index)
@@ -134,7 +125,7 @@ def _trial_hyperparameters(
         return None
     if not directory.hparams.exists():
         write_json(directory.hparams, point._asdict())
-    return read_json(directory.hparams)
+    return read_point(directory.hparams)
 
 
 def _outcome(number: int, trial: Trial, settings: Settings) -> Outcome:
