@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from unscheduled.benchmark.errors import UserError
+from unscheduled.benchmark.read import expand
 from unscheduled.runner.run_directory import check_free, experiment_path
 from unscheduled.runner.submission import locate
 
@@ -56,7 +57,7 @@ def command(flags: Any, runner: Path) -> list[str]:
     root, module = locate(flags.submission_path)
     changed = {
         "submission_path": module.replace(".", "/") + ".py",
-        "experiment_dir": str(Path(flags.experiment_dir).expanduser().resolve()),
+        "experiment_dir": str(expand(flags.experiment_dir).resolve()),
     }
     given = {flags[name].name: flags[name] for name in flags if flags[name].present}
     passed = [

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from unscheduled.benchmark.errors import UserError
+from unscheduled.benchmark.read import expand
 
 _CHECKPOINT = re.compile(r"checkpoint_(\d+)")
 
@@ -69,7 +70,7 @@ def experiment_path(
     """The folder of an experiment's runs on one workload in one framework."""
     if append_timestamp:
         experiment_name += datetime.datetime.now().strftime("-%Y-%m-%d-%H-%M-%S")
-    root = Path(experiment_dir).expanduser().resolve()
+    root = expand(experiment_dir).resolve()
     return root / experiment_name / f"{workload}_{framework}"
 
 
