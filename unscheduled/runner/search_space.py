@@ -24,10 +24,7 @@ def read_search_space(path: str) -> list[dict[str, Any]] | dict[str, dict[str, A
     space = read_json(expand(path))
     if not isinstance(space, list | dict) or not space:
         raise UserError(f"{path} must hold a list of points or an object of ranges.")
-    try:
-        fault = _fault_of_points(space) if isinstance(space, list) else _fault(space)
-    except RecursionError as error:
-        raise UserError(f"{path} is nested too deeply.") from error
+    fault = _fault_of_points(space) if isinstance(space, list) else _fault(space)
     if fault:
         raise UserError(f"{path}: {fault}.")
     return space
@@ -110,14 +107,11 @@ def _fault_of_range(min_: Any, max_: Any, scaling_: Any) -> str | None:
 def _is_finite(value: Any, depth: int = 16) -> bool:
     """Whether a value of JSON can be a hyperparameter: no NaN, no infinity.
 
-    Raises:
-      RecursionError: for one that is nested deeper than `depth`.
+    Lists in lists and the like end after `depth`, sooner than Python's stack.
     """
     if isinstance(value, list | dict):
-        if depth == 0:
-            raise RecursionError
         inner = value if isinstance(value, list) else value.values()
-        return all(_is_finite(item, depth - 1) for item in inner)
+        return depth > 0 and all(_is_finite(item, depth - 1) for item in inner)
     try:
         return not isinstance(value, int | float) or math.isfinite(value)
     except OverflowError:  # an integer beyond the floats
