@@ -106,8 +106,8 @@ def _sentence(error: Exception) -> str:
 
 
 def _run(flags: Any, ranks: Ranks) -> None:
-    settings = _settings(flags, ranks)
     points, indices = _trials(flags)
+    settings = _settings(flags, ranks)
     experiment = ranks.from_first(functools.partial(_open_experiment, flags))
     if flags.capture_jax_trace:
         settings.backend.start_trace(TrialDirectory(experiment).traces)
