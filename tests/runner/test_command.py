@@ -81,7 +81,6 @@ def assert_one_sentence(result, *parts):
         ({"submission_path": "~no_such_user/x.py"}, ["~no_such_user/x.py: "]),
         ({"experiment_dir": "~no_such_user/x"}, ["~no_such_user/x: "]),
         ({"data_dir": "~no_such_user/x"}, ["~no_such_user/x: "]),
-        ({"imagenet_v2_data_dir": "~no_such_user/x"}, ["~no_such_user/x: "]),
         ({"experiment_dir": "/proc/none"}, ["/proc/none"]),
         ({"data_dir": "/proc/none"}, ["/proc/none"]),
         ({"capture_jax_trace": True}, ["needs --framework=jax"]),
@@ -142,20 +141,11 @@ def entry(tmp_path, mishap="pass", at_import="", framework="pytorch"):
     ("mishaps", "parts"),
     [
         ({"mishap": "os._exit(0)"}, ["ended before the run had", "os._exit(0)"]),
-        ({"at_import": "os._exit(0)"}, ["ended before the run had", "os._exit(0)"]),
         ({"mishap": "sys.exit(0)"}, ["entry.py: update_params called sys.exit(0)"]),
         ({"at_import": "sys.exit()"}, ["entry.py: the import called sys.exit(None)"]),
         (
-            {"at_import": "get_batch_size = lambda name: 10**400"},
-            ["entry.py: get_batch_size must return a whole number from 1 to"],
-        ),
-        (
             {"at_import": "get_batch_size = lambda name: 5000"},
             ["entry.py: The training batch size must be between 1 and 1197", "5000"],
-        ),
-        (
-            {"at_import": "data_selection = lambda *_: None"},
-            ["entry.py: data_selection must return a batch, got NoneType"],
         ),
     ],
     ids=lambda value: "".join(value.values()) if isinstance(value, dict) else "",
@@ -168,7 +158,7 @@ def test_what_a_submission_does_wrong_is_no_success(tmp_path, data_dir, mishaps,
 
 
 @pytest.mark.parametrize(
-    "size", [0, -1, 2.0, "64", None, True, [64], 2**31, float("nan")], ids=repr
+    "size", [0, -1, 2.0, "64", None, True, [64], 2**31, 10**400], ids=str
 )
 def test_a_batch_size_that_is_none_has_a_sentence(size):
     """A size that becomes an error somewhere inside, or an endless epoch of nothing."""
@@ -203,12 +193,8 @@ def test_a_clock_that_is_set_back_changes_no_time(tmp_path, data_dir):
     assert 0 < outcome["submission_time_sec"] < TIMEOUT_SEC
 
 
-@pytest.mark.parametrize(
-    ("number", "status", "word"),
-    [(signal.SIGINT, 130, "Interrupted"), (signal.SIGTERM, 143, "Terminated")],
-)
-def test_signals_end_a_run_in_a_sentence(tmp_path, data_dir, number, status, word):
-    """A crash at the end of a run that was stopped as JAX compiled, or no word."""
+def test_ctrl_c_while_jax_compiles_ends_a_run_in_a_sentence(tmp_path, data_dir):
+    """A crash, as the interpreter ends with JAX's threads still at work."""
     process = subprocess.Popen(
         [sys.executable, "scripts/run.py", *arguments(tmp_path, data_dir, "jax")],
         cwd=REPOSITORY,
@@ -220,11 +206,11 @@ def test_signals_end_a_run_in_a_sentence(tmp_path, data_dir, number, status, wor
         assert process.poll() is None
         time.sleep(0.01)
     time.sleep(0.5)
-    process.send_signal(number)
+    process.send_signal(signal.SIGINT)
     _, text = process.communicate(timeout=TIMEOUT_SEC)
     assert (process.returncode, text) == (
-        status,
-        f"{word}; go on with --resume_last_run.\n",
+        130,
+        "Interrupted; go on with --resume_last_run.\n",
     )
 
 
