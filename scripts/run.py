@@ -12,7 +12,7 @@ import os
 
 from absl import app, flags, logging
 
-from unscheduled.runner import main
+from unscheduled.runner import process
 from unscheduled.runner.backend import FRAMEWORKS
 from unscheduled.runner.rules import RULESETS
 
@@ -21,7 +21,9 @@ flags.DEFINE_string("workload", None, "Name of the workload.")
 flags.DEFINE_enum("framework", None, FRAMEWORKS, "Framework of the submission.")
 flags.DEFINE_enum("tuning_ruleset", "external", RULESETS, "Tuning ruleset.")
 flags.DEFINE_string("tuning_search_space", None, "JSON file: the search space.")
-flags.DEFINE_integer("num_tuning_trials", 1, "Number of trials.", lower_bound=1)
+flags.DEFINE_integer(
+    "num_tuning_trials", 1, "Number of trials.", lower_bound=1, upper_bound=10_000
+)
 flags.DEFINE_integer("hparam_start_index", None, "First trial to run, from 0.")
 flags.DEFINE_integer("hparam_end_index", None, "Trial to stop before, from 0.")
 flags.DEFINE_string("data_dir", "~/data", "Where data sets are, or are made.")
@@ -51,7 +53,10 @@ flags.DEFINE_boolean(
     "set_pytorch_max_split_size", False, "Set the CUDA allocator's split size to 256."
 )
 flags.DEFINE_integer(
-    "pytorch_eval_num_workers", 0, "Workers of the workload's evaluation loaders."
+    "pytorch_eval_num_workers",
+    0,
+    "Workers of the workload's evaluation loaders.",
+    lower_bound=0,
 )
 flags.DEFINE_enum(
     "harness",
@@ -72,8 +77,17 @@ def run(_):
         logging.set_verbosity(logging.WARNING)
     if flags.FLAGS.set_pytorch_max_split_size:
         os.environ["PYTORCH_CUDA_ALLOC_CONF"] = "max_split_size_mb:256"
+    # Here and not above: it takes a moment, in which the process is not yet watched.
+    from unscheduled.runner import main
+
     return main.run(flags.FLAGS)
 
 
+def watched_run(arguments):
+    if flags.FLAGS.harness == "official":
+        return run(arguments)  # which takes the place of this process
+    return process.watched(lambda: run(arguments))
+
+
 if __name__ == "__main__":
-    app.run(run)
+    app.run(watched_run)

@@ -6,6 +6,7 @@ tested to the second without waiting for one.
 
 import contextlib
 import io
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -112,6 +113,9 @@ class FakeBackend:
     def wait_for(self, state):
         self._clock.pass_time(self.wait_sec)
 
+    def fault(self, state, before):
+        return None if isinstance(state.optimizer_state, dict) else "must return a dict"
+
     def generator_state(self):
         return None
 
@@ -151,6 +155,7 @@ class FakeSubmission:
         self._clock = clock
         self.step_sec, self.data_sec, self.prepare_sec = step_sec, data_sec, prepare_sec
         self.complete_at: int | None = None
+        self.before_step: Callable[[int], None] = lambda global_step: None
         self.train_states: list[dict[str, Any]] = []
         self.hyperparameters: list[Any] = []
         self.rngs: list[tuple[int, ...]] = []
@@ -166,6 +171,7 @@ class FakeSubmission:
     def update_params(
         self, *, current_param_container, batch, global_step, rng, train_state, **rest
     ):
+        self.before_step(global_step)
         self._clock.pass_time(self.step_sec)
         self.train_states.append(dict(train_state))
         self.rngs.append(tuple(rng.tolist()))

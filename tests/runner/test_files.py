@@ -177,6 +177,49 @@ def test_csv_goes_on_from_the_rows_that_a_checkpoint_knows(tmp_path):
         CsvTable(path, keep_rows=4)
 
 
+@pytest.mark.parametrize(
+    "mishap",
+    [
+        lambda path: path.unlink(),
+        lambda path: path.write_text("9"),  # all of it, but for half a row
+        lambda path: path.write_bytes(path.read_bytes()[:-2]),
+        lambda path: path.write_bytes(path.read_bytes() + b"3,"),  # on a full disk
+        lambda path: path.write_bytes(path.read_bytes()[::-1]),
+    ],
+    ids=["removed", "emptied", "cut", "half", "turned"],
+)
+def test_csv_is_written_anew_where_it_is_not_as_it_was_left(tmp_path, mishap):
+    """Rows that are lost, or that are added to the half of another."""
+    path = tmp_path / "t.csv"
+    table = CsvTable(path)
+    for value in range(3):
+        table.append({"a": value, "b": -value})
+    mishap(path)
+    table.append({"a": 3, "b": -3})
+    assert [(r["a"], r["b"]) for r in rows_of(path)] == [
+        (str(value), str(-value)) for value in range(4)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("a,b\n1\n2,3\n", "is damaged in row 1"),
+        ("a,b\n1,2,3\n2,3\n", "is damaged in row 1"),
+        ("a,b\n" + "1" * 200_000 + ",2\n2,3\n", r"is damaged \(field larger"),
+        (b"a,b\n1,\xff\n2,3\n", "is not UTF-8"),
+        ("", "has 0 rows"),
+    ],
+    ids=["short", "long", "large", "no text", "empty"],
+)
+def test_a_damaged_csv_has_a_sentence(tmp_path, text, fault):
+    """A traceback, where a run is to go on from a file that something has damaged."""
+    path = tmp_path / "t.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(UserError, match=fault):
+        CsvTable(path, keep_rows=2)
+
+
 def test_metrics_go_to_both_tables_and_tensorboard(tmp_path):
     """An evaluation that scoring never sees, or a submission's metric that it does."""
     directory = run_directory.TrialDirectory(tmp_path)

@@ -50,6 +50,14 @@ class JaxBackend:
     def wait_for(self, state: TrainingState) -> None:
         jax.block_until_ready((state.model_params, state.model_state))
 
+    def fault(self, state: TrainingState, before: TrainingState) -> str | None:
+        pair = state.optimizer_state
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            return "must return an optimizer_state that is a pair (pytree, function)"
+        if _shapes(state.model_params) != _shapes(before.model_params):
+            return "must return model_params of the shapes that it was given"
+        return None
+
     def generator_state(self) -> Any:
         return None
 
@@ -123,6 +131,10 @@ def _arrays(state: TrainingState) -> dict[str, Any]:
         "model_state": state.model_state,
         "optimizer_state": state.optimizer_state[0],
     }
+
+
+def _shapes(tree: Any) -> list[tuple[int, ...]]:
+    return [np.shape(leaf) for leaf in jax.tree.leaves(tree)]
 
 
 def _like(template: Any, saved: np.ndarray) -> Any:
