@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
+from unscheduled.benchmark import embedded
 from unscheduled.benchmark.errors import UserError
 from unscheduled.runner import official, rules, search_space
 from unscheduled.runner.backend import load_backend
@@ -62,11 +63,10 @@ def run(flags: Any) -> int:
 
 
 def _check_workload(flags: Any) -> None:
-    from workloads_ext.registry import WORKLOADS
-
-    if flags.workload not in WORKLOADS:
+    known = embedded.registry().WORKLOADS
+    if flags.workload not in known:
         raise UserError(
-            f"--workload must be one of {', '.join(WORKLOADS)}, got "
+            f"--workload must be one of {', '.join(known)}, got "
             f"{flags.workload!r}; official workloads need --harness=official."
         )
 
@@ -157,11 +157,9 @@ def _settings(flags: Any, ranks: Ranks) -> Settings:
 
 
 def _load_workload(flags: Any) -> Any:
-    from workloads_ext import registry
-
     vocabulary = flags.librispeech_tokenizer_vocab_path
     extra = {"tokenizer_vocab_path": vocabulary} if vocabulary else {}
-    workload: Any = registry.load(flags.workload, flags.framework, **extra)
+    workload: Any = embedded.registry().load(flags.workload, flags.framework, **extra)
     if hasattr(workload, "eval_num_workers"):
         workload.eval_num_workers = flags.pytorch_eval_num_workers
     return workload

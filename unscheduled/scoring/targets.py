@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from unscheduled.benchmark import embedded
 from unscheduled.scoring.errors import ScoringError
 
 _TARGETS = Path(__file__).parent / "targets"
-_PROJECT = Path(__file__).parents[2]
 
 # In the order in which `auto` tries them.
 BENCHMARKS = {
-    "ext": _PROJECT / "workloads_ext" / "workload_targets.json",
+    "ext": embedded.FOLDER / "workload_targets.json",
     "0.6": _TARGETS / "algoperf_v06.json",
     "0.5": _TARGETS / "algoperf_v05.json",
 }

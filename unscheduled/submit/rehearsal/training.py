@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from unscheduled.benchmark import embedded
 from unscheduled.benchmark.errors import first_line
 from unscheduled.runner import rules
 from unscheduled.runner.backend import Backend, TrainingState
@@ -15,7 +16,6 @@ from unscheduled.runner.submission import Submission
 from unscheduled.submit.rehearsal import surroundings
 from unscheduled.submit.rehearsal.report import CannotGoOnError, Report
 from unscheduled.submit.rehearsal.tools import Tools
-from workloads_ext import registry
 
 STEPS = 3
 ROUNDS = 7  # of timing; the median of fewer jumps on a busy machine
@@ -57,7 +57,7 @@ class Training:
         self._report = report
         self._name = name
         self._hyperparameters = hyperparameters
-        self._workload: Any = registry.load(name, framework)
+        self._workload: Any = embedded.registry().load(name, framework)
         self._random = backend.random
         backend.start_trial(SEED)
         data_rng, self._init_rng, self._model_rng, self._rng = self._random.split(
