@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from unscheduled.benchmark.text import printable
+
 FILE_NAME = "eval_measurements.csv"
 ZIPPED_NAME = f"{FILE_NAME}.gz"
 LAYOUT = f"<submission>/<study>/<workload>_(jax|pytorch)/trial_<N>/{FILE_NAME}"
@@ -58,21 +60,6 @@ ORDINARY = {
     ),
     "other_files": "files and folders beside the logs are passed over",
 }
-
-
-def printable(text: object) -> str:
-    r"""`text` on one line: what does not print is written as an escape.
-
-    >>> print(printable("a\nb"))
-    a\nb
-    """
-    return "".join(c if c.isprintable() else _escape(c) for c in str(text))
-
-
-def _escape(character: str) -> str:
-    if "\udc80" <= character <= "\udcff":  # a byte of a name that is not UTF-8
-        return f"\\x{ord(character) - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode()
 
 
 @dataclass(frozen=True)
