@@ -137,6 +137,7 @@ class Training:
         }
 
     def _step(self, state: TrainingState, batch: Any, step: int) -> TrainingState:
+        self._report.reach(f"step {step + 1} on {self._name}")
         arguments = self._arguments(state, step) | {"batch": batch}
         if self._submission.takes_train_state:
             arguments["train_state"] = MappingProxyType(self._train_state)
@@ -147,6 +148,7 @@ class Training:
     def _prepare_for_eval(self, state: TrainingState, step: int) -> TrainingState:
         if self._submission.prepare_for_eval is None:
             return state
+        self._report.reach(f"prepare_for_eval on {self._name}")
         with self._report.calling("prepare_for_eval"):
             returned = self._submission.prepare_for_eval(**self._arguments(state, step))
         return self._state(returned, "prepare_for_eval")
