@@ -50,9 +50,10 @@ def test_it_has_one_package_at_the_top(wheel):
     (facts,) = wheel.glob("*.dist-info")
     assert {path.name for path in wheel.iterdir()} == {facts.name, "unscheduled"}
     assert (facts / "top_level.txt").read_text() == "unscheduled\n"
-    assert "unscheduled = unscheduled.__main__:main" in (
-        facts / "entry_points.txt"
-    ).read_text().splitlines()
+    assert (
+        "unscheduled = unscheduled.__main__:main"
+        in (facts / "entry_points.txt").read_text().splitlines()
+    )
     ours = {"": "unscheduled", "unscheduled/shipped/": "workloads_ext"}
     assert files(wheel) == {
         prefix + name

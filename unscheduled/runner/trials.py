@@ -73,9 +73,7 @@ def run_trials(
             if ranks.is_first:
                 write_json(directory.outcome, dataclasses.asdict(outcome))
         outcomes.append(outcome)
-        console.print(
-            _describe(outcome), highlight=False, markup=False, soft_wrap=True
-        )
+        console.print(_describe(outcome), highlight=False, markup=False, soft_wrap=True)
     return outcomes
 
 
@@ -159,7 +157,7 @@ def _describe(outcome: Outcome) -> str:
     target = outcome.time_to_target_sec
     reached = "missed" if target is None else f"reached after {target:.2f} s"
     return (
-        f"trial {outcome.trial}: {printable(outcome.reason)} at step {outcome.global_step}, "
-        f"{outcome.submission_time_sec:.2f} s of submission time; "
+        f"trial {outcome.trial}: {printable(outcome.reason)} at step "
+        f"{outcome.global_step}, {outcome.submission_time_sec:.2f} s of submission time; "
         f"validation target {reached}"
     )

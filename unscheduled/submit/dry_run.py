@@ -179,9 +179,7 @@ class _Rehearsal:
 
 def _is_finding(row: Any) -> bool:
     kinds = [str, int, str, str]
-    return (
-        isinstance(row, list) and [type(v) for v in row] == kinds and row[2] in RULES
-    )
+    return isinstance(row, list) and [type(v) for v in row] == kinds and row[2] in RULES
 
 
 def _environment() -> dict[str, str]:
