@@ -32,6 +32,6 @@ def test_nothing_ends_a_block_but_its_end(text):
     closing = [
         line
         for line in fenced(text).split("\n")[1:]
-        if re.fullmatch(" {0,3}`{%d,} *" % len(last), line)
+        if re.fullmatch(f" {{0,3}}`{{{len(last)},}} *", line)
     ]
     assert closing == [last]

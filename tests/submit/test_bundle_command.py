@@ -280,7 +280,7 @@ def test_odd_meta_data_is_text_or_a_sentence(tmp_path, runs, capsys, kind, value
     shown = capsys.readouterr().err
     if status == 0:
         shown = (tmp_path / "out" / REQUEST).read_text()
-        head, rest = shown.split("Performance\n\n", 1)
+        _, rest = shown.split("Performance\n\n", 1)
         fence = re.search("^(`+)text$", rest, re.MULTILINE)[1]
         block = rest.split(f"{fence}text\n")[1].split(f"\n{fence}\n")[0]
         assert "Comments" not in block

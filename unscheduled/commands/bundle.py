@@ -4,8 +4,8 @@ r"""Makes a submission a folder for a pull request to mlcommons/submissions_algo
         --authors="Ada Lovelace" --affiliations="Analytical Engines"
 
 DIR then has self_tuning/<name>/ or external_tuning/<name>/, which runs without this
-project, and the text of its pull request, PULL_REQUEST_self_tuning_<name>.md. SUBMISSION
-is a folder with a submission.py and a submission_info.yml.
+project, and PULL_REQUEST_self_tuning_<name>.md, the text of its pull request.
+SUBMISSION is a folder with a submission.py and a submission_info.yml.
 """
 
 from absl import flags

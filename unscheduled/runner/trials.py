@@ -158,6 +158,6 @@ def _describe(outcome: Outcome) -> str:
     reached = "missed" if target is None else f"reached after {target:.2f} s"
     return (
         f"trial {outcome.trial}: {printable(outcome.reason)} at step "
-        f"{outcome.global_step}, {outcome.submission_time_sec:.2f} s of submission time; "
-        f"validation target {reached}"
+        f"{outcome.global_step}, {outcome.submission_time_sec:.2f} s of submission "
+        f"time; validation target {reached}"
     )

@@ -132,8 +132,10 @@ def _assigned(node: ast.AST) -> Iterator[tuple[ast.AST, str]]:
         targets = [node.target]
     elif _is_setattr(node):
         owner, name, *_ = node.__dict__["args"]
-        is_text = isinstance(name, ast.Constant) and isinstance(name.value, str)
-        yield owner, name.value if is_text else text_of(name)
+        if isinstance(name, ast.Constant) and isinstance(name.value, str):
+            yield owner, name.value
+        else:
+            yield owner, text_of(name)
     for target in targets:
         for part in target.elts if isinstance(target, ast.Tuple) else [target]:
             if isinstance(part, ast.Attribute):
