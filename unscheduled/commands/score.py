@@ -20,6 +20,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
+from unscheduled.benchmark.text import printable
 from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.flags import define_flags, score_by_flags
 from unscheduled.scoring.formats import to_csv, to_json, to_markdown
@@ -120,6 +121,6 @@ def main(argv: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ScoringError, OSError) as error:
-        print(f"score.py: {error}", file=sys.stderr)
+        print(f"score.py: {printable(error)}", file=sys.stderr)
         return ERROR
     return 0
