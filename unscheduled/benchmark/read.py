@@ -19,6 +19,9 @@ from unscheduled.benchmark.errors import UserError, first_line
 
 MAX_BYTES = 32 << 20
 _MAX_YAML_BYTES = 1 << 20  # PyYAML reads 100 kB a second
+_MAX_YAML_DEPTH = 100
+_YAML_OPENS = (yaml.FlowSequenceStartToken, yaml.FlowMappingStartToken)
+_YAML_CLOSES = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken)
 _Parsed = TypeVar("_Parsed")
 
 
@@ -109,7 +112,11 @@ def read_yaml(path: str | os.PathLike[str]) -> Any:
     text = read_text(path, _MAX_YAML_BYTES)
 
     def parse() -> Any:
+        depth = 0
         for token in yaml.scan(text, yaml.SafeLoader):
+            depth += isinstance(token, _YAML_OPENS) - isinstance(token, _YAML_CLOSES)
+            if depth > _MAX_YAML_DEPTH:  # each token takes the scanner a look at each
+                raise RecursionError
             if isinstance(token, yaml.AliasToken):
                 raise ValueError(f"alias *{token.value}: write the value out instead")
         return yaml.safe_load(text)

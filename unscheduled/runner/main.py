@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from unscheduled.benchmark import embedded
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import expand
 from unscheduled.runner import official, rules, search_space
@@ -78,11 +79,10 @@ def _trace(error: BaseException | None) -> str:
 
 
 def _check_workload(flags: Any) -> None:
-    from workloads_ext.registry import WORKLOADS
-
-    if flags.workload not in WORKLOADS:
+    known = embedded.registry().WORKLOADS
+    if flags.workload not in known:
         raise UserError(
-            f"--workload must be one of {', '.join(WORKLOADS)}, got "
+            f"--workload must be one of {', '.join(known)}, got "
             f"{flags.workload!r}; official workloads need --harness=official."
         )
 
@@ -176,13 +176,11 @@ def _settings(flags: Any, ranks: Ranks) -> Settings:
 
 
 def _load_workload(flags: Any) -> Any:
-    from workloads_ext import registry
-
     if flags.librispeech_tokenizer_vocab_path:
         raise UserError(
             f"--librispeech_tokenizer_vocab_path is of no use to {flags.workload}."
         )
-    workload: Any = registry.load(flags.workload, flags.framework)
+    workload: Any = embedded.registry().load(flags.workload, flags.framework)
     if hasattr(workload, "eval_num_workers"):
         workload.eval_num_workers = flags.pytorch_eval_num_workers
     return workload

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from unscheduled.benchmark.text import printable
 from unscheduled.benchmark.write import write_json
 from unscheduled.runner import meta_data, rules, seeds
 from unscheduled.runner.loop import Settings, Trial
@@ -63,7 +64,7 @@ def run_trials(
             if ranks.is_first:
                 write_json(directory.outcome, dataclasses.asdict(outcome))
         outcomes.append(outcome)
-        console.print(_describe(outcome), highlight=False, soft_wrap=True)
+        console.print(_describe(outcome), highlight=False, markup=False, soft_wrap=True)
     return outcomes
 
 
@@ -147,7 +148,7 @@ def _describe(outcome: Outcome) -> str:
     target = outcome.time_to_target_sec
     reached = "missed" if target is None else f"reached after {target:.2f} s"
     return (
-        f"trial {outcome.trial}: {outcome.reason} at step {outcome.global_step}, "
-        f"{outcome.submission_time_sec:.2f} s of submission time; "
-        f"validation target {reached}"
+        f"trial {outcome.trial}: {printable(outcome.reason)} at step "
+        f"{outcome.global_step}, {outcome.submission_time_sec:.2f} s of submission "
+        f"time; validation target {reached}"
     )
