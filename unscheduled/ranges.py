@@ -80,7 +80,7 @@ def check(kind: str, value: Any, name: str = "") -> None:
     is_valid, choices, is_number, is_optional = _RANGES[kind]
     if value is None and is_optional:
         return
-    if getattr(value, "ndim", None) == 0:
+    if value is not None and getattr(value, "ndim", None) == 0:
         value = value.item()
     if isinstance(value, int) and value.bit_length() > 1000:
         raise ValueError(
