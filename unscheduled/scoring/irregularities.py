@@ -15,6 +15,7 @@ RULES_OF_READING = {
     "not_searched": "nothing in there is read",
     "link_loop": "the link is not followed",
     "linked": "a run counts once in a submission: it is read by its other name",
+    "timestamped": "it is read as more studies of the submission without the time",
     "odd_name": "characters that do not print are written as escapes",
     # files
     "no_log": f"a trial's folder without {FILE_NAME} is left out, as if never run",

@@ -30,6 +30,7 @@ from unscheduled.scoring.irregularities import (
 )
 from unscheduled.scoring.log_file import UnusableError, read_bytes
 from unscheduled.scoring.measurements import VALIDATION, Measurements, parse
+from unscheduled.scoring.timestamps import join_timestamped
 
 __all__ = [
     "FILE_NAME",
@@ -166,7 +167,8 @@ def read_logs(roots: Sequence[str | Path]) -> Reading:
             if twin is not trial:
                 what = f"the same, byte for byte, as {twin.path}"
                 irregularities.append(Irregularity("copy", trial.path, what))
-    return Reading(trials, irregularities, found.n_other)
+    trials, joined = join_timestamped(trials)
+    return Reading(trials, irregularities + joined, found.n_other)
 
 
 def without_metric(
