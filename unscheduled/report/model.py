@@ -16,6 +16,7 @@ import numpy as np
 from unscheduled.scoring import profiles
 from unscheduled.scoring.budget import BudgetUse, budget_use
 from unscheduled.scoring.comparison import Comparison, compare
+from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.leaderboard import Row
 from unscheduled.scoring.logs import Trial
 from unscheduled.scoring.scored import MINE, Scored
@@ -245,8 +246,13 @@ def make_report(
     Args:
       trials: that were read; those of workloads that do not count are passed over.
       max_points: of all curves together; longer ones are thinned by `thinned`.
+
+    Raises:
+      ScoringError: no submission has a score.
     """
     benchmark = scored.benchmark
+    if not scored.leaderboard.rows:
+        raise ScoringError(f"There is nothing to report. {' '.join(scored.notes)}")
     trials = [trial for trial in trials if trial.workload in benchmark.targets]
     limit = curve_limit([len(trial.score) for trial in trials], max_points)
     runs = [_run(trial, scored) for trial in trials]
