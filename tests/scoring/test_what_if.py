@@ -8,7 +8,10 @@ import pytest
 
 from unscheduled.benchmark.errors import UserError
 from unscheduled.scoring.errors import ScoringError
+from unscheduled.scoring.published import load_published
+from unscheduled.scoring.rulesets import ruleset
 from unscheduled.scoring.scored import NOTHING_READ, score_group
+from unscheduled.scoring.targets import BENCHMARKS, load_benchmark
 from unscheduled.scoring.what_if import read_assumptions, what_if
 
 from .test_rolling import scored_group
@@ -66,6 +69,19 @@ def test_six_percent(scored):
     assert math.isinf(missed)
     assert sec == pytest.approx(195999 * 0.45 * 0.824, rel=5e-3)  # its 824 ms a step
     assert not would_be(scored, f"{V2}/imagenet_resnet=ms*0.94").changes[0].times_sec
+
+
+def test_six_percent_of_former_times():
+    """A step that is 6% faster would not win what a step was 3% too slow for."""
+    benchmark, published = (
+        load_benchmark(BENCHMARKS["0.6"]),
+        load_published("0.6", "self"),
+    )
+    rules = ruleset("self", "0.6")
+    former = score_group(NOTHING_READ, benchmark, rules, published=published)
+    found = would_be(former, f"{V2}/imagenet_resnet=ms*0.94", f"{V2}/wmt=ms*0.94")
+    assert found.before[V2] == pytest.approx(0.75)
+    assert [change.score for change in found.changes] == pytest.approx([0.875, 0.75])
 
 
 def test_factors(scored):

@@ -38,6 +38,7 @@ _GLYPHS = {
     "hexagon": "⬢",
 }
 _OPEN_RUNS = 60  # up to which the tables of runs are open at first
+_OPEN_PAGES = 3  # of one's own submissions, up to which their pages are open at first
 _ALL_FILES_RUNS = 1000  # up to which all files of a run are linked
 _SECTIONS = {
     "leaderboard": "Leaderboard",
@@ -427,14 +428,14 @@ def _ratios(report: Report) -> str:
 
 
 def _why(report: Report) -> str:
-    """A page a submission, folded up but for one's own, or the leader's."""
+    """A page a submission, folded but for one's own where they are few, or the first."""
     scored, found = report.scored, verdicts(report.scored)
+    few = 0 < len(scored.own) <= _OPEN_PAGES
+    first = scored.own if few else (report.entries[0].submission,)
     pages = []
     for entry in report.entries:
         name = entry.submission
-        opened = (
-            " open" if name in (scored.own or (report.entries[0].submission,)) else ""
-        )
+        opened = " open" if name in first else ""
         caption = f"{name}, workload by workload"
         rows = [
             [_breakable(row[0]), *map(escape, row[1:])]
