@@ -428,7 +428,7 @@ def _ratios(report: Report) -> str:
 
 
 def _why(report: Report) -> str:
-    """A page a submission, folded but for one's own where they are few, or the first."""
+    """A page a submission; open are a few of one's own, else the leader's."""
     scored, found = report.scored, verdicts(report.scored)
     few = 0 < len(scored.own) <= _OPEN_PAGES
     first = scored.own if few else (report.entries[0].submission,)
