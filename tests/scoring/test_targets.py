@@ -144,6 +144,8 @@ def test_no_benchmark(name, workloads, message):
         (["workloads", "speech", "target_metric_name"], "fid", "unknown metric 'fid'"),
         (["held_out_workloads"], ["other_gelu"], "extends no base workload"),
         (["workloads"], [], "list indices"),
+        (["notes"], "one", "notes is not a list of sentences"),
+        (["workloads", "speech", "step_hint"], "few", "step_hint of speech is 'few'"),
     ],
 )
 def test_bad_targets_file(tmp_path, facts, path, value, message):

@@ -5,10 +5,12 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from unscheduled.scoring.errors import ScoringError
+from unscheduled.scoring.irregularities import printable
 
 _TARGETS = Path(__file__).parent / "targets"
 _PROJECT = Path(__file__).parents[2]
@@ -153,7 +155,7 @@ def load_benchmark(path: Path) -> Benchmark:
             targets={
                 workload: _target(workload, facts) for workload in (*base, *held_out)
             },
-            notes=tuple(map(str, facts.get("notes", ()))),
+            notes=_notes(facts.get("notes", [])),
         )
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ScoringError(f"{path} is not JSON: {error}.") from None
@@ -207,6 +209,12 @@ def _target(workload: str, facts: dict) -> Target:
         max_allowed_runtime_sec=budget_sec,
         step_hint=facts["step_hint"],
     )
+
+
+def _notes(notes: Any) -> tuple[str, ...]:
+    if not isinstance(notes, list) or not all(isinstance(n, str) for n in notes):
+        raise ScoringError("notes is not a list of sentences")
+    return tuple(map(printable, notes))
 
 
 def _base_of(variant: str, base: Sequence[str]) -> str:
