@@ -414,8 +414,8 @@ def _curves(report: Report) -> str:
 def _ratios(report: Report) -> str:
     caption = "Time over the fastest, by base workload"
     rows = [
-        [_name(entry), *map(escape, verdicts)]
-        for entry, verdicts in zip(report.entries, report.verdicts, strict=True)
+        [_name(entry), *map(escape, ratios)]
+        for entry, ratios in zip(report.entries, report.ratio_words, strict=True)
     ]
     width = 170 + 62 * len(report.base_run)
     return (
