@@ -1,8 +1,8 @@
 r"""Trains entries on every embedded workload, twice over, scores and reports them.
 
 First on the wall clock, as the benchmark does; then on a clock that counts a fixed
-time a step, whose table is the same on every run. Runs that are there already, whole
-or not, are gone on with: remove the folder to start anew.
+time a step, whose table is the same in every run on one machine. Runs that are there
+already, whole or not, are gone on with: remove the folder to start anew.
 
 Example:
   python scripts/demo.py --data_dir=data --experiment_dir=runs/demo
@@ -35,7 +35,7 @@ ENTRIES = sorted(
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 TITLES = {
     "wall": "The wall clock of this machine",
-    "steps": "A clock that counts steps: the same numbers in every run",
+    "steps": "A clock that counts steps: the same numbers in every run on one machine",
 }
 
 flags.DEFINE_string("data_dir", "data", "Where data sets are, or are made.")

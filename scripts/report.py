@@ -17,6 +17,7 @@ from pathlib import Path
 
 from absl import app, flags
 
+from unscheduled.benchmark.text import printable
 from unscheduled.report.model import make_report
 from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.flags import define_flags, score_by_flags
@@ -66,7 +67,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         return write_report(argv[1:])
     except (ScoringError, OSError) as error:
-        print(f"report.py: {error}", file=sys.stderr)
+        print(f"report.py: {printable(error)}", file=sys.stderr)
         return ERROR
 
 

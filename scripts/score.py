@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from absl import app, flags
 
 from unscheduled.benchmark.errors import UserError
+from unscheduled.benchmark.text import printable
 from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.flags import define_flags, score_by_flags
 from unscheduled.scoring.formats import to_csv, to_json, to_markdown
@@ -160,7 +161,7 @@ def main(argv: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (UserError, ScoringError, OSError) as error:
-        print(f"score.py: {error}", file=sys.stderr)
+        print(f"score.py: {printable(error)}", file=sys.stderr)
         return ERROR
     return 0
 

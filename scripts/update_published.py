@@ -24,6 +24,7 @@ from absl import app, flags
 
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import read_json
+from unscheduled.benchmark.text import printable
 from unscheduled.scoring import published
 from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.leaderboard import rank
@@ -239,7 +240,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         update(argv[1:])
     except (UserError, ScoringError, OSError) as error:
-        print(f"update_published.py: {error}", file=sys.stderr)
+        print(f"update_published.py: {printable(error)}", file=sys.stderr)
         return 1
     return 0
 

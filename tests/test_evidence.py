@@ -1,6 +1,5 @@
 """The evidence scripts, much reduced: what they measure and what they write."""
 
-import importlib
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +7,13 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
-
-
-@pytest.fixture
-def script(monkeypatch):
-    """Imports a script as it imports its neighbours."""
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    return importlib.import_module
+from scripts.evidence import (
+    logistic,
+    lookahead,
+    pages,
+    radam,
+    schedule_free,
+)
 
 
 def assert_written(folder: Path, page: str, *figures: str) -> None:
@@ -28,9 +26,9 @@ def assert_written(folder: Path, page: str, *figures: str) -> None:
     assert "nan" not in text
 
 
-def test_schedule_free_beats_the_last_iterate_of_a_constant_rate(script, tmp_path):
+def test_schedule_free_beats_the_last_iterate_of_a_constant_rate(tmp_path):
     """Averaging that is lost, and z shown in the place of x."""
-    evidence = script("evidence_schedule_free")
+    evidence = schedule_free
     settings = evidence.QUICK
     results = evidence.measure(settings)
     last = settings.horizons[-1]
@@ -45,9 +43,8 @@ def test_schedule_free_beats_the_last_iterate_of_a_constant_rate(script, tmp_pat
     assert_written(tmp_path, "schedule_free", "schedule_free")
 
 
-def test_the_minimum_is_below_whatever_training_reaches(script):
+def test_the_minimum_is_below_whatever_training_reaches():
     """A minimum that is none: gaps that are too small, or negative."""
-    logistic = script("evidence_logistic")
     problem = logistic.load("breast_cancer")
     assert 0 < problem.certified < 1e-12
     weights = logistic.zeros(problem, 1)
@@ -57,9 +54,9 @@ def test_the_minimum_is_below_whatever_training_reaches(script):
     assert 0 < logistic.gap(problem, weights)[0] < 1e-3
 
 
-def test_rectification_makes_the_variance_about_constant(script, tmp_path, data_dir):
+def test_rectification_makes_the_variance_about_constant(tmp_path, data_dir):
     """r_t of another t, or a formula that the simulation does not bear out."""
-    evidence = script("evidence_radam")
+    evidence = radam
     settings = evidence.QUICK
     simulated = evidence.simulate(settings)
     for t, variance in simulated.items():
@@ -81,9 +78,9 @@ def test_rectification_makes_the_variance_about_constant(script, tmp_path, data_
     assert_written(tmp_path, "radam", "radam_variance", "radam_losses")
 
 
-def test_lookahead_has_the_variance_of_its_formula(script, tmp_path):
+def test_lookahead_has_the_variance_of_its_formula(tmp_path):
     """Slow weights that are interpolated wrongly, or at the wrong step."""
-    evidence = script("evidence_lookahead")
+    evidence = lookahead
     settings = evidence.QUICK
     simulated = evidence.measure_variances(settings)
     s = np.array(settings.curvatures)
@@ -102,14 +99,13 @@ def test_lookahead_has_the_variance_of_its_formula(script, tmp_path):
     assert_written(tmp_path, "lookahead", "lookahead_variance", "lookahead_settings")
 
 
-def test_a_page_without_its_blocks_is_refused(script, tmp_path, monkeypatch):
+def test_a_page_without_its_blocks_is_refused(tmp_path, monkeypatch):
     """Prose that loses a table, or a table that no page shows."""
-    common = script("evidence_common")
-    monkeypatch.setattr(common, "PAGES", tmp_path)
+    monkeypatch.setattr(pages, "PAGES", tmp_path)
     page = tmp_path / "page.md"
     page.write_text("Before\n<!-- begin a -->\nold\n<!-- end a -->\nafter\n")
     with pytest.raises(ValueError, match="must have the blocks"):
-        common.fill_page("page", {"b": "new"}, tmp_path)
-    common.fill_page("page", {"a": "new"}, tmp_path)
+        pages.fill_page("page", {"b": "new"}, tmp_path)
+    pages.fill_page("page", {"a": "new"}, tmp_path)
     expected = "Before\n<!-- begin a -->\nnew\n<!-- end a -->\nafter\n"
     assert page.read_text() == expected

@@ -110,6 +110,18 @@ class Training:
         self.prepare_for_eval()
         self.eval_results.append((self.step_count, {"validation/loss": loss}))
 
+    def resumed(self):
+        """The same training, from its checkpoint."""
+        new = Training(self.entry, self.workload.batch_norm)
+        copies = jax.tree.map(np.array, (self._params, self.model_state, self.state[0]))
+        new._params, new.model_state, state = copies
+        new.state = (state, new.state[1])
+        new.step_count, new.eval_results = self.step_count, list(self.eval_results)
+        return new
+
+    def restarts(self):
+        return self.state[0]["record"]["restarts"]
+
     def params(self):
         return [np.array(p) for p in jax.tree.leaves(self._params)]
 

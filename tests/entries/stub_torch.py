@@ -1,5 +1,7 @@
 """The stub workload in PyTorch, and an entry on it."""
 
+import copy
+
 import torch
 
 from tests.entries import stub
@@ -82,6 +84,18 @@ class Training:
     def evaluate(self, loss):
         self.prepare_for_eval()
         self.eval_results.append((self.step_count, {"validation/loss": loss}))
+
+    def resumed(self):
+        """The same training, from its checkpoint."""
+        new = Training(self.entry, self.workload.batch_norm)
+        new.model.load_state_dict(self.model.state_dict())
+        for name, value in self.state.items():
+            new.state[name].load_state_dict(copy.deepcopy(value.state_dict()))
+        new.step_count, new.eval_results = self.step_count, list(self.eval_results)
+        return new
+
+    def restarts(self):
+        return self.state["trainer"].state_dict()["record"]["restarts"]
 
     def params(self):
         return [p.detach().clone() for p in self.model.parameters()]

@@ -111,6 +111,24 @@ def test_batch_norm_statistics_do_not_depend_on_the_momentum(momentum):
     np.testing.assert_allclose(training.model[0].running_mean, expected, rtol=1e-3)
 
 
+def test_batch_norm_statistics_do_not_depend_on_the_dropout_before_it():
+    """A momentum measured with two draws of dropout, which a resumed run has not."""
+    training = Training(schedule_free)
+    norm = torch.nn.BatchNorm1d(stub.FEATURES)
+    model = torch.nn.Sequential(torch.nn.Dropout(0.5), norm, training.model[0])
+    training.model = model
+    training.state = schedule_free.init_optimizer_state(
+        training.workload, model, None, None, rng=None
+    )
+    (batch,) = stub.batches(1)
+    training.step(batch)
+    torch.manual_seed(1)
+    training.prepare_for_eval()
+    torch.manual_seed(1)
+    dropped = torch.nn.functional.dropout(torch.from_numpy(batch["inputs"]), 0.5)
+    torch.testing.assert_close(norm.running_mean, dropped.mean(0))
+
+
 class ReplacingBatchNorm(torch.nn.Module):
     """A model's own batch norm that makes new buffers at every pass."""
 

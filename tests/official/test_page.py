@@ -1,35 +1,12 @@
 """The grid's bookkeeping and its tables; nothing here needs algoperf."""
 
-import importlib
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip("matplotlib")
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
-
-
-@pytest.fixture(scope="module")
-def grid_script():
-    """scripts/evidence_official.py, imported as it imports its neighbours."""
-    sys.path.insert(0, str(SCRIPTS))
-    yield importlib.import_module("evidence_official")
-    sys.path.remove(str(SCRIPTS))
-
-
-@pytest.fixture
-def code_script(grid_script):
-    """scripts/evidence_official_code.py."""
-    return importlib.import_module("evidence_official_code")
-
-
-@pytest.fixture
-def page_script(grid_script):
-    """scripts/evidence_official_page.py."""
-    return importlib.import_module("evidence_official_page")
+from scripts.evidence.official import code, grid, page
 
 
 def line(algorithm="radam", workload="ogbg", framework="jax", jax="0.7.0", **values):
@@ -63,48 +40,44 @@ def failed(error: str, **values):
     return {**line(**values), "status": "failed", "error": error, "seconds": {}}
 
 
-def test_the_table_shows_what_passed_what_failed_and_what_is_missing(page_script):
+def test_the_table_shows_what_passed_what_failed_and_what_is_missing():
     """A red cell that looks green, or a cell that nobody ran."""
-    cells = page_script.newest(
+    cells = page.newest(
         [line(), failed("ValueError: no", workload="wmt"), line("upstream")]
     )
     rows = [(name, "jax") for name in ("upstream", "radam", "adamw")]
-    text = page_script.grid(cells, rows, ["ogbg", "wmt"])
+    text = page.grid(cells, rows, ["ogbg", "wmt"])
     assert "| *upstream's nadamw, jax* | ok, 11.5 s | not run |" in text
     assert "| radam_jax | ok, 11.5 s | failed (1) |" in text
     assert "| adamw_jax | not run | not run |" in text
-    assert (
-        page_script.grid(cells, [*rows, ("radam", "pytorch")], ["ogbg", "wmt"]) == text
-    )
+    assert page.grid(cells, [*rows, ("radam", "pytorch")], ["ogbg", "wmt"]) == text
     assert text.endswith("\n\n(1) wmt, jax, radam: ValueError: no")
-    assert page_script.grid({}, rows, ["ogbg"]) == "Not run yet."
+    assert page.grid({}, rows, ["ogbg"]) == "Not run yet."
 
 
-def test_the_newest_line_of_a_cell_counts(page_script):
+def test_the_newest_line_of_a_cell_counts():
     """A repaired entry that still shows as failed, or the other way round."""
     old, new = failed("ValueError: no"), line()
-    assert page_script.newest([old, new]) == {("ogbg", "jax", "radam"): new}
-    assert page_script.newest([new, old]) == {("ogbg", "jax", "radam"): old}
+    assert page.newest([old, new]) == {("ogbg", "jax", "radam"): new}
+    assert page.newest([new, old]) == {("ogbg", "jax", "radam"): old}
 
 
-def test_stages_are_medians_of_our_entries(page_script):
+def test_stages_are_medians_of_our_entries():
     """Upstream's times, or a failed entry's, among ours."""
     slow = line("adamw", moved=40)
     slow["seconds"] = {**slow["seconds"], "step 1": 11.0}
     upstream = line("upstream", set_up_seconds=1000.0)
     lines = [line(), slow, upstream, failed("ValueError: no", algorithm="nadamw")]
-    text = page_script.stages(page_script.newest(lines), ["ogbg"])
+    text = page.stages(page.newest(lines), ["ogbg"])
     assert text.splitlines()[-1] == (
         "| ogbg, jax | 5.0 | 0.50 | 10.00 | 0.25 | 0.25 | 1.00 | 40 of 66 | 1.5 |"
     )
 
 
-def test_the_page_is_written_from_lines_of_the_code_as_it_is(
-    page_script, tmp_path, monkeypatch
-):
+def test_the_page_is_written_from_lines_of_the_code_as_it_is(tmp_path, monkeypatch):
     """Results of code that is gone, unmarked; versions under the wrong heading."""
-    monkeypatch.setattr(page_script, "PAGES", tmp_path)
-    monkeypatch.setattr("evidence_common.PAGES", tmp_path)
+    monkeypatch.setattr(page, "PAGES", tmp_path)
+    monkeypatch.setattr("scripts.evidence.pages.PAGES", tmp_path)
     blocks = ("versions", "pinned", "stages", "newest")
     (tmp_path / "official_harness.md").write_text(
         "".join(f"<!-- begin {b} -->\n<!-- end {b} -->\n" for b in blocks)
@@ -117,7 +90,7 @@ def test_the_page_is_written_from_lines_of_the_code_as_it_is(
         line("nadamw", code="01d"),
     ]
     rows = [("radam", "jax"), ("adamw", "jax"), ("nadamw", "jax")]
-    page_script.write(lines, rows, ["ogbg"], dict.fromkeys(rows, "c0de"))
+    page.write(lines, rows, ["ogbg"], dict.fromkeys(rows, "c0de"))
     text = (tmp_path / "official_harness.md").read_text()
     assert "| pinned | 0.7.0 | 2.13.0 |\n| newest | 0.10.2 | 2.13.0 |" in text
     first, second = text.split("<!-- begin newest -->")
@@ -127,7 +100,7 @@ def test_the_page_is_written_from_lines_of_the_code_as_it_is(
     assert "gone" not in text
 
 
-def test_what_failed_or_changed_is_run_again(grid_script, tmp_path):
+def test_what_failed_or_changed_is_run_again(tmp_path):
     """A grid that never gets done, or one that trusts what code did that is gone."""
     results = tmp_path / "results.jsonl"
 
@@ -136,23 +109,23 @@ def test_what_failed_or_changed_is_run_again(grid_script, tmp_path):
         found = line(algorithm, code=code)
         return {"key": {name: found[name] for name in names}}
 
-    assert grid_script.missing([job("radam")], results) == [job("radam")]
+    assert grid.missing([job("radam")], results) == [job("radam")]
     lines = [line(), failed("ValueError: no", algorithm="adamw"), line("nadamw")]
     results.write_text("".join(json.dumps(x) + "\n" for x in lines))
     jobs = [job("radam"), job("adamw"), job("nadamw", code="0ther")]
-    assert grid_script.missing(jobs, results) == jobs[1:]
+    assert grid.missing(jobs, results) == jobs[1:]
 
 
-def test_comments_and_docstrings_are_not_code(code_script):
+def test_comments_and_docstrings_are_not_code():
     """Hours of checks run again for a comment, or none for a changed rate."""
     source = '"""About."""\ndef f(x):\n    """What."""\n    return x * 2\n'
     reworded = 'def f(x):\n  # twice\n  """Other."""\n  return (x * 2)\n'
-    meaning = code_script.meaning
+    meaning = code.meaning
     assert meaning(source) == meaning(reworded)
     assert meaning(source) != meaning(source.replace("2", "3"))
 
 
-def test_an_entry_depends_on_its_own_framework(code_script, monkeypatch, tmp_path):
+def test_an_entry_depends_on_its_own_framework(monkeypatch, tmp_path):
     """A hash that misses the optimizer, or that changes with the other twin."""
     files = {
         "submissions/radam_jax/submission.py": "lr = 1",
@@ -164,16 +137,16 @@ def test_an_entry_depends_on_its_own_framework(code_script, monkeypatch, tmp_pat
         "unscheduled/optim_torch/radam.py": "r = 1",
         "unscheduled/runner/loop.py": "n = 1",
     }
-    for name, code in files.items():
+    for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(code)
-    monkeypatch.setattr(code_script, "ROOT", tmp_path)
-    before = code_script.code_hash("radam", "jax")
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(code, "ROOT", tmp_path)
+    before = code.code_hash("radam", "jax")
     changed = {}
-    for name, code in files.items():
-        (tmp_path / name).write_text(code.replace("1", "2"))
-        changed[name] = code_script.code_hash("radam", "jax") != before
-        (tmp_path / name).write_text(code)
+    for name, text in files.items():
+        (tmp_path / name).write_text(text.replace("1", "2"))
+        changed[name] = code.code_hash("radam", "jax") != before
+        (tmp_path / name).write_text(text)
     assert [name for name, different in changed.items() if different] == [
         "submissions/radam_jax/submission.py",
         "unscheduled/entries/data.py",
@@ -182,17 +155,17 @@ def test_an_entry_depends_on_its_own_framework(code_script, monkeypatch, tmp_pat
     ]
 
 
-def test_an_unknown_name_is_refused_with_the_choices(grid_script):
+def test_an_unknown_name_is_refused_with_the_choices():
     """A misspelt workload that is left out without a word."""
-    assert grid_script.chosen(["b", "a"], "abc", "letter") == ["a", "b"]
-    assert grid_script.chosen(None, "abc", "letter") == ["a", "b", "c"]
-    with pytest.raises(grid_script.UserError, match="No letter 'x'; there are a, b, c"):
-        grid_script.chosen(["x"], "abc", "letter")
+    assert grid.chosen(["b", "a"], "abc", "letter") == ["a", "b"]
+    assert grid.chosen(None, "abc", "letter") == ["a", "b", "c"]
+    with pytest.raises(grid.UserError, match="No letter 'x'; there are a, b, c"):
+        grid.chosen(["x"], "abc", "letter")
 
 
-def test_a_workload_that_does_not_fit_is_left_out(grid_script, monkeypatch, capsys):
+def test_a_workload_that_does_not_fit_is_left_out(monkeypatch, capsys):
     """A machine that runs out of memory, and kills what somebody else runs on it."""
-    monkeypatch.setattr(grid_script, "NEEDED_GIB", {"criteo1tb": 10**6})
-    assert grid_script.has_room("ogbg")
-    assert not grid_script.has_room("criteo1tb")
+    monkeypatch.setattr(grid, "NEEDED_GIB", {"criteo1tb": 10**6})
+    assert grid.has_room("ogbg")
+    assert not grid.has_room("criteo1tb")
     assert "left out: criteo1tb needs 1000000 GiB" in capsys.readouterr().out

@@ -1,6 +1,6 @@
 """Entries under the official code: two steps, both evaluations, fake batches.
 
-Skipped without algoperf. All eight workloads: scripts/evidence_official.py.
+Skipped without algoperf. All eight workloads: scripts/evidence/official.
 """
 
 import importlib.util
@@ -46,15 +46,15 @@ def test_every_entry_trains_and_evaluates(workload, framework, tmp_path):
     """An entry that the official calls, models or batches do not fit."""
     algorithms = sorted(entries(framework))
     assert algorithms
-    script = str(ROOT / "scripts" / "evidence_official.py")
+    script = ["-m", "scripts.evidence.official.grid"]
     flags = [f"--workloads={workload}", f"--frameworks={framework}"]
     flags += [f"--algorithms={','.join(algorithms)}", f"--results={tmp_path}/r.jsonl"]
-    output = run([script, *flags], tmp_path, str(ROOT))
+    output = run([*script, *flags], tmp_path, str(ROOT))
     lines = [json.loads(x) for x in (tmp_path / "r.jsonl").read_text().splitlines()]
     outcomes = {line["algorithm"]: line.get("error", line["status"]) for line in lines}
     assert outcomes == dict.fromkeys(algorithms, "ok")
     # A second call has nothing to do: the grid can be stopped and gone on with.
-    again = run([script, *flags], tmp_path, str(ROOT))
+    again = run([*script, *flags], tmp_path, str(ROOT))
     assert f"0 to do, {len(algorithms)} done" in again, output
 
 
@@ -120,8 +120,8 @@ def test_what_an_entry_does_wrong_is_seen(tmp_path):
             }
         )
     )
-    worker = str(ROOT / "tests" / "official" / "one_step.py")
-    run([worker, "request.json"], tmp_path, f"{ROOT}:{tmp_path}")
+    worker = ["-m", "scripts.evidence.official.one_step"]
+    run([*worker, "request.json"], tmp_path, f"{ROOT}:{tmp_path}")
     lines = (tmp_path / "results.jsonl").read_text().splitlines()
     said = {line["algorithm"]: line.get("error") for line in map(json.loads, lines)}
     assert said == {name: error for name, (_, error) in FAULTS.items()}

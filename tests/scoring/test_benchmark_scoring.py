@@ -35,7 +35,6 @@ def test_made_up_tree(tmp_path):
     summary = reading.summary()
     assert reading.irregularities == []
     assert (summary.n_trials, summary.n_evaluations) == (400, 400 * 20)
-    assert summary.ordinary["other_files"] == 400 * 4
 
 
 def test_tables(tmp_path):

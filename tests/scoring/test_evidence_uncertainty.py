@@ -1,25 +1,15 @@
 """The script behind docs/evidence/uncertainty.md, much reduced."""
 
-import importlib
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 pytest.importorskip("matplotlib")
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
-
-
-@pytest.fixture
-def evidence(monkeypatch):
-    """The script, imported as it imports its neighbours."""
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    return importlib.import_module("evidence_uncertainty")
+from scripts.evidence import uncertainty as evidence
 
 
 @pytest.mark.parametrize("p_miss", [0.0, 0.2, 0.6])
-def test_true_median(evidence, p_miss):
+def test_true_median(p_miss):
     """Coverage would be counted of a median that the simulated times have not."""
     population = evidence.Population(3.0, 0.5, p_miss)
     times_sec = population.draw(100_000, np.random.default_rng(0))
@@ -27,7 +17,7 @@ def test_true_median(evidence, p_miss):
     assert np.median(times_sec) == pytest.approx(population.true_median(), rel=0.01)
 
 
-def test_examples_in_the_place_of_steps(evidence):
+def test_examples_in_the_place_of_steps():
     """The conclusion about examples would rest on the batch size of the other one."""
     found = (evidence.compare_published("self", examples=e) for e in (False, True))
     for steps, examples in zip(*(c.workloads for c in found), strict=True):
@@ -42,7 +32,7 @@ def test_examples_in_the_place_of_steps(evidence):
             assert value == pytest.approx(expected, nan_ok=True)
 
 
-def test_page(evidence, tmp_path):
+def test_page(tmp_path):
     """A block would be empty, or hold what is no number."""
     blocks = {n: block(evidence.QUICK) for n, block in evidence.BLOCKS.items()}
     text = evidence.fill_page("uncertainty", blocks, tmp_path).read_text()

@@ -16,16 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unscheduled.scoring.errors import ScoringError
-from unscheduled.scoring.log_file import UnusableError, contents
-from unscheduled.scoring.logs import (
-    FILE_NAME,
-    RULES_OF_READING,
-    Reading,
-    Trial,
-    read_logs,
-    without_metric,
-)
-from unscheduled.scoring.measurements import Measurements, parse
+from unscheduled.scoring.irregularities import FILE_NAME, RULES_OF_READING
+from unscheduled.scoring.logs import Reading, Trial, read_logs, without_metric
+from unscheduled.scoring.measurements import parse
 
 from .damage import CUTS_NUMBERS, KEEPS_NUMBERS, damage_gzip, intact_logs, whole_rows
 from .trees import HEADER
@@ -42,14 +35,10 @@ damages = st.lists(
 
 def read(data, metric, zipped=False):
     """Rows read, and irregularities, as the scorer has them."""
-    try:
-        data = contents(data, zipped)
-        log, notes = parse(data, LOG)
-    except UnusableError as error:
-        log, notes = Measurements(), [error]
+    log, notes = parse(data, LOG.with_suffix(".csv.gz") if zipped else LOG)
     values = log.validation.get(metric, [math.nan] * len(log.score))
     names = ("sub", "study_0", "digits_resnet", "jax", 1)
-    trial = Trial(LOG, *names, log.score, log.global_step, log.validation)
+    trial = Trial(LOG, *names, *log)
     notes = [*notes, *without_metric([trial], {"digits_resnet": metric})]
     columns = (log.score.tolist(), log.global_step.tolist(), list(map(float, values)))
     return list(zip(*columns, strict=True)), notes
@@ -136,7 +125,7 @@ def test_flipped_bytes():
                 seen[judge(log, bytes(data))[1]] += 1
 
     check()
-    assert all(seen[outcome] > 200 for outcome in ("same", "noted", "unseen")), seen
+    assert all(seen[outcome] > 100 for outcome in ("same", "noted", "unseen")), seen
 
 
 @settings(max_examples=1000, derandomize=True, deadline=None)

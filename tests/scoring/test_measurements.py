@@ -1,5 +1,6 @@
 """Rows of a log: damaged, out of order, written twice, or by two runs at once."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -29,18 +30,27 @@ def rules(notes):
         ("2,x,0,0.5", "global_step is 'x', not a number"),
         ("nan,2,0,0.5", "score is 'nan', not a number"),
         ("inf,2,0,0.5", "score is 'inf', not a number"),
-        ("1e999,2,0,0.5", "score is 1e999, not a number of seconds or steps"),
-        ("-1,2,0,0.5", "score is -1, not a number of seconds or steps"),
-        ("2,,0,0.5", "global_step is '', not a number"),
-        ("2,2,,0.5", "preemption_count is '', not a number"),
-        ("2,1.5,0,0.5", "global_step is 1.5, not a whole number"),
+        ("1e999,2,0,0.5", "score is '1e999', not a number from 0 on"),
+        ("-1,2,0,0.5", "score is '-1', not a number from 0 on"),
+        ("2,,0,0.5", "global_step is '', not a whole number from 0 on"),
+        ("2,2,,0.5", "preemption_count is '', not a whole number from 0 on"),
+        ("2,1.5,0,0.5", "global_step is '1.5', not a whole number from 0 on"),
+        ("2,2,0,oops", "validation/wer is 'oops', not a number"),
+        ("2,2,0,0.5 ", "validation/wer is '0.5 ', not a number"),
+        ("2,2,0,0x1", "validation/wer is '0x1', not a number"),
+        ("2,2,0,.", "validation/wer is '.', not a number"),
+        ('2,2,0,"1,5"', "validation/wer is '1,5', not a number"),
+        ("2,2,0,0.5\r", "a control byte, or another line end"),
+        ("2,2,0,0.5\x7f", "a control byte, or another line end"),
+        ("2,2,0,\N{LATIN SMALL LETTER DOTLESS I}nf", "validation/wer is "),
         ("1_0,2,0,0.5", "score is '1_0', not a number"),
         (" 2,2,0,0.5", "score is ' 2', not a number"),
         ("2.,2,0,0.5", "score is '2.', not a number"),
         ("02,2,0,0.5", "score is '02', not a number"),
         ("\N{ARABIC-INDIC DIGIT TWO},2,0,0.5", "score is "),
         ("9" * 65 + ",2,0,0.5", "score is '9999"),
-        ("\xff\xfe,,,", r"score is '\xc3\xbf\xc3\xbe', not a number"),
+        ("1" + 400 * "0" + ",2,0,0.5", "score is '1000"),
+        ("\xff\xfe,,,", r"score is '\xff\xfe', not a number"),
         (HEADER, "score is 'score', not a number"),
     ],
 )
@@ -57,7 +67,7 @@ def test_a_line_end_within_a_row(end):
     """A line end in the last number would make it a smaller one, and a miss a hit."""
     rows, notes = read("1,1,0,0.9", f"2,2,0,{end}", "3,3,0,0.7", "4,4,0,0.6")
     assert rows == [(1, 1, 0.9), (4, 4, 0.6)]
-    assert rules(notes) == [("piece", 3, 2), ("corrupt_row", 4, 1)]
+    assert rules(notes) == [("corrupt_row", 4, 3)]
 
 
 def test_corrupt_rows_are_counted():
@@ -68,13 +78,64 @@ def test_corrupt_rows_are_counted():
     )
 
 
-@pytest.mark.parametrize("cell", ["oops", "0.5\0", "0.5 ", "0.5\r", "0_5", "0x1", "."])
-def test_corrupt_metric(cell):
-    """A damaged metric would hit, or take its row's time out of the run's length."""
-    rows, notes = read("1,1,0,0.9", f"2,2,0,{cell}", "3,3,0,0.7")
-    assert [row[:2] for row in rows] == [(1, 1), (2, 2), (3, 3)]
-    assert np.isnan(rows[1][2])
-    assert rules(notes) == [("corrupt_cell", 3, 1)]
+def test_zeros_join_two_rows():
+    """Half a row and half of another would be one, that reaches its target at 2 s."""
+    header = f"{HEADER},train/loss"
+    lost = "2.0,2,0,0.1," + 30 * "\0" + "5"  # of the rows at 2, 6 and 10 seconds
+    rows, (note,) = read("1.0,1,0,0.9,7.5", lost, "11.0,11,0,0.1,4", header=header)
+    assert [row[0] for row in rows] == [1.0, 11.0]
+    assert (note.rule, note.line) == ("corrupt_row", 3)
+
+
+@pytest.mark.parametrize(
+    "name", ["train/loss", "test/wer", "total_duration", "accumulated_eval_time"]
+)
+@pytest.mark.parametrize("cell", ["oops", "0.5\0", "1_0", "1 5", "0.5\x1b[31m"])
+def test_damage_in_any_column(name, cell):
+    """A row would count that is damaged in a column that no score is read from."""
+    header = f"{HEADER},{name},note"
+    row = "2,2,0,0.1,{},a"
+    rows, (note,) = read(row.format(cell), "3,3,0,0.7,1,a", header=header)
+    assert [row[0] for row in rows] == [3]
+    assert note.rule == "corrupt_row"
+    assert str(note).isprintable()
+    rows, notes = read(row.format("0.5"), "3,3,0,0.7,,a", header=header)
+    assert [row[0] for row in rows] == [2, 3]
+    assert notes == []
+
+
+@pytest.mark.parametrize("end", ["", "\r"])
+def test_quoted_cells(end):
+    """A log that another program wrote, with quotes, would count as none."""
+    header = '"score",global_step,"preemption_count",validation/wer,"a ""note"", two"'
+    lines = ['"1.5","10",0,"0.25","x, y"', '2.5,20,"0",0.125,"say ""hi"""']
+    rows, notes = read(*(line + end for line in lines), header=header + end)
+    assert rows == [(1.5, 10, 0.25), (2.5, 20, 0.125)]
+    assert notes == []
+
+
+def test_a_line_end_in_quotes():
+    """A cell of text over two lines would bring a row of its own."""
+    header = f"{HEADER},note"
+    forged = '2,2,0,0.9,"hello', '3,3,0,0.1,x"'
+    rows, notes = read("1,1,0,0.9,a", *forged, "4,4,0,0.8,b", header=header)
+    assert rows == [(4, 4, 0.8)]
+    assert rules(notes) == [("corrupt_row", 3, 3)]
+
+
+@pytest.mark.parametrize("cells", ["a", "named"])
+def test_very_wide(cells):
+    """The time to read a header would grow with the square of its length."""
+    n = 200_000
+    names = n * ["a"] if cells == "a" else [f"train/{i}" for i in range(n)]
+    header = ",".join([HEADER, *names])
+    rows = [f"{i},{i},0,0.5" + n * ",1" for i in range(1, 4)]
+    data = "".join(f"{line}\n" for line in (header, *rows)).encode()
+    began = time.process_time()
+    log, notes = parse(data, Path("log.csv"))
+    assert time.process_time() - began < 10  # 0.3 s; the square takes minutes
+    assert len(log.score) == (0 if cells == "a" else 3)
+    assert [note.rule for note in notes] == ["unreadable"] * (cells == "a")
 
 
 @pytest.mark.parametrize(
@@ -140,11 +201,7 @@ def test_contradiction():
     """Of two runs in one file, the better evaluations would make up a third run."""
     rows, notes = read("1,10,0,0.9", "2,20,0,0.8", "1,10,0,0.9", "2.1,20,0,0.1")
     assert rows == [(1, 10, 0.9)]
-    assert {note.rule for note in notes} == {
-        "repeated_row",
-        "contradiction",
-        "reordered",
-    }
+    assert {note.rule for note in notes} == {"repeated_row", "contradiction"}
 
 
 def test_time_goes_back():
@@ -169,18 +226,13 @@ def test_second_header(second, steps, rule):
     assert rules(notes) == [(rule, 3, 1)]
 
 
-@pytest.mark.parametrize("name", ["validation/wer", "preemption_count", "train/loss"])
+@pytest.mark.parametrize("name", ["validation/wer", "preemption_count", "score"])
 def test_column_named_twice(name):
     """Which of two columns counts would be up to chance."""
     text = f"{HEADER},train/loss,{name}\n1,1,0,0.1,5,6\n"
-    log, notes = parse(text.encode(), Path("log.csv"))
-    assert log.score.tolist() == [1]
-    assert ("wer" in log.validation) == (name != "validation/wer")
-    assert rules(notes) == [("named_twice", 1, 1)]
-    text = "score,global_step,score\n1,1,2\n"
-    log, notes = parse(text.encode(), Path("log.csv"))
+    log, (note,) = parse(text.encode(), Path("log.csv"))
     assert len(log.score) == 0
-    assert [note.rule for note in notes] == ["named_twice", "not_a_log"]
+    assert (note.rule, note.what) == ("unreadable", f"two columns {name!r}")
 
 
 def test_mixed_line_ends():
@@ -191,11 +243,11 @@ def test_mixed_line_ends():
 
 
 def test_names_of_columns():
-    """A metric's name in another script, or in no encoding, would stop the reading."""
-    data = b"score,global_step,validation/\xce\xb1,validation/\xff\n1,1,0.5,0.25\n"
+    """A metric's name in another script would stop the reading."""
+    data = b"score,global_step,validation/\xce\xb1\n1,1,0.5\n"
     log, notes = parse(data, Path("log.csv"))
-    assert {k: v.tolist() for k, v in log.validation.items()} == {
-        "\N{GREEK SMALL LETTER ALPHA}": [0.5],
-        "\\xff": [0.25],
-    }
+    assert log.validation["\N{GREEK SMALL LETTER ALPHA}"].tolist() == [0.5]
     assert notes == []
+    log, (note,) = parse(data.replace(b"\xb1", b"\xff"), Path("log.csv"))
+    assert len(log.score) == 0
+    assert note.rule == "unreadable"

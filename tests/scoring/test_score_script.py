@@ -151,7 +151,8 @@ def test_held_out_without_logs(tmp_path):
         (["empty"], "No logs found in empty"),
         (["good", "--benchmark=0.7"], "Unknown benchmark '0.7'"),
         (["good", "--benchmark=empty"], "Unknown benchmark 'empty'"),
-        (["good", "--benchmark=bad.json"], "bad.json is not JSON"),
+        (["good", "--benchmark=bad.json"], "bad.json is not a JSON"),
+        (["good", "--benchmark=a\nb\x1b[2J"], r"a\nb\x1b[2J is not a JSON"),
         (["good", "--benchmark=0.6"], "Benchmark 0.6 scores none of the workloads"),
         (["good", "--baseline=better"], "Unknown baseline 'better': choose from good."),
         (["good", "--why=better"], "--why=better: choose from all, good."),
@@ -173,6 +174,7 @@ def test_errors(tmp_path, arguments, message):
     """A user's slip would end in a traceback, a success, or a page of text."""
     (tmp_path / "empty").mkdir()
     (tmp_path / "bad.json").write_text("{")
+    (tmp_path / "a\nb\x1b[2J").write_text("{")
     write_log(tmp_path, "1,1,1", submission="good")
     write_log(tmp_path, "1,1,1", submission="unknown", workload="mnistt_jax")
     for framework in ("jax", "pytorch"):
@@ -183,7 +185,7 @@ def test_errors(tmp_path, arguments, message):
     assert done.stdout == ""
     assert done.stderr.startswith("score.py: ")
     assert message in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert done.stderr.removesuffix("\n").isprintable()
     assert "Traceback" not in done.stderr
 
 

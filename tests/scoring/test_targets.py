@@ -1,6 +1,8 @@
 """Targets: the directions of metrics, the versions, and which one to score by."""
 
 import json
+import math
+import os
 
 import numpy as np
 import pytest
@@ -146,6 +148,20 @@ def test_no_benchmark(name, workloads, message):
         (["workloads"], [], "list indices"),
         (["notes"], "one", "notes is not a list of sentences"),
         (["workloads", "speech", "step_hint"], "few", "step_hint of speech is 'few'"),
+        (["workloads", "speech"], 8, "not a mapping"),
+        (["workloads", "speech", "target_metric_name"], ["wer"], "unhashable"),
+        (["workloads", "speech", "target_metric_name"], "a\x1b[31m", r"'a\\\\x1b"),
+        (["workloads", "speech", "validation_target_value"], True, "is 'True'"),
+        (["workloads", "speech", "validation_target_value"], 10**400, "is '1000"),
+        (["workloads", "speech", "validation_target_value"], math.nan, "is NaN"),
+        (["workloads", "speech", "validation_target_value"], math.inf, "is 'inf'"),
+        (["run_settings"], {"speech": {"max_allowed_runtime_sec": -1}}, "is -1"),
+        (["run_settings"], {"speech": 8}, "no attribute"),
+        (["base_workloads"], "speech", "not a list of different names"),
+        (["base_workloads"], ["speech", "speech"], "not a list of different names"),
+        (["base_workloads"], [["speech"]], "not a list of different names"),
+        (["base_workloads"], ["a\nb"], "not a list of different names"),
+        (["held_out_workloads"], [str(i) for i in range(10**5)], "list of different"),
     ],
 )
 def test_bad_targets_file(tmp_path, facts, path, value, message):
@@ -166,8 +182,29 @@ def test_bad_targets_file(tmp_path, facts, path, value, message):
         load_benchmark(file)
 
 
-@pytest.mark.parametrize("text", ["", "{", "\0"])
-def test_targets_file_is_not_json(tmp_path, text):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is not a JSON file"),
+        ("{", "is not a JSON file"),
+        ("\0", "is not a JSON file"),
+        ("[8]", "is not a targets file"),
+        ("8", "is not a targets file"),
+        ("9" * 5000, "is not a JSON file"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"a": 1, "a": 2}', "twice"),
+    ],
+)
+def test_targets_file_is_another(tmp_path, text, message):
     """A file of another kind would be a traceback."""
-    with pytest.raises(ScoringError, match="is not JSON"):
+    with pytest.raises(ScoringError, match=message):
         load_benchmark(write(tmp_path, text))
+
+
+def test_targets_from_a_pipe(tmp_path):
+    """A pipe would be waited for for ever."""
+    os.mkfifo(tmp_path / "targets.json")
+    with pytest.raises(ScoringError, match="not a regular file"):
+        load_benchmark(tmp_path / "targets.json")
+    with pytest.raises(ScoringError, match="Unknown benchmark"):
+        choose_benchmark(str(tmp_path / "targets.json"), ["speech"])

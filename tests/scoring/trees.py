@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from unscheduled.scoring.logs import FILE_NAME, Trial
+from unscheduled.scoring.irregularities import FILE_NAME
+from unscheduled.scoring.logs import Trial
 
 HEADER = "score,global_step,validation/accuracy"
 

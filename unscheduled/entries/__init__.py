@@ -2,7 +2,9 @@
 
 LOG_EVERY_STEPS = 100
 # Batch-norm statistics at x come from this many recent batches, but from no more than
-# one batch in so many steps: a forward pass is a third of a step, so that is 2%.
+# one batch in so many steps, beside the one that is always taken: where a forward pass
+# is a third of a step and evaluations are that far apart, that is 2% of the time.
+# docs/evidence/batch_norm.md has what was measured.
 RECENT_BATCHES = 8
 STEPS_PER_BATCH = 17
 

@@ -16,13 +16,13 @@ from urllib.parse import quote
 import numpy as np
 from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
+from unscheduled.benchmark.text import printable
 from unscheduled.report import figures, words
 from unscheduled.report.model import Entry, Report, Run, Workload
 from unscheduled.scoring import profiles, why
 from unscheduled.scoring.comparison import PARTS_NOTE, Ratio
-from unscheduled.scoring.irregularities import RULES_OF_READING, printable
+from unscheduled.scoring.irregularities import RULES_OF_READING, Irregularity
 from unscheduled.scoring.leaderboard import Leaderboard
-from unscheduled.scoring.logs import Irregularity
 from unscheduled.scoring.tables import comparison, coverage
 from unscheduled.scoring.verdicts import verdicts
 

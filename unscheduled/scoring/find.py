@@ -1,47 +1,42 @@
-"""Find the folders of trials below a root: names, links and depth, no contents."""
+"""Find the logs of trials below a root: names, links and depth, no contents."""
 
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from operator import attrgetter
 from pathlib import Path
-from typing import NamedTuple
 
+from unscheduled.benchmark.text import printable
 from unscheduled.scoring.errors import ScoringError
-from unscheduled.scoring.irregularities import (
-    FILE_NAME,
-    ZIPPED_NAME,
-    Irregularity,
-    printable,
-)
+from unscheduled.scoring.irregularities import FILE_NAME, ZIPPED_NAME, Irregularity
 
 _TRIAL = re.compile("trial_([0-9]+)")
 _WORKLOAD = re.compile("(.+)_(jax|pytorch)")
 _LAYOUT_DEPTH = 4  # submission, study, workload, trial
 _SEARCH_DEPTH = 6  # ends the search where folders have nothing to do with logs
-
-# What names a trial, and the order in which trials are sorted.
-key_of = attrgetter("submission", "workload", "framework", "study", "number")
+MAX_ENTRIES = 1_000_000  # so that a link to a whole disk is not searched for hours
 
 
-class TrialFolder(NamedTuple):
-    """The folder of a trial, with at least one log in it.
+@dataclass(frozen=True, eq=False)
+class FoundLog:
+    """The log of a trial, and what its folders say it is of.
 
     Attributes:
-      path: by the names that the user gave, absolute.
-      real: with links resolved.
-      logs: which of `FILE_NAME` and `ZIPPED_NAME` it has.
+      path: of the log, absolute, by the names that the user gave.
+      submission, study, workload: as printed, see `benchmark.text.printable`.
     """
 
-    path: str
-    real: str
+    path: Path
     submission: str
     study: str
     workload: str
     framework: str
     number: int
-    logs: tuple[str, ...]
+
+    @property
+    def key(self) -> tuple[str, str, str, str, int]:
+        """What names a trial, and the order in which trials are sorted."""
+        names = (self.submission, self.workload, self.framework, self.study)
+        return *names, self.number
 
 
 @dataclass
@@ -49,136 +44,103 @@ class Found:
     """What a search came upon.
 
     Attributes:
-      folders: in the order of the search, which is that of names.
-      n_other: files and folders that are no logs and lead to none.
-      odd: folders with names that do not print, already noted.
+      logs: by submission and folder, with links resolved, in the order of names.
+      n_entries: files and folders looked at.
     """
 
-    folders: dict[str, TrialFolder] = field(default_factory=dict)
+    logs: dict[tuple[str, str], FoundLog] = field(default_factory=dict)
     irregularities: list[Irregularity] = field(default_factory=list)
-    n_other: int = 0
-    odd: set[Path] = field(default_factory=set)
+    n_entries: int = 0
 
-    def note(self, rule: str, path: str, what: str, count: int = 1) -> None:
-        found = Irregularity(rule, Path(path), what, count=count)
+    def note(self, rule: str, path: str, what: str) -> None:
+        found = Irregularity(rule, Path(path), what)
         if found not in self.irregularities[-1:]:
             self.irregularities.append(found)
 
 
-class _Place(NamedTuple):
-    """A folder in the search: its path, the real paths down to it, and how deep."""
-
-    path: str
-    real: tuple[str, ...]
-    depth: int
-
-
-def find_trials(root: str | Path, found: Found) -> None:
-    """Add the trials below `root` to `found`.
+def find_logs(root: str | Path, found: Found) -> None:
+    """Add the logs below `root` to `found`.
 
     Raises:
-      ScoringError: `root` is no folder.
+      ScoringError: `root` is no folder, or holds too many files to search.
     """
     top = os.path.abspath(root)  # unlike a resolved path, keeps the names of links
     if not os.path.isdir(top):
         raise ScoringError(f"No such folder: {printable(root)}.")
-    too_deep: dict[str, int] = {}
-    for place in _walk(_Place(top, (os.path.realpath(top),), 0), found):
-        if place.depth > _LAYOUT_DEPTH:
-            group = str(Path(place.path).parents[3])
-            too_deep[group] = too_deep.get(group, 0) + 1
-        elif place.path not in found.folders:
-            _add_trial(place, found)
-    for group, count in too_deep.items():
-        what = f"trials below it lie too deep in {root}: name this folder to score them"
-        found.note("misplaced", group, what, count)
+    _search(top, 0, found)
 
 
-def _walk(place: _Place, found: Found) -> Iterator[_Place]:
-    """The folders that are named as a trial's, in the order of their names."""
-    name = os.path.basename(place.path)
-    if _TRIAL.fullmatch(name):
-        yield place
+def _search(folder: str, depth: int, found: Found) -> None:
+    name = os.path.basename(folder)
+    if number := _TRIAL.fullmatch(name):
+        _add_trial(folder, int(number[1]), depth, found)
         return
-    if place.depth == _SEARCH_DEPTH:
-        found.note("not_searched", place.path, "a folder that is too deep for logs")
+    if depth == _SEARCH_DEPTH:
+        found.note("not_searched", folder, "a folder that is too deep for logs")
         return
-    for entry in _entries(place.path, found):
-        if entry.name in (FILE_NAME, ZIPPED_NAME):
-            found.note("misplaced", place.path, f"{entry.name} in no trial's folder")
-        elif not _is_folder(entry):
-            found.n_other += 1
-        elif inner := _enter(place, entry, found):
-            yield from _walk(inner, found)
+    for name in sorted(_entries(folder, found)):
+        path = os.path.join(folder, name)
+        if name in (FILE_NAME, ZIPPED_NAME):
+            found.note("misplaced", folder, f"{name} in no trial's folder")
+        elif os.path.islink(path) and _is_within(folder, path):
+            found.note("not_searched", path, f"a link up to {os.path.realpath(path)}")
+        elif os.path.isdir(path):
+            _search(path, depth + 1, found)
 
 
-def _enter(place: _Place, entry: os.DirEntry[str], found: Found) -> _Place | None:
-    """The folder `entry` in `place`; None for a link that leads back up."""
-    real = os.path.join(place.real[-1], entry.name)
-    if entry.is_symlink():
-        real = os.path.realpath(entry.path)
-        if real in place.real:
-            found.note("link_loop", entry.path, f"a link up to {real}")
-            return None
-    return _Place(entry.path, (*place.real, real), place.depth + 1)
-
-
-def _entries(folder: str, found: Found) -> list[os.DirEntry[str]]:
-    """What is in a folder, by name; nothing where it can't be listed."""
+def _entries(folder: str, found: Found) -> list[str]:
     try:
-        with os.scandir(folder) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
+        names = os.listdir(folder)
     except OSError as error:
         found.note("not_searched", folder, f"can't be listed: {error.strerror}")
         return []
+    found.n_entries += len(names)
+    if found.n_entries > MAX_ENTRIES:
+        raise ScoringError(
+            f"Over {MAX_ENTRIES:,} files and folders up to {printable(folder)}: name "
+            "folders that hold logs."
+        )
+    return names
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def _is_within(folder: str, other: str) -> bool:
+    """Whether `folder` is `other` or lies in it, links resolved."""
+    folder, other = os.path.realpath(folder), os.path.realpath(other)
+    return os.path.commonpath([folder, other]) == other
+
+
+def _add_trial(folder: str, number: int, depth: int, found: Found) -> None:
+    *_, submission, study, inner, _ = ["", "", "", *filter(None, folder.split(os.sep))]
+    workload = _WORKLOAD.fullmatch(inner)
+    if depth > _LAYOUT_DEPTH:
+        what = "trials below it lie too deep: name this folder to score them"
+        found.note("misplaced", str(Path(folder).parents[3]), what)
+    elif not workload or not submission:
+        found.note("misplaced", folder, "a trial in no workload's folder")
+    elif name := _log_in(folder, found):
+        log = FoundLog(
+            Path(folder, name),
+            printable(submission),
+            printable(study),
+            printable(workload[1]),
+            workload[2],
+            number,
+        )
+        same = found.logs.setdefault((submission, os.path.realpath(folder)), log)
+        if same.key != log.key:
+            found.note("linked", folder, f"the same folder as {same.path.parent}")
+
+
+def _log_in(folder: str, found: Found) -> str | None:
+    """The name of the log in a trial's folder."""
     try:
-        return entry.is_dir()
-    except OSError:  # a link to itself
-        return False
-
-
-def _add_trial(place: _Place, found: Found) -> None:
-    *_, submission, study, workload_folder, trial = ["", "", "", *_parts(place.path)]
-    workload = _WORKLOAD.fullmatch(workload_folder)
-    number = _TRIAL.fullmatch(trial)
-    assert number is not None
-    if not workload or not submission:
-        found.note("misplaced", place.path, "a trial in no workload's folder")
-        return
-    try:
-        names = os.listdir(place.path)
+        names = os.listdir(folder)
     except OSError:  # without leave to list it: reading the log will tell
-        names = [FILE_NAME]
-    logs = tuple(name for name in (FILE_NAME, ZIPPED_NAME) if name in names)
-    found.n_other += len(names) - len(logs)
+        return FILE_NAME
+    logs = [name for name in (FILE_NAME, ZIPPED_NAME) if name in names]
     if not logs:
-        found.note("no_log", place.path, f"no {FILE_NAME}")
-        return
-    _note_odd_names(place.path, found)
-    found.folders[place.path] = TrialFolder(
-        place.path,
-        place.real[-1],
-        printable(submission),
-        printable(study),
-        printable(workload[1]),
-        workload[2],
-        int(number[1]),
-        logs,
-    )
-
-
-def _parts(path: str) -> list[str]:
-    return [part for part in path.split(os.sep) if part]
-
-
-def _note_odd_names(path: str, found: Found) -> None:
-    """Names in the layout that are not printed as they are, once a folder."""
-    if path.isprintable():
-        return
-    for named in Path(path).parents[2::-1]:
-        if not named.name.isprintable() and named not in found.odd:
-            found.odd.add(named)
-            found.note("odd_name", str(named), "a name that does not print")
+        found.note("no_log", folder, f"no {FILE_NAME}")
+        return None
+    if len(logs) > 1:
+        found.note("two_logs", folder, f"{ZIPPED_NAME} lies beside {FILE_NAME}")
+    return logs[0]

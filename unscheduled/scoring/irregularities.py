@@ -1,7 +1,9 @@
 """What can be wrong with logs, and the rule by which each case is handled."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from unscheduled.benchmark.text import printable
 
 FILE_NAME = "eval_measurements.csv"
 ZIPPED_NAME = f"{FILE_NAME}.gz"
@@ -13,27 +15,18 @@ RULES_OF_READING = {
     # folders
     "misplaced": f"it is left out: a log lies at {LAYOUT}",
     "not_searched": "nothing in there is read",
-    "link_loop": "the link is not followed",
     "linked": "a run counts once in a submission: it is read by its other name",
     "timestamped": "it is read as more studies of the submission without the time",
-    "odd_name": "characters that do not print are written as escapes",
-    # files
     "no_log": f"a trial's folder without {FILE_NAME} is left out, as if never run",
     "two_logs": f"{FILE_NAME} is read, {ZIPPED_NAME} is not",
+    # files
     "unreadable": "the trial counts, as one that missed",
-    "too_large": "it is not read; the trial counts, as one that missed",
-    "changing": "what was there at first is read",
-    "copy": "both count; look whether one of them was run",
-    # columns
-    "not_a_log": "the trial counts, as one that missed",
     "no_evaluations": "the trial counts, as one that missed",
     "no_metric": "the trial counts, as one that missed",
-    "named_twice": "none of the columns of that name is read",
+    "copy": "both count; look whether one of them was run",
     # rows
     "cut_off": "a last row that was cut off is left out",
     "corrupt_row": "a row that is not whole is left out",
-    "piece": "a row that may go on in a line with too few cells is left out",
-    "corrupt_cell": "a metric that is not a number is read as NaN",
     "out_of_range": "a metric that can't be is read as NaN",
     "second_header": "rows below a header of other columns are left out",
     "reordered": "rows are put in order of preemption_count and global_step",
@@ -57,23 +50,7 @@ ORDINARY = {
         "steps repeated after a preemption: the first evaluation that reaches the "
         "target counts, by preemption_count and then global_step"
     ),
-    "other_files": "files and folders beside the logs are passed over",
 }
-
-
-def printable(text: object) -> str:
-    r"""`text` on one line: what does not print is written as an escape.
-
-    >>> print(printable("a\nb"))
-    a\nb
-    """
-    return "".join(c if c.isprintable() else _escape(c) for c in str(text))
-
-
-def _escape(character: str) -> str:
-    if "\udc80" <= character <= "\udcff":  # a byte of a name that is not UTF-8
-        return f"\\x{ord(character) - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode()
 
 
 @dataclass(frozen=True)
@@ -85,7 +62,7 @@ class Irregularity:
       path: the file or folder.
       what: what was seen there, without a full stop at its end.
       line: of the file, from 1, where there is one to name; the first of them.
-      count: how many lines or folders it speaks of.
+      count: how many lines it speaks of.
     """
 
     rule: str
@@ -109,17 +86,18 @@ class Notes:
 
     def __init__(self, path: Path):
         self._path = path
-        self._first: dict[str, tuple[str, int | None]] = {}
-        self._count: dict[str, int] = {}
+        self._by_rule: dict[str, Irregularity] = {}
 
-    def add(
-        self, rule: str, what: str, line: int | None = None, count: int = 1
-    ) -> None:
-        self._first.setdefault(rule, (what, line))
-        self._count[rule] = self._count.get(rule, 0) + count
+    def add(self, rule: str, what: str, line: int | None = None) -> None:
+        new = Irregularity(rule, self._path, what, line, count=0)
+        first = self._by_rule.get(rule, new)
+        self._by_rule[rule] = replace(first, count=first.count + 1)
 
     def irregularities(self) -> list[Irregularity]:
-        return [
-            Irregularity(rule, self._path, what, line, self._count[rule])
-            for rule, (what, line) in self._first.items()
-        ]
+        return list(self._by_rule.values())
+
+
+def unreadable(rule: str, path: Path, error: Exception) -> Irregularity:
+    """An error of reading a file, which names it, as an irregularity of that file."""
+    what = str(error).removeprefix(f"{path} ").removesuffix(".")
+    return Irregularity(rule, path, what)

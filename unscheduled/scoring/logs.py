@@ -10,73 +10,46 @@ than that below a root are left out, because several groups of submissions would
 scored as one. A log may be gzip, `eval_measurements.csv.gz`.
 """
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
+from unscheduled.benchmark.errors import UserError
+from unscheduled.benchmark.read import read_bytes
+from unscheduled.benchmark.text import printable
 from unscheduled.scoring.errors import LogError, ScoringError
-from unscheduled.scoring.find import Found, TrialFolder, find_trials, key_of
+from unscheduled.scoring.find import Found, FoundLog, find_logs
 from unscheduled.scoring.irregularities import (
-    FILE_NAME,
     LAYOUT,
     ORDINARY,
     RULES_OF_READING,
     Irregularity,
-    printable,
+    unreadable,
 )
-from unscheduled.scoring.log_file import UnusableError, read_bytes
 from unscheduled.scoring.measurements import VALIDATION, Measurements, parse
 from unscheduled.scoring.timestamps import join_timestamped
-
-__all__ = [
-    "FILE_NAME",
-    "LAYOUT",
-    "ORDINARY",
-    "RULES_OF_READING",
-    "VALIDATION",
-    "Irregularity",
-    "Reading",
-    "Summary",
-    "Trial",
-    "missing",
-    "read_logs",
-    "without_metric",
-]
 
 _COPIED_ROWS = 3  # two runs can agree in less, by a clock that counts steps
 
 
 @dataclass(frozen=True, eq=False)
-class Trial:
+class Trial(FoundLog):
     """The evaluations of one training run, by preemption count and step.
 
     Attributes:
-      path: of the log.
-      submission, study, workload: as printed, see `irregularities.printable`.
       score: AlgoPerf's name for the seconds of submission time, shape (n,).
       global_step: steps taken, shape (n,).
       validation: metric name without `validation/` -> values, finite or NaN, shape
         (n,) each.
     """
 
-    path: Path
-    submission: str
-    study: str
-    workload: str
-    framework: str
-    number: int
     score: np.ndarray
     global_step: np.ndarray
     validation: Mapping[str, np.ndarray]
-
-    @property
-    def key(self) -> tuple[str, str, str, str, int]:
-        """What names a trial, and the order in which trials are sorted."""
-        return key_of(self)
 
 
 @dataclass(frozen=True)
@@ -88,7 +61,7 @@ class Summary:
       n_evaluations: rows of their logs that are used.
       submissions, workloads: names, sorted.
       irregular: rule of `RULES_OF_READING` -> how many files or folders.
-      ordinary: case of `ORDINARY` -> how many metrics, trials, files.
+      ordinary: case of `ORDINARY` -> how many metrics, trials.
     """
 
     n_trials: int
@@ -113,15 +86,10 @@ class Summary:
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read: trials, sorted by `Trial.key`, and what was irregular.
-
-    Attributes:
-      n_other_files: files and folders beside the logs.
-    """
+    """What was read: trials, sorted by `Trial.key`, and what was irregular."""
 
     trials: list[Trial]
     irregularities: list[Irregularity]
-    n_other_files: int = 0
 
     def summary(self) -> Summary:
         """Counts for a paragraph on what was read."""
@@ -137,7 +105,6 @@ class Reading:
             ordinary={
                 "not_finite": sum(int(np.isnan(column).sum()) for column in values),
                 "repeated_steps": len(repeated),
-                "other_files": self.n_other_files,
             },
         )
 
@@ -151,24 +118,27 @@ def read_logs(roots: Sequence[str | Path]) -> Reading:
     """
     found = Found()
     for root in roots:
-        find_trials(root, found)
-    irregularities = list(found.irregularities)
-    folders = _runs(found.folders.values(), irregularities)
-    if not folders:
-        raise ScoringError(_no_logs(roots, irregularities))
-    trials = []
+        find_logs(root, found)
+    if not found.logs:
+        raise ScoringError(_no_logs(roots, found.irregularities))
+    logs = sorted(found.logs.values(), key=lambda log: log.key)
+    for log, other in pairwise(logs):
+        if log.key == other.key:
+            paths = printable(f"{log.path.parent} and {other.path.parent}")
+            raise LogError(f"{paths} claim to be the same trial.")
+    trials, irregularities = [], found.irregularities
     contents: dict[tuple[str, int], Trial] = {}
-    for folder in folders:
-        trial, irregular, content = _read_trial(folder)
-        irregularities += irregular
+    for log in logs:
+        measurements, irregular, content = _read(log.path)
+        trial = Trial(**vars(log), **measurements._asdict())
         trials.append(trial)
-        if len(trial.score) >= _COPIED_ROWS:
-            twin = contents.setdefault((trial.submission, content), trial)
-            if twin is not trial:
-                what = f"the same, byte for byte, as {twin.path}"
-                irregularities.append(Irregularity("copy", trial.path, what))
+        irregularities += irregular
+        twin = contents.setdefault((log.submission, content), trial)
+        if twin is not trial and len(trial.score) >= _COPIED_ROWS:
+            what = f"the same, byte for byte, as {twin.path}"
+            irregularities.append(Irregularity("copy", log.path, what))
     trials, joined = join_timestamped(trials)
-    return Reading(trials, irregularities + joined, found.n_other)
+    return Reading(trials, irregularities + joined)
 
 
 def without_metric(
@@ -201,66 +171,33 @@ def missing(
       n_trials: of a study: 5 for external tuning, 1 for self-tuning.
       workloads: what every submission should have run; none where it may choose.
     """
-    studies = Counter((t.submission, t.workload, t.study, t.framework) for t in trials)
-    first = {key: trial for trial in reversed(trials) for key in _groups(trial)}
+    studies = Counter(trial.key[:-1] for trial in trials)
+    by_workload = Counter(study[:2] for study in studies)
+    # The folders of a submission and of a study, as of its first trial.
+    folders = {t.submission: t.path.parents[3] for t in reversed(trials)}
+    folders |= {t.key[:-1]: t.path.parents[1] for t in reversed(trials)}
     irregular = []
-    for (submission, workload, study, framework), n in studies.items():
+    for study, n in studies.items():
         if n != n_trials:
-            folder = first[submission, workload, study, framework].path.parents[1]
             rule = "missing_trial" if n < n_trials else "extra_trial"
             what = f"{n} of {n_trials} trials have logs"
-            irregular.append(Irregularity(rule, folder, what))
-    per_workload = Counter(key[:2] for key in studies)
-    for (submission, workload), n in per_workload.items():
+            irregular.append(Irregularity(rule, folders[study], what))
+    for (submission, workload), n in by_workload.items():
         if n != n_studies:
             rule = "missing_study" if n < n_studies else "extra_study"
             what = f"{n} of {n_studies} studies of {workload} have logs"
-            folder = first[submission, workload].path.parents[3]
-            irregular.append(Irregularity(rule, folder, what))
-    wanted = list(dict.fromkeys(workloads))
-    for submission in dict.fromkeys(trial.submission for trial in trials):
-        absent = [w for w in wanted if (submission, w) not in per_workload]
-        irregular += [
-            Irregularity(
-                "missing_workload", first[(submission,)].path.parents[3], f"no {w}"
-            )
-            for w in absent
-        ]
-    return irregular
+            irregular.append(Irregularity(rule, folders[submission], what))
+    wanted = dict.fromkeys(workloads)
+    return irregular + [
+        Irregularity("missing_workload", folders[submission], f"no {workload}")
+        for submission in dict.fromkeys(trial.submission for trial in trials)
+        for workload in wanted
+        if (submission, workload) not in by_workload
+    ]
 
 
 def _count(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
-
-
-def _groups(trial: Trial) -> list[tuple[str, ...]]:
-    """What a trial is part of: a submission, its workload, a study of that."""
-    names = (trial.submission, trial.workload, trial.study, trial.framework)
-    return [names[:1], names[:2], names]
-
-
-def _runs(
-    folders: Iterable[TrialFolder], irregularities: list[Irregularity]
-) -> list[TrialFolder]:
-    """The folders, each run once in a submission, sorted by key.
-
-    Raises:
-      LogError: two folders claim to be the same trial.
-    """
-    runs: dict[tuple[str, str], TrialFolder] = {}
-    keys: dict[tuple, TrialFolder] = {}
-    for folder in sorted(folders, key=lambda f: f.path != f.real):
-        same = runs.setdefault((folder.submission, folder.real), folder)
-        if key_of(same) != key_of(folder):
-            what = f"the same folder as {same.path}"
-            irregularities.append(Irregularity("linked", Path(folder.path), what))
-        if same is not folder:
-            continue
-        twin = keys.setdefault(key_of(folder), folder)
-        if twin is not folder:
-            paths = f"{printable(twin.path)} and {printable(folder.path)}"
-            raise LogError(f"{paths} claim to be the same trial.")
-    return sorted(keys.values(), key=key_of)
 
 
 def _no_logs(roots: Sequence[str | Path], irregular: Sequence[Irregularity]) -> str:
@@ -271,39 +208,10 @@ def _no_logs(roots: Sequence[str | Path], irregular: Sequence[Irregularity]) -> 
     return text
 
 
-def _read_trial(folder: TrialFolder) -> tuple[Trial, list[Irregularity], int]:
-    """A trial, what is irregular about its log, and a hash of what is in it."""
-    name = folder.logs[0]
-    path = Path(folder.path, name)
-    irregular = []
-    if len(folder.logs) > 1:
-        what = f"{folder.logs[1]} lies beside {name}"
-        irregular.append(Irregularity("two_logs", path.parent, what))
+def _read(path: Path) -> tuple[Measurements, list[Irregularity], int]:
+    """What a log holds, what is irregular about it, and a hash of its bytes."""
     try:
-        data, changed = read_bytes(os.fspath(path), zipped=name != FILE_NAME)
-    except UnusableError as error:
-        rule, what = error.args
-        measurements, content = Measurements(), 0
-        irregular.append(Irregularity(rule, path, what))
-    else:
-        if changed:
-            what = "written to while it was read"
-            irregular.append(Irregularity("changing", path, what))
-        measurements, found = parse(data, path)
-        irregular += found
-        content = hash(data)
-    return (
-        Trial(
-            path=path,
-            submission=folder.submission,
-            study=folder.study,
-            workload=folder.workload,
-            framework=folder.framework,
-            number=folder.number,
-            score=measurements.score,
-            global_step=measurements.global_step,
-            validation=measurements.validation,
-        ),
-        irregular,
-        content,
-    )
+        data = read_bytes(path)
+    except UserError as error:
+        return Measurements(), [unreadable("unreadable", path, error)], 0
+    return *parse(data, path), hash(data)

@@ -1,22 +1,29 @@
 """Measurements of a run: the bytes of its CSV -> columns of numbers.
 
-Strict about what a number is, because a damaged number that still reads as one would
-be scored: only as Python and pandas write it, without spaces, underscores, leading
-zeros or a bare point.
+Strict, because a damaged number that still reads as one would be scored. A row is one
+line of CSV, in which everything prints, with as many cells as the header, and in each
+column of numbers a number as Python and pandas write it: without spaces, underscores,
+leading zeros or a bare point.
 """
 
+import csv
+import gzip
+import io
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import groupby, pairwise
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
+from unscheduled.benchmark.read import MAX_BYTES
+from unscheduled.scoring.errors import LogError
 from unscheduled.scoring.irregularities import Irregularity, Notes
-from unscheduled.scoring.log_file import UnusableError
 
 VALIDATION = "validation/"
 MAX_ROWS = 100_000  # 180 times the longest published log
@@ -33,57 +40,63 @@ RANGES = {
 }
 _ULPS = 1e-5
 
-_NEEDED = ("score", "global_step")
-_BOM = b"\xef\xbb\xbf"
-_MAX_DIGITS = 64
-_is_number = re.compile(
-    r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
-).fullmatch
-# What nearly every cell is: finite and not negative; one look for a whole row.
-_PLAIN = r"(?:0|[1-9][0-9]{0,15})(?:\.[0-9]{1,40})?(?:e-[0-9]{1,2})?"
-_is_plain = re.compile(_PLAIN).fullmatch
-_are_plain = re.compile(_PLAIN + 2 * ",(?:0|[1-9][0-9]{0,15})").fullmatch
-_is_not_finite = re.compile("(?:[+-]?(?:nan|inf|infinity))?", re.IGNORECASE).fullmatch
+_SCORE, _STEP, _COUNT = "score", "global_step", "preemption_count"
+_SAME = "accumulated_submission_time"  # the score by another name
+_is_numeric = re.compile(
+    "score|global_step|preemption_count|total_duration"
+    "|accumulated_(?:submission|eval|logging)_time|(?:train|validation|test)/.*"
+).fullmatch  # other columns may hold text
+_NUMBER = r"-?+(?:0|[1-9][0-9]{0,63}+)(?:\.[0-9]{1,64}+)?+(?:[eE][+-]?[0-9]{1,4}+)?+"
+_CELL = f"(?:{_NUMBER}|[+-]?(?ia:nan|inf(?:inity)?)|)"
+_is_number = re.compile(_CELL).fullmatch
+_are_numbers = re.compile(f"{_CELL}(?:\n{_CELL})*+").fullmatch  # no row has a line end
 
 
-def _empty() -> np.ndarray:
-    return np.empty(0)
-
-
-@dataclass(frozen=True, eq=False)
-class Measurements:
+class Measurements(NamedTuple):
     """Columns of a log, shape (n,) each; metrics are finite or NaN.
 
     Attributes:
       validation: metric name without `validation/` -> values.
     """
 
-    score: np.ndarray = field(default_factory=_empty)
-    global_step: np.ndarray = field(default_factory=_empty)
-    validation: Mapping[str, np.ndarray] = field(default_factory=dict)
-
-
-class _Columns(NamedTuple):
-    """In which of the `n` cells of a row is what."""
-
-    n: int
-    score: int
-    global_step: int
-    preemption_count: int | None
-    submission_time: int | None  # the score by another name
-    validation: dict[str, int]
+    score: np.ndarray = np.empty(0)
+    global_step: np.ndarray = np.empty(0)
+    validation: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
 class _Row(NamedTuple):
-    preemption_count: float
-    global_step: float
+    count: float
+    step: float
     score: float
+    metrics: tuple[str, ...]
+    text: str
     line: int
-    metrics: list[str]
+
+
+class _Header:
+    """The names of the columns, and which of them are of numbers, or metrics."""
+
+    def __init__(self, text: str):
+        """Raises LogError where it is not the header of a log."""
+        self.text = text
+        self.names = _cells(text)
+        missing = [name for name in (_SCORE, _STEP) if name not in self.names]
+        if missing:
+            raise LogError(f"no column {' or '.join(missing)}")
+        if not text.isprintable():
+            raise LogError("a header that does not print")
+        twice = [name for name, n in Counter(self.names).items() if n > 1]
+        if twice:
+            raise LogError(f"two columns {twice[0][:40]!r}")
+        self.numeric = [name for name in self.names if _is_numeric(name)]
+        self.metrics = [name for name in self.names if name.startswith(VALIDATION)]
 
 
 def parse(data: bytes, path: Path) -> tuple[Measurements, list[Irregularity]]:
-    r"""Columns from the bytes of a CSV, and what is irregular; raises nothing.
+    r"""Columns of a CSV, and what is irregular; raises nothing.
+
+    Args:
+      data: the content of the file, gzip where `path` ends in `.gz`.
 
     >>> text = b"score,global_step,validation/wer\n1.5,9,0.25\n"
     >>> parse(text, Path("log.csv"))[0].validation["wer"]
@@ -91,216 +104,156 @@ def parse(data: bytes, path: Path) -> tuple[Measurements, list[Irregularity]]:
     """
     notes = Notes(path)
     try:
-        measurements = _measurements(data, notes)
-    except UnusableError as error:
-        notes.add(*error.args)
+        text = _unzipped(data) if path.suffix == ".gz" else data
+        measurements = _measurements(text, notes)
+    except LogError as error:
+        notes.add("unreadable", str(error))
         measurements = Measurements()
     return measurements, notes.irregularities()
 
 
+def _unzipped(data: bytes) -> bytes:
+    """What gzip packed, with its checksums checked; raises LogError."""
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+            text = file.read(MAX_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise LogError(f"damaged gzip: {error}") from error
+    if len(text) > MAX_BYTES:
+        raise LogError(f"too large: over {MAX_BYTES:,} bytes")
+    return text
+
+
 def _measurements(data: bytes, notes: Notes) -> Measurements:
+    """Raises LogError where the log can't be used."""
     if data.count(b"\n") > MAX_ROWS:
-        raise UnusableError("too_large", f"over {MAX_ROWS} lines")
-    lines = data.removeprefix(_BOM).decode("latin-1").split("\n")  # a letter a byte
+        raise LogError(f"too large: over {MAX_ROWS:,} lines")
+    lines = data.decode("utf-8-sig", "surrogateescape").split("\n")
     filled = [i for i, line in enumerate(lines) if line.strip(" \r")]
     if not filled:
-        raise UnusableError("no_evaluations", "empty")
-    columns = _columns(lines, filled[0], notes)
-    rows = list(_rows(lines, filled, columns, notes))
-    if any(later[:2] <= row[:2] for row, later in pairwise(rows)):
-        rows = _in_order(rows, notes)
-    rows = _until_time_goes_back(rows, notes)
+        notes.add("no_evaluations", "empty")
+        return Measurements()
+    top, *body = filled
+    end = "\r" if lines[top].endswith("\r") else ""
+    header = _Header(lines[top].removesuffix(end))
+    rows = _in_order(_rows(lines, body, header, end, notes), notes)
     if not rows:
         notes.add("no_evaluations", "no evaluation")
     return Measurements(
         np.array([row.score for row in rows]),
-        np.array([row.global_step for row in rows]),
+        np.array([row.step for row in rows]),
         {
-            name: _metric(name, [(row.line, row.metrics[i]) for row in rows], notes)
-            for i, name in enumerate(columns.validation)
+            name.removeprefix(VALIDATION): _metric(name, i, rows, notes)
+            for i, name in enumerate(header.metrics)
         },
     )
 
 
-def _columns(lines: Sequence[str], top: int, notes: Notes) -> _Columns:
-    """What the header in line `top` names.
-
-    Raises:
-      UnusableError: there is no header.
-    """
-    names = _names(lines[top])
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        notes.add("named_twice", f"two columns {twice[0][:40]!r}", top + 1, len(twice))
-    where = {name: i for i, name in enumerate(names) if name not in twice}
-    missing = [name for name in _NEEDED if name not in where]
-    if missing:
-        raise UnusableError("not_a_log", f"no column {' or '.join(missing)}", top + 1)
-    return _Columns(
-        n=len(names),
-        score=where["score"],
-        global_step=where["global_step"],
-        preemption_count=where.get("preemption_count"),
-        submission_time=where.get("accumulated_submission_time"),
-        validation={
-            name.removeprefix(VALIDATION): i
-            for name, i in where.items()
-            if name.startswith(VALIDATION)
-        },
-    )
-
-
-def _names(header: str) -> list[str]:
-    text = header.encode("latin-1").decode("utf-8", "backslashreplace")
-    return text.removesuffix("\r").split(",")
+def _cells(line: str) -> list[str]:
+    """The cells of a line; none where it is no line of CSV."""
+    if '"' not in line:
+        return line.split(",")  # the same, and six times faster
+    try:
+        return next(csv.reader([line], strict=True))
+    except csv.Error:
+        return []
 
 
 def _rows(
-    lines: Sequence[str], filled: Sequence[int], columns: _Columns, notes: Notes
-) -> Iterator[_Row]:
+    lines: Sequence[str], body: Iterable[int], header: _Header, end: str, notes: Notes
+) -> list[_Row]:
     """The rows that are whole, in the order of the file."""
-    header = lines[filled[0]]
-    end = "\r" if header.endswith("\r") else ""
-    pieces = _pieces(lines, filled[1:], columns.n)
-    for i in filled[1:]:
-        line = lines[i]
-        cells = line.removesuffix(end).split(",")
+    rows: dict[int, _Row] = {}  # by their place among the lines that are not blank
+    short = set()  # places of lines with too few cells
+    for place, i in enumerate(body):
+        line = lines[i].removesuffix(end)
+        cells = _cells(line)
         if i == len(lines) - 1:
             notes.add("cut_off", "cut off", i + 1)
-        elif "global_step" in cells and _names(line) != _names(header):
+            break
+        if _STEP in cells and cells != header.names:
             notes.add("second_header", "another header", i + 1)
-            return
-        elif not line.endswith(end):
-            notes.add("corrupt_row", "another line end than the header's", i + 1)
-        elif not _is_whole(cells, columns) and (problem := _problem(cells, columns)):
-            notes.add("corrupt_row", problem, i + 1)
-        elif i in pieces:
-            notes.add("piece", "next to a piece of a row", i + 1)
-        else:
-            yield _row(i + 1, cells, columns)
+            break
+        if len(cells) < len(header.names):
+            short.add(place)
+        try:
+            if not line.isprintable() or not lines[i].endswith(end):
+                raise LogError("a control byte, or another line end than the header's")
+            rows[place] = _row(cells, header, line, i + 1)
+        except LogError as error:
+            notes.add("corrupt_row", str(error), i + 1)
+    for place in [place for place in rows if {place - 1, place + 1} & short]:
+        what = "may go on in a line beside it, which has too few cells"
+        notes.add("corrupt_row", what, rows.pop(place).line)
+    return list(rows.values())
 
 
-def _pieces(lines: Sequence[str], body: Sequence[int], n: int) -> set[int]:
-    """Lines with too few cells, and those beside them: one may end in the other."""
-    short = [
-        place
-        for place, i in enumerate(body)
-        if lines[i].count(",") < n - 1 and i < len(lines) - 1
-    ]
-    return {i for place in short for i in body[max(place - 1, 0) : place + 2]}
-
-
-def _row(line: int, cells: Sequence[str], columns: _Columns) -> _Row:
-    count = columns.preemption_count
+def _row(cells: list[str], header: _Header, text: str, line: int) -> _Row:
+    """Raises LogError where a cell is not what it should be."""
+    names = header.names
+    if len(cells) != len(names):
+        raise LogError(f"{len(cells)} cells where the header has {len(names)}")
+    cell = dict(zip(names, cells, strict=True))
+    if not _are_numbers("\n".join([cell[name] for name in header.numeric])):
+        for name in header.numeric:
+            if not _is_number(cell[name]):
+                raise LogError(f"{name} is {cell[name][:40]!a}, not a number")
+    score = _amount(_SCORE, cell)
+    same = cell.get(_SAME, cell[_SCORE])
+    if same != cell[_SCORE] and float(same or "nan") != score:
+        raise LogError(f"score is {cell[_SCORE]}, but {_SAME} {same}")
     return _Row(
-        0.0 if count is None else float(cells[count]),
-        float(cells[columns.global_step]),
-        float(cells[columns.score]),
+        _amount(_COUNT, cell) if _COUNT in cell else 0.0,
+        _amount(_STEP, cell),
+        score,
+        tuple([cell[name] for name in header.metrics]),
+        text,
         line,
-        [cells[i] for i in columns.validation.values()],
     )
 
 
-def _is_whole(cells: Sequence[str], columns: _Columns) -> bool:
-    """Whether a row is plainly whole; where not, `_problem` looks closer."""
-    if len(cells) != columns.n:
-        return False
-    _, score, step, count, submission_time, _ = columns
-    counts = f"{cells[step]},{'0' if count is None else cells[count]}"
-    same_time = submission_time is None or cells[submission_time] == cells[score]
-    return same_time and _are_plain(f"{cells[score]},{counts}") is not None
+def _amount(name: str, cell: Mapping[str, str]) -> float:
+    """A number of seconds, or a whole number of steps or preemptions."""
+    value = float(cell[name] or "nan")
+    if 0 <= value < math.inf and (name == _SCORE or not value % 1):
+        return value
+    kind = "number" if name == _SCORE else "whole number"
+    raise LogError(f"{name} is {cell[name]!r}, not a {kind} from 0 on")
 
 
-def _problem(cells: Sequence[str], columns: _Columns) -> str:
-    """Why a row can't be used; nothing where it can."""
-    if len(cells) != columns.n:
-        return f"{len(cells)} cells where the header has {columns.n}"
-    _, score, step, count, submission_time, _ = columns
-    wrong = _not_a_number("score", cells[score])
-    wrong = wrong or _not_a_count("global_step", cells[step])
-    if count is not None:
-        wrong = wrong or _not_a_count("preemption_count", cells[count])
-    if not wrong and submission_time is not None:
-        other = cells[submission_time]
-        if other != cells[score] and not _same_number(other, cells[score]):
-            return f"score is {cells[score]}, but accumulated_submission_time {other}"
-    return wrong
-
-
-def _not_a_count(name: str, cell: str) -> str:
-    wrong = _not_a_number(name, cell)
-    if wrong or cell.isdigit() or float(cell).is_integer():
-        return wrong
-    return f"{name} is {cell}, not a whole number"
-
-
-def _not_a_number(name: str, cell: str) -> str:
-    if not _is_number(cell) or len(cell) > _MAX_DIGITS:
-        return f"{name} is {cell[:40]!a}, not a number"
-    if not 0 <= float(cell) < math.inf:
-        return f"{name} is {cell}, not a number of seconds or steps"
-    return ""
-
-
-def _same_number(cell: str, other: str) -> bool:
-    return _is_number(cell) is not None and float(cell) == float(other)
-
-
-def _in_order(rows: Iterable[_Row], notes: Notes) -> list[_Row]:
-    """Rows by preemption count and step, each of which comes once."""
-    ordered = sorted(rows, key=_place)
-    for earlier, later in pairwise(ordered):
-        if later.line < earlier.line:
-            notes.add("reordered", "a row that belongs further up", earlier.line)
-    kept = []
-    for (_, step), group in groupby(ordered, _place):
-        first, *others = group
-        same = [row for row in others if row._replace(line=first.line) == first]
-        if same:
-            notes.add("repeated_row", "written before", same[0].line, len(same))
-        if len(same) == len(others):
-            kept.append(first)
-        else:
-            what = f"another row has step {step:.0f} too"
-            notes.add("contradiction", what, first.line, 1 + len(others))
+def _in_order(rows: list[_Row], notes: Notes) -> list[_Row]:
+    """Rows by preemption count and step, without those that contradict one another."""
+    first: dict[tuple[float, float], _Row] = {}
+    contradictory = set()
+    for row in sorted(rows, key=lambda row: row[:2]):
+        twin = first.setdefault(row[:2], row)
+        if twin.text != row.text:
+            what = f"another row has step {row.step:.0f} too"
+            notes.add("contradiction", what, twin.line)
+            contradictory.add(row[:2])
+        elif twin is not row:
+            notes.add("repeated_row", "written before", row.line)
+    kept = [row for place, row in first.items() if place not in contradictory]
+    for row, later in pairwise(kept):
+        if later.line < row.line:
+            notes.add("reordered", "a row that belongs further up", later.line)
+    for n, (row, later) in enumerate(pairwise(kept)):
+        if row.count == later.count and later.score < row.score:
+            what = f"score is {later.score} after {row.score}"
+            notes.add("time_back", what, later.line)
+            return kept[:n]
     return kept
 
 
-def _place(row: _Row) -> tuple[float, float]:
-    return row[:2]
-
-
-def _until_time_goes_back(rows: list[_Row], notes: Notes) -> list[_Row]:
-    """The rows before the first two whose times contradict their steps."""
-    for n, (row, later) in enumerate(pairwise(rows)):
-        same_start = row.preemption_count == later.preemption_count
-        if same_start and later.score < row.score:
-            what = f"score is {later.score} after {row.score}"
-            notes.add("time_back", what, later.line)
-            return rows[:n]
-    return rows
-
-
-def _metric(name: str, cells: list[tuple[int, str]], notes: Notes) -> np.ndarray:
-    """Values of a metric from (line, cell)s; NaN for what is not one."""
-    low, high = RANGES.get(name, (-math.inf, math.inf))
-    values = []
-    for line, cell in cells:
-        value = float(cell) if _is_plain(cell) else _odd_value(name, line, cell, notes)
-        if value < low - _ULPS or value > high + _ULPS:
-            what = f"validation/{name} is {cell}, not from {low:g} to {high:g}"
-            notes.add("out_of_range", what, line)
-            value = math.nan
-        values.append(value)
-    return np.array(values, np.float64)
-
-
-def _odd_value(name: str, line: int, cell: str, notes: Notes) -> float:
-    """The value of a cell that is not plain; NaN where it is not finite."""
-    if _is_number(cell) and len(cell) <= _MAX_DIGITS:
-        value = float(cell)
-        return value if math.isfinite(value) else math.nan
-    if not _is_not_finite(cell):
-        what = f"validation/{name} is {cell[:40]!a}, not a number"
-        notes.add("corrupt_cell", what, line)
-    return math.nan
+def _metric(name: str, i: int, rows: Sequence[_Row], notes: Notes) -> np.ndarray:
+    """The values of a metric; NaN where it is not finite, or can't be."""
+    values = np.array([float(row.metrics[i] or "nan") for row in rows])
+    values[np.isinf(values)] = math.nan
+    metric = name.removeprefix(VALIDATION)
+    low, high = RANGES.get(metric, (-math.inf, math.inf))
+    outside = (values < low - _ULPS) | (values > high + _ULPS)
+    for n in np.flatnonzero(outside).tolist():
+        what = f"{name} is {values[n]:g}, not from {low:g} to {high:g}"
+        notes.add("out_of_range", what, rows[n].line)
+    values[outside] = math.nan
+    return values

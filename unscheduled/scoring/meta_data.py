@@ -1,14 +1,29 @@
 """What a trial ran on and by which clock, from the JSON files beside its log."""
 
-import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unscheduled.scoring.irregularities import Irregularity, printable
-from unscheduled.scoring.log_file import UnusableError, read_bytes
+from unscheduled.benchmark.errors import UserError
+from unscheduled.benchmark.read import read_json
+from unscheduled.benchmark.text import printable
+from unscheduled.scoring.irregularities import Irregularity, unreadable
+
+_MAX_COUNT = 1_000_000
+# The facts that are read: the form of a text, None for a count.
+_FACTS = {
+    "gpu_count": None,
+    "gpu_model_name": ".*",
+    "cpu_count": None,
+    "cpu_model_name": ".*",
+    "python_version": ".*",
+    "torch_version": ".*",
+    "jax_version": ".*",
+    "git_commit_hash": ".*",
+    "clock": r"wall|steps:([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,2})?",
+    "tuning_ruleset": ".*",
+}
 
 
 @dataclass(frozen=True)
@@ -43,44 +58,23 @@ def hardware(trial_folder: Path) -> tuple[Hardware, list[Irregularity]]:
     """
     meta, irregular = newest(trial_folder, "meta_data")
     flags, more = newest(trial_folder, "flags")
-    notes = [*irregular, *more]
-    facts = {
-        name: _fact(trial_folder, source, name, kind, notes)
-        for source, name, kind in (
-            (meta, "gpu_model_name", str),
-            (meta, "gpu_count", int),
-            (flags, "clock", str),
-            (flags, "tuning_ruleset", str),
-        )
-    }
     # A machine without GPUs is recorded by its CPUs alone.
-    cpu_alone = "gpu_count" not in meta and "cpu_count" in meta
+    n_gpus = 0 if "cpu_count" in meta else None
     found = Hardware(
-        gpu_model=facts["gpu_model_name"],
-        gpu_count=0 if cpu_alone else facts["gpu_count"],
-        clock=facts["clock"] or "wall",
-        tuning_ruleset=facts["tuning_ruleset"],
+        gpu_model=meta.get("gpu_model_name"),
+        gpu_count=meta.get("gpu_count", n_gpus),
+        clock=flags.get("clock", "wall"),
+        tuning_ruleset=flags.get("tuning_ruleset"),
     )
-    return found, notes
-
-
-def _fact(
-    folder: Path, source: Mapping[str, Any], name: str, kind: type, notes: list
-) -> Any:
-    """`source[name]` where it is of that kind; else None, with a note if it's there."""
-    value = source.get(name)
-    if isinstance(value, str) and kind is str:
-        return printable(value)
-    if value is None or (type(value) is int and kind is int and value >= 0):
-        return value
-    notes.append(Irregularity("broken_json", folder, f"{name} is {str(value)[:40]!r}"))
-    return None
+    return found, irregular + more
 
 
 def newest(trial_folder: Path, kind: str) -> tuple[dict[str, Any], list[Irregularity]]:
-    """The last of a trial's files `<kind>_<preemption>.json`; empty where it has none.
+    """The facts of the last of a trial's files `<kind>_<preemption>.json`.
 
-    A file that is not a JSON object is read as an empty one, and is irregular.
+    Returns:
+      Those of `_FACTS` that are there, in text that prints; none where the trial has no
+      such file, or one that is irregular: no JSON object, or a fact of another form.
     """
     name = re.compile(re.escape(kind) + "_([0-9]+)[.]json")
     try:
@@ -92,11 +86,24 @@ def newest(trial_folder: Path, kind: str) -> tuple[dict[str, Any], list[Irregula
         return {}, []
     path = trial_folder / max(names, key=lambda m: (int(m[1]), m[0]))[0]
     try:
-        facts = json.loads(read_bytes(path)[0])
-    except UnusableError as error:
-        return {}, [Irregularity("broken_json", path, error.args[1])]
-    except (ValueError, RecursionError) as error:
-        return {}, [Irregularity("broken_json", path, f"not JSON: {error}")]
-    if not isinstance(facts, dict):
-        return {}, [Irregularity("broken_json", path, "not a JSON object")]
-    return facts, []
+        content = read_json(path)
+    except UserError as error:
+        return {}, [unreadable("broken_json", path, error)]
+    if not isinstance(content, dict):
+        return {}, [Irregularity("broken_json", path, "is not a JSON object")]
+    facts, irregular = {}, []
+    for name in [name for name in _FACTS if content.get(name) is not None]:
+        value = content[name]
+        if _is_fact(name, value):
+            facts[name] = printable(value) if isinstance(value, str) else value
+        else:
+            what = f"{name} is {printable(value, 40)!r}"
+            irregular.append(Irregularity("broken_json", path, what))
+    return ({} if irregular else facts), irregular
+
+
+def _is_fact(name: str, value: Any) -> bool:
+    form = _FACTS[name]
+    if form is None:
+        return type(value) is int and 0 <= value <= _MAX_COUNT
+    return isinstance(value, str) and re.fullmatch(form, value, re.DOTALL) is not None

@@ -1,6 +1,5 @@
 """The targets of a benchmark: which workloads count, and what a run must reach."""
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,11 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from unscheduled.benchmark.errors import UserError
+from unscheduled.benchmark.read import read_json
+from unscheduled.benchmark.text import printable
 from unscheduled.scoring.errors import ScoringError
-from unscheduled.scoring.irregularities import printable
 
 _TARGETS = Path(__file__).parent / "targets"
 _PROJECT = Path(__file__).parents[2]
+_MAX_NAME, _MAX_WORKLOADS, _MAX_NUMBER = 200, 1_000, 1e300
 
 # In the order in which `auto` tries them.
 BENCHMARKS = {
@@ -55,7 +57,8 @@ class Target:
         known = LOWER_IS_BETTER | HIGHER_IS_BETTER
         if self.metric not in known:
             choices = ", ".join(sorted(known))
-            raise ScoringError(f"unknown metric {self.metric!r}, choose from {choices}")
+            shown = printable(self.metric, 40)
+            raise ScoringError(f"unknown metric {shown!r}, choose from {choices}")
 
     @property
     def lower_is_better(self) -> bool:
@@ -145,11 +148,11 @@ def load_benchmark(path: Path) -> Benchmark:
       ScoringError: the file is not of that format.
     """
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        base = tuple(facts["base_workloads"])
-        held_out = facts["held_out_workloads"]
+        facts = read_json(path)
+        base = _workloads(facts, "base_workloads")
+        held_out = _workloads(facts, "held_out_workloads")
         return Benchmark(
-            version=str(facts["benchmark_version"]),
+            version=printable(facts["benchmark_version"], _MAX_NAME),
             base=base,
             held_out={variant: _base_of(variant, base) for variant in held_out},
             targets={
@@ -157,8 +160,8 @@ def load_benchmark(path: Path) -> Benchmark:
             },
             notes=_notes(facts.get("notes", [])),
         )
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ScoringError(f"{path} is not JSON: {error}.") from None
+    except UserError as error:
+        raise ScoringError(str(error)) from None
     except KeyError as error:
         raise ScoringError(f"{path} is not a targets file: {error} missing.") from None
     except (TypeError, AttributeError, ScoringError) as error:
@@ -201,8 +204,13 @@ def _target(workload: str, facts: dict) -> Target:
     facts = {**facts["workloads"][workload], "max_allowed_runtime_sec": budget_sec}
     facts.setdefault("step_hint", math.nan)
     for name in ("validation_target_value", "max_allowed_runtime_sec", "step_hint"):
-        if not isinstance(facts[name], int | float):
-            raise ScoringError(f"{name} of {workload} is {facts[name]!r}")
+        if type(facts[name]) not in (int, float) or abs(facts[name]) > _MAX_NUMBER:
+            shown = printable(facts[name], 40)
+            raise ScoringError(f"{name} of {workload} is {shown!r}, not a number")
+    if math.isnan(facts["validation_target_value"]):
+        raise ScoringError(f"validation_target_value of {workload} is NaN")
+    if budget_sec <= 0:
+        raise ScoringError(f"max_allowed_runtime_sec of {workload} is {budget_sec}")
     return Target(
         metric=facts["target_metric_name"],
         value=facts["validation_target_value"],
@@ -215,6 +223,18 @@ def _notes(notes: Any) -> tuple[str, ...]:
     if not isinstance(notes, list) or not all(isinstance(n, str) for n in notes):
         raise ScoringError("notes is not a list of sentences")
     return tuple(map(printable, notes))
+
+
+def _workloads(facts: Any, name: str) -> tuple[str, ...]:
+    """The names of workloads that a targets file lists as `name`."""
+    names = facts[name]
+    are_names = isinstance(names, list) and all(
+        isinstance(each, str) and each.isprintable() and 0 < len(each) <= _MAX_NAME
+        for each in names
+    )
+    if not are_names or len(names) > _MAX_WORKLOADS or len(set(names)) < len(names):
+        raise ScoringError(f"{name} is not a list of different names")
+    return tuple(names)
 
 
 def _base_of(variant: str, base: Sequence[str]) -> str:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TextIO
 
 import numpy as np
@@ -22,7 +21,7 @@ from rich.text import Text
 
 from unscheduled.scoring.budget import approach
 from unscheduled.scoring.errors import ScoringError
-from unscheduled.scoring.find import Found, find_trials
+from unscheduled.scoring.find import Found, find_logs
 from unscheduled.scoring.logs import Reading, Trial, read_logs
 from unscheduled.scoring.scored import Scored
 from unscheduled.scoring.tables import console_for, score_table
@@ -149,16 +148,14 @@ def log_states(roots: Sequence[str]) -> dict[str, tuple[int, int]]:
     """
     found = Found()
     for root in roots:
-        find_trials(root, found)
+        find_logs(root, found)
     states = {}
-    for folder in found.folders.values():
-        for name in folder.logs:
-            path = os.path.join(folder.path, name)
-            try:
-                state = os.stat(path)
-            except FileNotFoundError:  # being replaced
-                continue
-            states[path] = (state.st_mtime_ns, state.st_size)
+    for log in found.logs.values():
+        try:
+            state = os.stat(log.path)
+        except OSError:  # being replaced, or without leave: reading it will tell
+            continue
+        states[str(log.path)] = (state.st_mtime_ns, state.st_size)
     return states
 
 
@@ -182,7 +179,7 @@ def _looks(
                     raise
                 yield None, [], []
             else:
-                trials = [t for t in reading.trials if _running(t.path, now())]
+                trials = [t for t in reading.trials if _running(t, states, now())]
                 # At first those in progress; later also what ended with its growth.
                 grown = trials
                 if before is not None:
@@ -206,11 +203,11 @@ def _progress(trials: Sequence[Trial], scored: Scored) -> list[Progress]:
     return [each for each in found if each is not None]
 
 
-def _running(log: Path, now_sec: float) -> bool:
+def _running(trial: Trial, states: dict[str, tuple[int, int]], now_sec: float) -> bool:
     """Whether a log grew in the last hour, and its runner has not said it is done."""
-    if (log.parent / OUTCOME).exists() or not log.exists():
-        return False
-    return now_sec - log.stat().st_mtime < QUIET_SEC
+    grown_ns, _ = states.get(str(trial.path), (0, 0))
+    ended = os.path.exists(trial.path.parent / OUTCOME)
+    return not ended and now_sec - grown_ns / 1e9 < QUIET_SEC
 
 
 def _score_line(scored: Scored | None) -> str:

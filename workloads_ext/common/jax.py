@@ -1,5 +1,6 @@
 """The JAX side of every embedded workload."""
 
+import abc
 import functools
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -68,23 +69,91 @@ def cross_entropy(
 class JaxWorkload(EmbeddedWorkload):
     """Shards batches over the local devices and evaluates in one jitted function."""
 
-    def _initialised(
-        self, model: nn.Module, rng: spec.RandomState, inputs: jax.Array, **kwargs
-    ) -> dict[str, Any]:
-        """The variables of `model` on all devices; records the shapes and types.
+    @abc.abstractmethod
+    def _make_model(self, **dropout: Any) -> nn.Module:
+        """The model, with a `dropout_rate` if it has dropout."""
 
-        Args:
-          model: gets `inputs` and `kwargs`, which must be hashable.
-          rng: seeds the parameters.
-          inputs: a batch of the right shape and dtype, whatever its values.
-        """
-        variables = _jitted_init(model, **kwargs)(rng, inputs)
+    @abc.abstractmethod
+    def _example_inputs(self) -> np.ndarray:
+        """Inputs of a batch of one, whatever their values."""
+
+    def init_model_fn(self, rng: spec.RandomState) -> spec.ModelInitState:
+        """The parameters, seeded by `rng`, on all devices, and the batch statistics."""
+        model = self._make_model(**self._dropout(0.0))
+        arguments = self._model_arguments(is_training=False, update_batch_norm=True)
+        variables = _jitted_init(model, **arguments)(rng, self._example_inputs())
         params = variables["params"]
         self._param_shapes = jax.tree.map(lambda x: spec.ShapeTuple(x.shape), params)
         self._param_types = jax.tree_util.tree_map_with_path(
             lambda path, _: parameter_type("/".join(key.key for key in path)), params
         )
-        return variables
+        if not self.has_batch_norm:
+            return params, None
+        return params, {"batch_stats": variables["batch_stats"]}
+
+    def _model_arguments(
+        self, is_training: bool, update_batch_norm: bool
+    ) -> dict[str, Any]:
+        """What the model is called with beside its inputs."""
+        arguments = {}
+        if self.default_dropout_rate is not None:
+            arguments["deterministic"] = not is_training
+        if self.has_batch_norm:
+            arguments["use_running_average"] = not update_batch_norm
+        return arguments
+
+    def is_output_params(self, param_key: spec.ParameterKey) -> bool:
+        """Whether a key names parameters of the output layer."""
+        return param_key == self.output_layer
+
+    def model_fn(
+        self,
+        params: spec.ParameterContainer,
+        augmented_and_preprocessed_input_batch: Batch,
+        model_state: spec.ModelAuxiliaryState,
+        mode: spec.ForwardPassMode,
+        rng: spec.RandomState,
+        update_batch_norm: bool,
+        dropout_rate: float | None = None,
+    ) -> tuple[jax.Array, spec.ModelAuxiliaryState]:
+        """The model's output on a batch, and the new model state.
+
+        With `update_batch_norm`, whatever the mode, normalises by the statistics of
+        the batch, which also enter the running statistics of the new state; without,
+        normalises by the running statistics and returns the state as it is.
+
+        Args:
+          dropout_rate: None is the default rate; a model without dropout has none.
+        """
+        is_training = mode == spec.ForwardPassMode.TRAIN
+        updates = self.has_batch_norm and update_batch_norm
+        output, new_state = self._make_model(**self._dropout(dropout_rate)).apply(
+            {"params": params, **(model_state or {})},
+            augmented_and_preprocessed_input_batch["inputs"],
+            **self._model_arguments(is_training, update_batch_norm),
+            rngs={"dropout": rng} if is_training else None,
+            mutable=["batch_stats"] if updates else [],
+        )
+        return output, new_state if updates else model_state
+
+    def loss_fn(
+        self,
+        label_batch: jax.Array,
+        logits_batch: jax.Array,
+        mask_batch: jax.Array | None = None,
+        label_smoothing: float = 0.0,
+    ) -> dict[str, jax.Array]:
+        """As in `cross_entropy`."""
+        return cross_entropy(label_batch, logits_batch, mask_batch, label_smoothing)
+
+    def _metric_sums(self, logits: jax.Array, batch: Batch) -> dict[str, Any]:
+        labels, weights = batch["targets"], batch["weights"]
+        loss = self.loss_fn(labels, logits, weights)
+        sums = {"loss": loss["summed"], "count": loss["n_valid_examples"]}
+        if "accuracy" in self.metrics:
+            correct = (jnp.argmax(logits, axis=-1) == labels) * weights
+            sums["accuracy"] = correct.sum()
+        return sums
 
     def _build_input_queue(
         self,

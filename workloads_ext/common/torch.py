@@ -1,7 +1,9 @@
 """The PyTorch side of every embedded workload."""
 
+import abc
+import contextlib
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -83,24 +85,84 @@ class TorchWorkload(EmbeddedWorkload):
     are DistributedDataParallel, and metrics are those of all ranks.
     """
 
-    def _initialised(
-        self, rng: spec.RandomState, make_model: Callable[[], nn.Module]
-    ) -> nn.Module:
-        """The seeded model on the device, its shapes and types recorded.
+    @abc.abstractmethod
+    def _make_model(self) -> nn.Module:
+        """A model with random parameters; called with the inputs of a batch."""
+
+    def init_model_fn(self, rng: spec.RandomState) -> spec.ModelInitState:
+        """The model, seeded by `rng`, on the device, and no model state.
 
         Seeds PyTorch's global generators, which dropout draws from too: the same on
         all ranks, as officially.
         """
         (seed,) = np.random.SeedSequence(seed_integers(rng)).generate_state(1)
         torch.manual_seed(int(seed))
-        model = make_model()
+        model = self._make_model()
         shapes: Any = {
             name: spec.ShapeTuple(tuple(parameter.shape))
             for name, parameter in model.named_parameters()
         }
         types: Any = {name: parameter_type(name) for name in shapes}
         self._param_shapes, self._param_types = shapes, types
-        return distribute(model.to(device()))
+        return distribute(model.to(device())), None
+
+    def is_output_params(self, param_key: spec.ParameterKey) -> bool:
+        """Whether a key names parameters of the output layer."""
+        return param_key.partition(".")[0] == self.output_layer
+
+    def model_fn(
+        self,
+        params: spec.ParameterContainer,
+        augmented_and_preprocessed_input_batch: Batch,
+        model_state: spec.ModelAuxiliaryState,
+        mode: spec.ForwardPassMode,
+        rng: spec.RandomState,
+        update_batch_norm: bool,
+        dropout_rate: float | None = None,
+    ) -> tuple[torch.Tensor, None]:
+        """The model's output on a batch, and no model state.
+
+        Training normalises by the statistics of the batch, which also enter the
+        running statistics if `update_batch_norm`; evaluation uses the latter.
+
+        Args:
+          dropout_rate: None is the default rate; a model without dropout has none.
+
+        Raises:
+          ValueError: if the statistics are to be updated in evaluation.
+        """
+        del model_state, rng
+        is_training = mode == spec.ForwardPassMode.TRAIN
+        params.train(is_training)
+        if self.has_batch_norm:
+            if update_batch_norm and not is_training:
+                raise ValueError(
+                    "update_batch_norm must be False in evaluation, got True."
+                )
+            if is_training:
+                _set_tracking(params, update_batch_norm)
+        dropout = self._dropout(dropout_rate)
+        with contextlib.nullcontext() if is_training else torch.no_grad():
+            output = params(augmented_and_preprocessed_input_batch["inputs"], **dropout)
+        return output, None
+
+    def loss_fn(
+        self,
+        label_batch: torch.Tensor,
+        logits_batch: torch.Tensor,
+        mask_batch: torch.Tensor | None = None,
+        label_smoothing: float = 0.0,
+    ) -> dict[str, torch.Tensor]:
+        """As in `cross_entropy`."""
+        return cross_entropy(label_batch, logits_batch, mask_batch, label_smoothing)
+
+    def _metric_sums(self, logits: torch.Tensor, batch: Batch) -> dict[str, Any]:
+        labels, weights = batch["targets"], batch["weights"]
+        loss = self.loss_fn(labels, logits, weights)
+        sums = {"loss": loss["summed"], "count": loss["n_valid_examples"]}
+        if "accuracy" in self.metrics:
+            sums["accuracy"] = ((logits.argmax(dim=-1) == labels) * weights).sum()
+        return sums
 
     def _build_input_queue(
         self,
@@ -157,3 +219,10 @@ class TorchWorkload(EmbeddedWorkload):
             for total in totals.values():
                 dist.all_reduce(total)
         return {name: float(total) for name, total in totals.items()}
+
+
+def _set_tracking(model: nn.Module, track: bool) -> None:
+    """Whether training forward passes update the running statistics of `model`."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.track_running_stats = track

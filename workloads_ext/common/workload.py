@@ -26,17 +26,57 @@ _SPLITS = ("train", "eval_train", "validation", "test")
 class EmbeddedWorkload(spec.Workload):
     """A workload whose data set is made on first use, in `data_dir`.
 
-    A subclass per data set says what the data are, one per framework how a batch is
-    placed and evaluated, and the two meet in the class that has the model.
+    A workload's `workload.py` says what the data, the loss and the sizes are,
+    `TorchWorkload` and `JaxWorkload` how a batch is placed, trained on and evaluated,
+    and the two meet in the class that has the model.
+
+    Attributes:
+      name: the workload's.
+      dataset: the TFDS builder.
+      sizes: examples of the builder's splits.
+      output_layer: the name of the layer that makes the logits.
+      loss: what `loss_fn` computes.
+      metrics: what evaluation reports, the loss among it.
+      default_dropout_rate: None for a model without dropout.
+      has_batch_norm: whether the model has running statistics.
     """
 
     name: str
-    dataset: type  # the TFDS builder
-    sizes: dict[str, int]  # examples of the builder's splits
+    dataset: type
+    sizes: dict[str, int]
+    output_layer: str
+    loss: spec.LossType = spec.LossType.SOFTMAX_CROSS_ENTROPY
+    metrics: tuple[str, ...] = ("loss",)
+    default_dropout_rate: float | None = None
+    has_batch_norm = False
+
+    # Of the inputs, where they are normalised.
+    mean: Any = None
+    stddev: Any = None
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self._eval_queues: dict[tuple[str, str, int], EvalQueue] = {}
+
+    @property
+    def loss_type(self) -> spec.LossType:
+        """What `loss_fn` computes."""
+        return self.loss
+
+    @property
+    def eval_batch_size(self) -> int:
+        """The global batch size of evaluation."""
+        return 128
+
+    @property
+    def train_mean(self) -> float | None:
+        """Mean of the inputs, where they are normalised."""
+        return self.mean
+
+    @property
+    def train_stddev(self) -> float | None:
+        """Standard deviation of the inputs, where they are normalised."""
+        return self.stddev
 
     # Targets and budget.
 
@@ -166,6 +206,13 @@ class EmbeddedWorkload(spec.Workload):
         self, examples: dict[str, np.ndarray], rng: np.random.Generator | None
     ) -> Batch:
         """Turns stored examples into a batch; `rng` augments, None leaves as is."""
+
+    def _dropout(self, dropout_rate: float | None) -> dict[str, Any]:
+        """The `dropout_rate` argument of a model that has dropout."""
+        if self.default_dropout_rate is None:
+            return {}
+        given = dropout_rate is not None
+        return {"dropout_rate": dropout_rate if given else self.default_dropout_rate}
 
     @abc.abstractmethod
     def _place(self, batch: Batch) -> Batch:

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from unscheduled import spec
 from workloads_ext.common.data import Batch
 from workloads_ext.common.workload import EmbeddedWorkload
 from workloads_ext.datasets import digits
@@ -26,29 +25,14 @@ class BaseDigitsResNetWorkload(EmbeddedWorkload):
     dataset = digits.Digits
     sizes = digits.SIZES
 
+    metrics = ("accuracy", "loss")
+    output_layer = "fc"
+    has_batch_norm = True
+    mean, stddev = 4.893, 6.023  # of the training pixels, which are 0 to 16
+
     num_classes = 10
     stage_widths = (16, 32, 64)
     bn_init_scale = 0.0  # of the last batch norm of each block
-
-    @property
-    def eval_batch_size(self) -> int:
-        """The global batch size of evaluation."""
-        return 128
-
-    @property
-    def train_mean(self) -> float:
-        """Mean of the training pixels, which are 0 to 16."""
-        return 4.893
-
-    @property
-    def train_stddev(self) -> float:
-        """Standard deviation of the training pixels."""
-        return 6.023
-
-    @property
-    def loss_type(self) -> spec.LossType:
-        """Softmax cross-entropy."""
-        return spec.LossType.SOFTMAX_CROSS_ENTROPY
 
     def _make_batch(
         self, examples: dict[str, np.ndarray], rng: np.random.Generator | None
@@ -56,5 +40,5 @@ class BaseDigitsResNetWorkload(EmbeddedWorkload):
         images = examples["image"]
         if rng is not None:
             images = shift_images(images, rng)
-        inputs = (images.astype(np.float32) - self.train_mean) / self.train_stddev
+        inputs = (images.astype(np.float32) - self.mean) / self.stddev
         return {"inputs": inputs.astype(np.float32), "targets": examples["label"]}

@@ -88,12 +88,12 @@ class BatchNormStatistics:
             return self._pass(params, batch, model_state, rng, np.float32(start))
 
         old = model_state[COLLECTION]
-        first = one_pass(batches[0], 0.0)
-        if self._shares is None:
-            self._shares = _shares(one_pass(batches[0], 1.0), first)
-        total, count = self._add(None, np.float32(0), first)
-        for batch in batches[1:]:
-            total, count = self._add(total, count, one_pass(batch, 0.0))
+        total, count = None, np.float32(0)
+        for batch in batches:
+            from_zeros = one_pass(batch, 0.0)
+            if self._shares is None:
+                self._shares = _shares(one_pass(batch, 1.0), from_zeros)
+            total, count = self._add(total, count, from_zeros)
         new = self._mean(old, total, count, self._shares)
         return flax.core.copy(model_state, {COLLECTION: new})
 

@@ -62,7 +62,7 @@ def train_step(
         return optax.apply_updates(params, updates), optimizer_state
 
     # On a GPU a branch makes the host wait for the gradient, and a choice is fused into
-    # the update; on a CPU a branch is free, and a choice takes copies of the model.
+    # the update; on a CPU no branch waits, and a choice takes copies of the model.
     choose = jax.lax.cond if jax.default_backend() == "cpu" else select
     params, optimizer_state = choose(
         finite, take, lambda *same: same, params, optimizer_state

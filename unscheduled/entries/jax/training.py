@@ -9,14 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from absl import logging
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from unscheduled import spec
 from unscheduled.entries import LOG_EVERY_STEPS
+from unscheduled.entries.divergence_guard import Decision, DivergenceGuard
 from unscheduled.entries.jax.batch_norm import BatchNormStatistics
 from unscheduled.entries.jax.step import forward_pass, train_step
-from unscheduled.entries.safeguard import Record
 
 Rate = float | Callable[[Any], Any]
 
@@ -30,16 +29,17 @@ class Trainer:
       skipped: how many steps were, int32,
     and, on the host, as NumPy arrays that are read without waiting for a device,
       at_x: whether the parameters are at x, for evaluation,
-      record: of the safeguard,
+      record: the divergence guard,
       good: parameters and model state of the last good evaluation,
       train_params: where training goes on after an evaluation, if that can't be
         computed from x.
 
-    The step is compiled once, takes its parameters and state over (donation), keeps
-    them replicated and the batch sharded over all devices: the loss is the mean over
-    the global batch, whatever their number. A step whose loss or gradient is not finite
-    is skipped; after an evaluation that shows divergence training begins again from the
-    last good one, with half the rate.
+    The step is compiled once, and anew after a restart. It takes its parameters and
+    state over (donation), keeps them replicated and the batch sharded over all devices:
+    the loss is the mean over the global batch, whatever their number. A step whose loss
+    or gradient is not finite is skipped; after an evaluation that shows divergence
+    training begins again from the last good one, with half the rate
+    (`divergence_guard.py`).
 
     Args:
       workload: whose model and loss to train.
@@ -90,7 +90,7 @@ class Trainer:
             self._replicated,
             self._sharded,
         )
-        self._begin(Record())
+        self._begin(DivergenceGuard())
 
     def _compiled_move(self, move):
         if move is None:
@@ -102,11 +102,11 @@ class Trainer:
             out_shardings=self._replicated,
         )
 
-    def _begin(self, record: Record) -> None:
+    def _begin(self, guard: DivergenceGuard) -> None:
         """The optimizer, and the step that it makes, after these restarts."""
-        self._restarts = record.restarts
-        rate = record.learning_rate(self._learning_rate)
-        schedule, start = self._schedule, record.start
+        self._restarts = guard.restarts
+        rate = guard.learning_rate(self._learning_rate)
+        schedule, start = self._schedule, guard.start
         self._optimizer = self._make_optimizer(
             rate if schedule is None else lambda step: rate * schedule(start + step)
         )
@@ -136,7 +136,7 @@ class Trainer:
             "optimizer": self._optimizer.init(params),
             "skipped": jnp.zeros((), jnp.int32),
             "at_x": np.asarray(False),
-            "record": _as_arrays(Record()),
+            "record": _as_arrays(DivergenceGuard()),
             "good": _on_host({"params": params, "model_state": model_state}),
         }
         if self._moves and self._to_y is None:
@@ -156,21 +156,18 @@ class Trainer:
         The parameters are still where they were evaluated: they are kept as the last
         good ones, or go back to those.
         """
-        record = Record(**{name: int(v) for name, v in state["record"].items()})
-        if not record.is_behind(eval_results):
+        guard = _guard_of(state)
+        if not guard.is_behind(eval_results):
             return state, params, model_state
-        again = record.judge(eval_results, global_step, int(state["skipped"]))
-        state = {**state, "record": _as_arrays(record)}
-        if not again:
-            state["good"] = _on_host({"params": params, "model_state": model_state})
-            return state, params, model_state
-        logging.warning(
-            "Step %d: diverged; training goes on from the last good evaluated "
-            "parameters with %g of the rate.",
-            global_step,
-            record.learning_rate(1.0),
+        decision = guard.judge(
+            eval_results, self._workload.loss_type, global_step, int(state["skipped"])
         )
-        self._begin(record)
+        state = {**state, "record": _as_arrays(guard)}
+        if decision is Decision.KEEP:
+            state["good"] = _on_host({"params": params, "model_state": model_state})
+        if decision is not Decision.RESTART:
+            return state, params, model_state
+        self._begin(guard)
         good = jax.tree.map(jnp.array, state["good"])
         state["optimizer"] = self._optimizer.init(good["params"])
         state["at_x"] = np.asarray(False)
@@ -191,7 +188,7 @@ class Trainer:
         of the training pass belong to the wrong point and are dropped.
         """
         if state["record"]["restarts"] != self._restarts:  # of a resumed run
-            self._begin(Record(**{n: int(v) for n, v in state["record"].items()}))
+            self._begin(_guard_of(state))
         carry = (params, state["optimizer"], state["skipped"])
         if not self._is_placed:
             # Initial values come from one device; moved here, so that the step sees
@@ -239,8 +236,12 @@ def _on_host(tree: Any) -> Any:
     return jax.tree.map(np.array, tree)
 
 
-def _as_arrays(record: Record) -> dict[str, np.ndarray]:
-    return {n: np.asarray(v, np.int32) for n, v in dataclasses.asdict(record).items()}
+def _as_arrays(guard: DivergenceGuard) -> dict[str, np.ndarray]:
+    return {n: np.asarray(v, np.int32) for n, v in dataclasses.asdict(guard).items()}
+
+
+def _guard_of(state: dict[str, Any]) -> DivergenceGuard:
+    return DivergenceGuard(**{name: int(v) for name, v in state["record"].items()})
 
 
 def update_params(

@@ -1,7 +1,6 @@
 """Batch-norm statistics that belong to x, where the model is evaluated."""
 
 import collections
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -29,7 +28,7 @@ class BatchNormStatistics:
     at x, a forward pass over each of some recent batches b, from statistics set to
     zero, gives (1 - m) s_b, where m is the share that a layer keeps of its old
     statistics. The new statistics are the mean of s_b: no trace of y is left, whatever
-    m is and however the model is written. The first time, one more pass from ones tells
+    m is and however the model is written. The first time, as many passes from ones tell
     m. Nothing is kept and nothing is run where the model has no batch norm.
 
     Holds nothing that a checkpoint needs, because the batches are let go at every
@@ -76,36 +75,38 @@ class BatchNormStatistics:
         self._observed = 0
         before = self.snapshot()
 
-        first = self._pass(forward, batches[0], start=0.0)
-        if not self._shares:
-            self._shares = self._measured_shares(forward, batches[0], first)
-        total = [torch.zeros_like(s) for s in first]
-        count = torch.zeros_like(total[0][0])
-        _add(total, count, first)
-        for batch in batches[1:]:
-            _add(total, count, self._pass(forward, batch, start=0.0))
-        sum_over_ranks([*total, count])
+        total = [torch.zeros_like(s) for s in self._statistics()]
+        kept = torch.zeros(len(total), device=total[0].device)
+        count = torch.zeros_like(kept[0])
+        measures = not self._shares  # the same on all ranks, as the passes must be
+        for batch in batches:
+            from_ones = self._untraced_pass(forward, batch) if measures else []
+            from_zeros = self._pass(forward, batch, start=0.0)
+            if not all(bool(torch.isfinite(s).all()) for s in from_zeros):
+                continue
+            count += 1
+            torch._foreach_add_(total, from_zeros)
+            if measures:
+                differences = torch._foreach_sub(from_ones, from_zeros)
+                kept += torch.stack([d.median() for d in differences])
+        sum_over_ranks([*total, count, kept])
 
         self.put_back(before)
-        if not self._shares or count == 0:
+        if count == 0:
             return
+        if measures:
+            self._shares = [share_of_new(m) for m in (kept / count).tolist()]
         for buffer, t, share in zip(
             self._statistics(), total, self._shares, strict=True
         ):
             if share > 0:  # else the layer is frozen
                 buffer.copy_(t / (count * share))
 
-    def _measured_shares(self, forward, batch, from_zeros) -> list[float]:
-        # Without a trace in the random numbers, so that a resumed run draws the same.
-        devices = {b.device for b in from_zeros if b.is_cuda}
+    def _untraced_pass(self, forward, batch) -> list[torch.Tensor]:
+        """From ones, with the random numbers that the next pass draws again."""
+        devices = {b.device for b in self._statistics() if b.is_cuda}
         with torch.random.fork_rng(devices=devices):
-            from_ones = self._pass(forward, batch, start=1.0)
-        kept = [
-            float((a - b).median()) for a, b in zip(from_ones, from_zeros, strict=True)
-        ]
-        if not all(map(math.isfinite, kept)):
-            return []  # of a broken batch; the next refresh tries again
-        return [share_of_new(m) for m in kept]
+            return self._pass(forward, batch, start=1.0)
 
     def _statistics(self) -> list[Any]:
         # Looked up each time: some models replace their buffers at every pass.
@@ -126,15 +127,6 @@ class BatchNormStatistics:
             count.zero_()
         forward(batch)
         return [b.clone() for b in self._statistics()]
-
-
-def _add(
-    total: list[torch.Tensor], count: torch.Tensor, statistics: list[torch.Tensor]
-) -> None:
-    """Adds a batch's statistics to the total, and one to the count, if finite."""
-    if all(bool(torch.isfinite(s).all()) for s in statistics):
-        torch._foreach_add_(total, statistics)
-        count += 1
 
 
 def _is_batch_norm(module: torch.nn.Module) -> bool:

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from absl import logging
 
 from unscheduled import spec
 from unscheduled.entries import LOG_EVERY_STEPS
+from unscheduled.entries.divergence_guard import Decision, DivergenceGuard
 from unscheduled.entries.pytorch.batch_norm import BatchNormStatistics
 from unscheduled.entries.pytorch.distributed import sum_over_ranks
-from unscheduled.entries.safeguard import Record
 
 
 class Trainer:
@@ -58,18 +57,18 @@ class Trainer:
         self._evaluate_at_x = evaluate_at_x
         self._parameters = list(model.parameters())  # to walk the modules takes longer
         self._statistics = BatchNormStatistics(model)
-        self._record, self._skipped = Record(), 0
+        self._guard, self._skipped = DivergenceGuard(), 0
         self._good = _on_host(model)
         self._begin()
 
     def _begin(self) -> None:
         """A new optimizer, and its schedule where it left off."""
         self._optimizer = self._make_optimizer(
-            self._record.learning_rate(self._learning_rate)
+            self._guard.learning_rate(self._learning_rate)
         )
         self._scheduler = None
         if self._schedule is not None:
-            schedule, start = self._schedule, self._record.start
+            schedule, start = self._schedule, self._guard.start
             self._scheduler = torch.optim.lr_scheduler.LambdaLR(
                 self._optimizer, lambda step: schedule(start + step)
             )
@@ -83,20 +82,17 @@ class Trainer:
         The model is still where it was evaluated: it is kept as the last good one, or
         goes back to that.
         """
-        if not self._record.is_behind(eval_results):
+        if not self._guard.is_behind(eval_results):
             return
-        if not self._record.judge(eval_results, global_step, self._skipped):
-            self._good = _on_host(model)
-            return
-        logging.warning(
-            "Step %d: diverged; training goes on from the last good evaluated "
-            "parameters with %g of the rate.",
-            global_step,
-            self._record.learning_rate(1.0),
+        decision = self._guard.judge(
+            eval_results, self._workload.loss_type, global_step, self._skipped
         )
-        for tensor, good in zip(_tensors(model), self._good, strict=True):
-            tensor.copy_(good)
-        self._begin()
+        if decision is Decision.KEEP:
+            self._good = _on_host(model)
+        elif decision is Decision.RESTART:
+            for tensor, good in zip(_tensors(model), self._good, strict=True):
+                tensor.copy_(good)
+            self._begin()
 
     def step(
         self,
@@ -146,7 +142,7 @@ class Trainer:
     def state_dict(self) -> dict[str, Any]:
         states = {
             "optimizer": self._optimizer.state_dict(),
-            "record": dataclasses.asdict(self._record),
+            "record": dataclasses.asdict(self._guard),
             "skipped": self._skipped,
             "good": self._good,
         }
@@ -155,7 +151,7 @@ class Trainer:
         return states
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._record = Record(**state_dict["record"])
+        self._guard = DivergenceGuard(**state_dict["record"])
         self._skipped = state_dict["skipped"]
         self._good = [tensor.cpu() for tensor in state_dict["good"]]
         self._begin()

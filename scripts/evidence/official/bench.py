@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from backends import Jax, Torch
+from scripts.evidence.official.backends import Jax, Torch
 
 # RAdam's first steps move nothing where its variance has no bound yet (rho_t <= 4).
 LEAST_STEPS, MOST_STEPS = 2, 8

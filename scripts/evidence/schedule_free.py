@@ -3,7 +3,7 @@ r"""Schedule-Free SGD against averaging and a schedule, on logistic regression.
 Writes docs/evidence/schedule_free.md and its figure; about a minute on one core.
 
 Example:
-  python scripts/evidence_schedule_free.py
+  python -m scripts.evidence.schedule_free
 """
 
 from pathlib import Path
@@ -11,7 +11,18 @@ from typing import NamedTuple
 
 import numpy as np
 from absl import app
-from evidence_common import (
+
+from scripts.evidence.logistic import (
+    LOADERS,
+    Problem,
+    batches,
+    gap,
+    gradient,
+    load,
+    zeros,
+)
+from scripts.evidence.logistic import test_error as held_out_error
+from scripts.evidence.pages import (
     BLACK,
     BLUE,
     GREEN,
@@ -27,9 +38,6 @@ from evidence_common import (
     table,
     tuning,
 )
-from evidence_logistic import LOADERS, Problem, batches, gap, gradient, load, zeros
-from evidence_logistic import test_error as held_out_error
-
 from unscheduled.optim_numpy.schedule_free import (
     schedule_free_init,
     schedule_free_step,

@@ -14,7 +14,7 @@ from workloads_ext import registry
 
 flags.DEFINE_string("data_dir", "data", "Where data sets are, or are made.")
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Training:

@@ -1,8 +1,8 @@
 """One official workload in one process: some steps of each entry on fake batches.
 
-    python tests/official/one_step.py REQUEST.json
+    python -m scripts.evidence.official.one_step REQUEST.json
 
-`scripts/evidence_official.py` writes the request (workload, framework, batch_size,
+`grid.py` writes the request (workload, framework, batch_size,
 decode_length, optimize, official, results, jobs) and starts one process for each
 workload and framework. The workload, its model and its fake data are made once, by the
 helpers of the official `tests/reference_algorithm_tests.py`; every entry starts from
@@ -29,7 +29,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench import LEAST_STEPS, MOST_STEPS, Batches, Bench, build, hyperparameters
+from scripts.evidence.official.bench import (
+    LEAST_STEPS,
+    MOST_STEPS,
+    Batches,
+    Bench,
+    build,
+    hyperparameters,
+)
 
 
 @dataclasses.dataclass

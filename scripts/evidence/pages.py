@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 flags.DEFINE_string("out_dir", "docs/evidence", "Where page and figures are written.")
 flags.DEFINE_bool("quick", False, "A much smaller run, to try the script.")
 
-PAGES = Path(__file__).resolve().parents[1] / "docs" / "evidence"
+PAGES = Path(__file__).resolve().parents[2] / "docs" / "evidence"
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 BLACK, ORANGE, SKY = "#000000", "#E69F00", "#56B4E9"
 GREEN, BLUE, RED, PINK = "#009E73", "#0072B2", "#D55E00", "#CC79A7"

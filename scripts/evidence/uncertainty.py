@@ -4,7 +4,7 @@ Simulates studies whose true medians are known, counts how often the intervals c
 them, and writes the blocks of docs/evidence/uncertainty.md.
 
 Example:
-  python scripts/evidence_uncertainty.py
+  python -m scripts.evidence.uncertainty
 """
 
 import math
@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 from absl import app
-from evidence_common import fill_page, from_flags, table
 
+from scripts.evidence.pages import fill_page, from_flags, table
 from unscheduled.scoring.comparison import Comparison, Ratio, compare
 from unscheduled.scoring.leaderboard import rank
 from unscheduled.scoring.published import load_published

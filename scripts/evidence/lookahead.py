@@ -3,7 +3,7 @@ r"""Lookahead's variance on noisy quadratics, and its settings on logistic regre
 Writes docs/evidence/lookahead.md and its figures; about a minute on one core.
 
 Example:
-  python scripts/evidence_lookahead.py
+  python -m scripts.evidence.lookahead
 """
 
 from pathlib import Path
@@ -11,7 +11,17 @@ from typing import NamedTuple
 
 import numpy as np
 from absl import app
-from evidence_common import (
+
+from scripts.evidence.logistic import (
+    LOADERS,
+    Problem,
+    batches,
+    gap,
+    gradient,
+    load,
+    zeros,
+)
+from scripts.evidence.pages import (
     BLACK,
     BLUE,
     GREEN,
@@ -27,8 +37,6 @@ from evidence_common import (
     table,
     tuning,
 )
-from evidence_logistic import LOADERS, Problem, batches, gap, gradient, load, zeros
-
 from unscheduled.optim_numpy.lookahead import (
     Fast,
     Momentum,

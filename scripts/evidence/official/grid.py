@@ -1,12 +1,12 @@
 """Every entry on every official workload, two steps each, and the page about it.
 
-    python scripts/evidence_official.py [--workloads=ogbg,wmt] [--frameworks=jax]
+    python -m scripts.evidence.official.grid [--workloads=ogbg,wmt] [--frameworks=jax]
         [--algorithms=radam] [--results=runs/official/steps.jsonl]
-    python scripts/evidence_official.py --table
+    python -m scripts.evidence.official.grid --table
 
 Run it with a Python that has AlgoPerf, installed from a clone of its repository
 (`pip install -e`): the check is built from the repository's own test. One process for
-each workload and framework (tests/official/one_step.py) takes all entries through it.
+each workload and framework (one_step.py) takes all entries through it.
 Results are appended to a file as they come; a second call goes on with what is
 missing: cells whose code has changed since, and ones that failed. `--table` writes
 docs/evidence/official_harness.md anew from that file.
@@ -26,12 +26,8 @@ from typing import Any
 import psutil
 from absl import app, flags
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from evidence_official_code import UPSTREAM, code_hash  # noqa: E402
-
-from unscheduled.benchmark.errors import UserError  # noqa: E402
+from scripts.evidence.official.code import ROOT, UPSTREAM, code_hash
+from unscheduled.benchmark.errors import UserError
 
 WORKLOADS = (
     "ogbg",
@@ -50,7 +46,7 @@ PACKAGES = ("torch", "jax", "flax", "optax", "tensorflow", "numpy")
 NEEDED_GIB = {"criteo1tb": 20}
 # Where XLA takes longer to optimize two steps than they then save.
 COMPILED_LONGER = ("imagenet_resnet", "imagenet_vit", "mnist", "ogbg")
-WORKER = ROOT / "tests" / "official" / "one_step.py"
+WORKER = "scripts.evidence.official.one_step"
 
 _WORKLOADS = flags.DEFINE_list("workloads", list(WORKLOADS), "Official workloads.")
 _FRAMEWORKS = flags.DEFINE_list("frameworks", list(FRAMEWORKS), "Frameworks.")
@@ -207,7 +203,7 @@ def _run_worker(jobs: list[dict], results: Path, log: Path, limit: int) -> str:
         path.write_text(json.dumps(request))
         try:
             code = subprocess.run(
-                [sys.executable, str(WORKER), str(path)],
+                [sys.executable, "-m", WORKER, str(path)],
                 cwd=folder,
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
                 stdout=output,
@@ -251,7 +247,7 @@ def main(argv: list[str]) -> None:
     results = Path(_RESULTS.value).resolve()
     results.parent.mkdir(parents=True, exist_ok=True)
     if _TABLE.value:
-        from evidence_official_page import write  # matplotlib, slow to import
+        from scripts.evidence.official.page import write  # matplotlib, slow to import
 
         rows = [(name, f) for f in FRAMEWORKS for name in (UPSTREAM, *algorithms(f))]
         hashes = {row: code_hash(*row) for row in rows}

@@ -3,7 +3,7 @@ r"""RAdam's variance against time, and RAdam against Adam's warmup on stdlib_lm.
 Writes docs/evidence/radam.md and its figures; about five minutes on one core.
 
 Example:
-  python scripts/evidence_radam.py --data_dir=data
+  python -m scripts.evidence.radam --data_dir=data
 """
 
 from collections.abc import Callable
@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from absl import app, flags
-from evidence_common import (
+from scipy.special import betaln
+
+from scripts.evidence.pages import (
     BLACK,
     BLUE,
     GREEN,
@@ -26,8 +28,6 @@ from evidence_common import (
     save_figure,
     table,
 )
-from scipy.special import betaln
-
 from unscheduled import spec
 from unscheduled.optim_numpy.radam import rectification, rho, rho_inf
 from unscheduled.optim_torch import RAdam

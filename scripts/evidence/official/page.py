@@ -1,10 +1,10 @@
-"""Tables of docs/evidence/official_harness.md, from what evidence_official.py found."""
+"""Tables of docs/evidence/official_harness.md, from what grid.py found."""
 
 import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from evidence_common import PAGES, fill_page, table
+from scripts.evidence.pages import PAGES, fill_page, table
 
 Line = dict[str, Any]
 PINNED_JAX = "0.7.0"

@@ -4,7 +4,7 @@ Trains schedule_free_adamw on digits_resnet, evaluated every 30 steps, and write
 the blocks of docs/evidence/batch_norm.md.
 
 Example:
-  python scripts/evidence_batch_norm.py --data_dir=data
+  python -m scripts.evidence.batch_norm --data_dir=data
 """
 
 import statistics
@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from absl import app
-from evidence_common import fill_page, from_flags, spread, table
-from evidence_training import Training
 
+from scripts.evidence.pages import fill_page, from_flags, spread, table
+from scripts.evidence.training import Training
 from unscheduled.entries import STEPS_PER_BATCH
 from unscheduled.entries.pytorch.batch_norm import BatchNormStatistics
 from unscheduled.runner.backend import FRAMEWORKS

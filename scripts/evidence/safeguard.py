@@ -4,7 +4,7 @@ Times steps of entries with their safeguard and without, in turns in one process
 writes the block of docs/evidence/safeguard.md.
 
 Example:
-  python scripts/evidence_safeguard.py --data_dir=data
+  python -m scripts.evidence.safeguard --data_dir=data
 """
 
 import itertools
@@ -14,9 +14,9 @@ from unittest import mock
 import numpy as np
 import torch
 from absl import app
-from evidence_common import fill_page, from_flags, spread, table
-from evidence_training import Training
 
+from scripts.evidence.pages import fill_page, from_flags, spread, table
+from scripts.evidence.training import Training
 from unscheduled.entries.jax import step
 from unscheduled.runner.backend import FRAMEWORKS
 

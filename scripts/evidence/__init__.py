@@ -1,0 +1,1 @@
+"""What makes the pages of docs/evidence: `python -m scripts.evidence.NAME`."""

@@ -1,0 +1,1 @@
+"""Every entry under the official code: one step of each, on all workloads."""

@@ -1,0 +1,73 @@
+"""The two rulesets: what budget a run gets, and how many runs are expected."""
+
+from dataclasses import dataclass
+
+from unscheduled.benchmark.errors import UserError
+
+RULESETS = ("external", "self")
+# As submission_info.yml spells them, and the folders of the official repository.
+SPELLINGS = {"external": "external", "self": "self-tuning"}
+FOLDERS = {"external": "external_tuning", "self": "self_tuning"}
+NEWEST = "0.6"
+
+
+@dataclass(frozen=True)
+class Ruleset:
+    """How the runs of a benchmark are made.
+
+    Attributes:
+      name: self (tuned by itself) or external (the best of several trials).
+      budget_factor: how many times `max_allowed_runtime_sec` a run is given.
+      n_studies, n_trials: how many each workload and each study should have; None
+        where the benchmark does not say.
+    """
+
+    name: str
+    budget_factor: float
+    n_studies: int | None
+    n_trials: int | None
+
+    def __str__(self) -> str:
+        return f"{self.name} tuning"
+
+    def budget_sec(self, max_allowed_runtime_sec: float) -> float:
+        """Seconds of submission time that a run is given.
+
+        >>> ruleset("self").budget_sec(100.0)
+        150.0
+        """
+        return self.budget_factor * max_allowed_runtime_sec
+
+    def miss_sec(self, max_allowed_runtime_sec: float) -> float:
+        """What a miss counts as in ratios of times: the whole budget and a second.
+
+        >>> ruleset("self", "0.5").miss_sec(100.0)
+        301.0
+        """
+        return self.budget_sec(max_allowed_runtime_sec) + 1
+
+
+def ruleset(name: str, version: str = NEWEST) -> Ruleset:
+    """The ruleset called `name` in a version of the benchmark.
+
+    Self-tuning runs have 3 times the budget in version 0.5 and 1.5 times since;
+    external tuning has it once.
+
+    Args:
+      name: one of `RULESETS`.
+      version: of the benchmark; 0.5 and 0.6 say how many studies they expect.
+
+    Raises:
+      UserError: there is no such ruleset.
+
+    Source: AlgoPerf's rules, and the budgets of its published logs.
+    """
+    if name not in RULESETS:
+        raise UserError(
+            f"tuning_ruleset must be one of {', '.join(RULESETS)}, got {name!r}."
+        )
+    n_studies = {"0.5": 5, "0.6": 3}.get(version)
+    if name == "external":
+        return Ruleset(name, 1.0, n_studies, n_trials=5 if n_studies else None)
+    factor = 3.0 if version == "0.5" else 1.5
+    return Ruleset(name, factor, n_studies, n_trials=1 if n_studies else None)

@@ -1,0 +1,50 @@
+"""The files of a run: where they lie and what they are called.
+
+`<experiment_dir>/<experiment_name>/<workload>_<framework>/trial_<n>/`, as the official
+runner lays it out; its scoring reads `<submission>/<study>/` in front of the workload.
+"""
+
+import re
+from pathlib import Path
+
+from unscheduled.benchmark.frameworks import FRAMEWORKS
+
+EVAL_MEASUREMENTS = "eval_measurements.csv"
+LAYOUT = (
+    f"<submission>/<study>/<workload>_({'|'.join(FRAMEWORKS)})/trial_<N>/"
+    f"{EVAL_MEASUREMENTS}"
+)
+TRIAL = re.compile("trial_([0-9]+)")
+WORKLOAD = re.compile(f"(.+)_({'|'.join(FRAMEWORKS)})")
+_CHECKPOINT = re.compile(r"checkpoint_(\d+)")
+
+
+class TrialFiles:
+    """The paths of one trial.
+
+    Args:
+      path: `.../trial_<n>`.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.hparams = path / "hparams.json"
+        self.measurements = path / "measurements.csv"
+        self.eval_measurements = path / EVAL_MEASUREMENTS
+        self.outcome = path / "outcome.json"  # there once the trial has ended
+        self.traces = path / "traces"
+
+    def flags(self, preemption_count: int) -> Path:
+        return self.path / f"flags_{preemption_count}.json"
+
+    def meta_data(self, preemption_count: int) -> Path:
+        return self.path / f"meta_data_{preemption_count}.json"
+
+    def checkpoint(self, global_step: int) -> Path:
+        return self.path / f"checkpoint_{global_step}"
+
+    def checkpoints(self) -> list[Path]:
+        """All checkpoints, oldest first."""
+        names = (path.name for path in self.path.glob("checkpoint_*"))
+        steps = [int(m[1]) for name in names if (m := _CHECKPOINT.fullmatch(name))]
+        return [self.checkpoint(step) for step in sorted(steps)]
