@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 
+from unscheduled.benchmark import embedded
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import read_json
 from unscheduled.benchmark.text import printable
 from unscheduled.scoring.errors import ScoringError
 
 _TARGETS = Path(__file__).parent / "targets"
-_PROJECT = Path(__file__).parents[2]
 _MAX_NAME, _MAX_WORKLOADS, _MAX_NUMBER = 200, 1_000, 1e300
 
 # In the order in which `auto` tries them.
 BENCHMARKS = {
-    "ext": _PROJECT / "workloads_ext" / "workload_targets.json",
+    "ext": embedded.FOLDER / "workload_targets.json",
     "0.6": _TARGETS / "algoperf_v06.json",
     "0.5": _TARGETS / "algoperf_v05.json",
     "rolling": _TARGETS / "algoperf_rolling.json",
