@@ -3,7 +3,8 @@ r"""Runs a submission on a workload, under AlgoPerf's rules.
 Example:
   unscheduled run --workload=digits_resnet --framework=pytorch \
       --submission_path=submissions/schedule_free_adamw_pytorch/submission.py \
-      --tuning_ruleset=self --experiment_dir=runs --experiment_name=first
+      --tuning_ruleset=self --experiment_name=study_0 \
+      --experiment_dir=runs/schedule_free_adamw_pytorch
 
   torchrun --nproc_per_node=2 -m unscheduled run ... trains in two processes.
 """
