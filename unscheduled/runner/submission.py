@@ -77,7 +77,7 @@ def load_submission(submission_path: str) -> Submission:
     folder, name = locate(submission_path)
     sys.path.insert(0, str(folder))
     module = importlib.import_module(name)
-    functions = {
+    functions: dict[str, Any] = {
         name: function
         for name in Submission._fields
         if callable(function := getattr(module, name, None))
@@ -142,7 +142,7 @@ def _batch_size(submission: Submission, function: str, workload_name: str) -> in
         except ValueError as error:
             raise UserError(f"{submission.path}: {error}") from error
     is_whole = isinstance(size, numbers.Integral) and not isinstance(size, bool)
-    if not is_whole or not 1 <= size < 2**31:
+    if not is_whole or not 1 <= int(size) < 2**31:
         raise UserError(
             f"{submission.path}: {function} must return a whole number from 1 to "
             f"2**31 - 1, got {reprlib.repr(size)}."
