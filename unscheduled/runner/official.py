@@ -109,14 +109,15 @@ def _check_environment(framework: str, workload: str) -> None:
             + HOW_TO_INSTALL
         ) from error
     for need in needs:
+        wanted = f"{need.name}{need.specifier}"
         try:
             version = importlib.metadata.version(need.name)
         except importlib.metadata.PackageNotFoundError:
-            missing.append(str(need))
+            missing.append(wanted)
             continue
         if not need.specifier.contains(version, prereleases=True):
-            found = missing if str(need) in _UNSTATED else other
-            found.append(f"{need} (here {version})")
+            found = missing if wanted in _UNSTATED else other
+            found.append(f"{wanted} (here {version})")
     if missing:
         raise UserError(
             f"--harness=official needs {', '.join(missing)}, which this environment "
