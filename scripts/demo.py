@@ -24,11 +24,12 @@ from typing import NamedTuple
 from absl import app, flags
 
 from unscheduled.benchmark.errors import UserError
+from unscheduled.benchmark.frameworks import FRAMEWORKS
 from unscheduled.benchmark.lock import alone
 from unscheduled.benchmark.read import expand
 from unscheduled.runner.run_directory import TrialDirectory, experiment_path
 from workloads_ext.common.targets import read_targets
-from workloads_ext.registry import FRAMEWORKS, WORKLOADS
+from workloads_ext.registry import WORKLOADS
 
 SCRIPTS = Path(__file__).resolve().parent
 ENTRIES = sorted(

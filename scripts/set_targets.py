@@ -18,7 +18,8 @@ from typing import Any
 
 from absl import app, flags
 
-from unscheduled.runner.backend import FRAMEWORKS, load_backend
+from unscheduled.benchmark.frameworks import FRAMEWORKS
+from unscheduled.runner.backend import load_backend
 from unscheduled.runner.clock import StepsClock
 from unscheduled.runner.loop import Settings
 from unscheduled.runner.profiler import Profiler

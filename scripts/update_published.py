@@ -24,12 +24,12 @@ from absl import app, flags
 
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import read_json
+from unscheduled.benchmark.rulesets import RULESETS
 from unscheduled.benchmark.text import printable
 from unscheduled.scoring import published
 from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.leaderboard import rank
 from unscheduled.scoring.logs import Trial, read_logs
-from unscheduled.scoring.rulesets import RULESETS
 from unscheduled.scoring.targets import BENCHMARKS, Benchmark, load_benchmark
 from unscheduled.scoring.times import RULES, Hit, Study, study_results, workload_results
 
@@ -239,7 +239,7 @@ def _write(path: Path, facts: Mapping[str, Any]) -> Path:
 def main(argv: Sequence[str]) -> int:
     try:
         update(argv[1:])
-    except (UserError, ScoringError, OSError) as error:
+    except (UserError, OSError) as error:
         print(f"update_published.py: {printable(error)}", file=sys.stderr)
         return 1
     return 0

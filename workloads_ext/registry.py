@@ -9,7 +9,7 @@ import importlib
 import pathlib
 
 from unscheduled import spec
-from unscheduled.runner.backend import FRAMEWORKS
+from unscheduled.benchmark.frameworks import FRAMEWORKS
 
 __all__ = ["FRAMEWORKS", "WORKLOADS", "load"]
 

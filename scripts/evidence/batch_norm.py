@@ -18,9 +18,9 @@ from absl import app
 
 from scripts.evidence.pages import fill_page, from_flags, spread, table
 from scripts.evidence.training import Training
+from unscheduled.benchmark.frameworks import FRAMEWORKS
 from unscheduled.entries import STEPS_PER_BATCH
 from unscheduled.entries.pytorch.batch_norm import BatchNormStatistics
-from unscheduled.runner.backend import FRAMEWORKS
 
 WORKLOAD = "digits_resnet"
 EVAL_EVERY = 30  # as on the clock of the demo

@@ -17,8 +17,8 @@ from absl import app
 
 from scripts.evidence.pages import fill_page, from_flags, spread, table
 from scripts.evidence.training import Training
+from unscheduled.benchmark.frameworks import FRAMEWORKS
 from unscheduled.entries.jax import step
-from unscheduled.runner.backend import FRAMEWORKS
 
 ALGORITHMS = ("schedule_free_adamw", "nadamw")
 WORKLOADS = ("digits_resnet", "stdlib_lm")

@@ -18,10 +18,10 @@ import numpy as np
 from absl import app
 
 from scripts.evidence.pages import fill_page, from_flags, table
+from unscheduled.benchmark.rulesets import RULESETS, ruleset
 from unscheduled.scoring.comparison import Comparison, Ratio, compare
 from unscheduled.scoring.leaderboard import rank
 from unscheduled.scoring.published import load_published
-from unscheduled.scoring.rulesets import RULESETS, ruleset
 from unscheduled.scoring.targets import (
     BENCHMARKS,
     Benchmark,

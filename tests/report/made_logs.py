@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from tests.scoring.trees import write_log, write_text
+from unscheduled.benchmark.rulesets import ruleset
 from unscheduled.report.model import Report, make_report
 from unscheduled.scoring.logs import Reading, read_logs
-from unscheduled.scoring.rulesets import ruleset
 from unscheduled.scoring.scored import score_group
 from unscheduled.scoring.targets import BENCHMARKS, load_benchmark
 

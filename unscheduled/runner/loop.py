@@ -134,6 +134,8 @@ class Trial:
                 data_dir=settings.data_dir,
                 global_batch_size=settings.global_batch_size,
             )
+        except UserError:  # of the data
+            raise
         except ValueError as error:  # of the batch size
             raise UserError(f"{settings.submission.path}: {error}") from error
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from unscheduled.benchmark import embedded
-from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import read_json
 from unscheduled.benchmark.text import printable
 from unscheduled.scoring.errors import ScoringError
@@ -147,8 +146,8 @@ def load_benchmark(path: Path) -> Benchmark:
     Raises:
       ScoringError: the file is not of that format.
     """
+    facts = read_json(path)
     try:
-        facts = read_json(path)
         base = _workloads(facts, "base_workloads")
         held_out = _workloads(facts, "held_out_workloads")
         return Benchmark(
@@ -160,8 +159,6 @@ def load_benchmark(path: Path) -> Benchmark:
             },
             notes=_notes(facts.get("notes", [])),
         )
-    except UserError as error:
-        raise ScoringError(str(error)) from None
     except KeyError as error:
         raise ScoringError(f"{path} is not a targets file: {error} missing.") from None
     except (TypeError, AttributeError, ScoringError) as error:
