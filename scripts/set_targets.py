@@ -19,11 +19,11 @@ from typing import Any
 from absl import app, flags
 
 from unscheduled.benchmark.frameworks import FRAMEWORKS
+from unscheduled.benchmark.run_files import TrialDirectory
 from unscheduled.runner.backend import load_backend
 from unscheduled.runner.clock import StepsClock
 from unscheduled.runner.loop import Settings
 from unscheduled.runner.profiler import Profiler
-from unscheduled.runner.run_directory import TrialDirectory
 from unscheduled.runner.submission import load_submission
 from unscheduled.runner.trials import run_trials
 from workloads_ext import registry

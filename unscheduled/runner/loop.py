@@ -6,6 +6,7 @@ from typing import Any
 
 from unscheduled import spec
 from unscheduled.benchmark.errors import UserError, first_line
+from unscheduled.benchmark.run_files import TrialDirectory
 from unscheduled.runner import rules, seeds
 from unscheduled.runner.backend import Backend, TrainingState
 from unscheduled.runner.checkpoints import Checkpoints
@@ -15,7 +16,6 @@ from unscheduled.runner.measurements import Logger, as_numbers
 from unscheduled.runner.profiler import Profiler
 from unscheduled.runner.progress import ProgressLine
 from unscheduled.runner.ranks import ALONE, Ranks
-from unscheduled.runner.run_directory import TrialDirectory
 from unscheduled.runner.submission import Submission, SubmissionError, calling
 
 

@@ -14,6 +14,7 @@ from unscheduled.benchmark import embedded
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import expand
 from unscheduled.benchmark.rulesets import ruleset
+from unscheduled.benchmark.run_files import TrialDirectory
 from unscheduled.runner import official, search_space
 from unscheduled.runner.backend import load_backend
 from unscheduled.runner.clock import parse_clock
@@ -21,7 +22,6 @@ from unscheduled.runner.loop import Settings
 from unscheduled.runner.profiler import Profiler
 from unscheduled.runner.ranks import ALONE, Ranks
 from unscheduled.runner.run_directory import (
-    TrialDirectory,
     experiment_path,
     open_experiment,
 )
