@@ -80,9 +80,9 @@ def accuracies(
         training.step()
         if step % EVAL_EVERY:
             continue
-        statistics_at_y = BatchNormStatistics(training.params).snapshot()
+        statistics_at_y = BatchNormStatistics(training.state.model_params).snapshot()
         training.prepare_for_eval()
-        at_x = BatchNormStatistics(training.params)
+        at_x = BatchNormStatistics(training.state.model_params)
         ours, snapshot = training.accuracy(), at_x.snapshot()
         at_x.put_back(statistics_at_y)
         stale = training.accuracy()
