@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from unscheduled.benchmark import embedded
 from unscheduled.benchmark.targets import read_target
+from unscheduled.runner import embedded
 
 
 def register_workloads() -> list[str]:
