@@ -104,9 +104,9 @@ def test_shapes_differ_where_they_differ():
 def test_the_mirror_imports_no_framework():
     """A start-up that loads torch and jax for a run that needs one."""
     code = (
-        "import sys, unscheduled.benchmark.spec_mirror; print('torch' in sys.modules, "
+        "import sys, unscheduled.benchmark.spec_mirror\n"
+        "print('torch' in sys.modules, 'jax' in sys.modules)"
     )
-    code += "'jax' in sys.modules)"
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
