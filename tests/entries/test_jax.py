@@ -233,9 +233,7 @@ def test_gradients_are_clipped_to_the_norm_asked_for():
 def test_a_way_back_needs_a_way_to_x():
     """An algorithm that is silently evaluated at y."""
     with pytest.raises(ValueError, match="train_params needs eval_params"):
-        Trainer(
-            None, None, learning_rate=1.0, train_params=lambda state, params: params
-        )
+        Trainer(None, None, None, train_params=lambda state, params: params)
 
 
 def test_train_state_is_accepted():
