@@ -14,6 +14,7 @@ Example:
 import concurrent.futures
 import itertools
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -22,6 +23,9 @@ from typing import NamedTuple
 
 from absl import app, flags
 
+from unscheduled.benchmark.errors import UserError
+from unscheduled.benchmark.lock import alone
+from unscheduled.benchmark.read import expand
 from unscheduled.runner.run_directory import TrialDirectory, experiment_path
 from workloads_ext.common.targets import read_targets
 from workloads_ext.registry import FRAMEWORKS, WORKLOADS
@@ -60,6 +64,14 @@ class Run(NamedTuple):
     framework: str
     workload: str
     study: int
+
+    def train(self, kind: str, **options) -> subprocess.CompletedProcess:
+        """Runs `scripts/run.py`, which has ended where there is an outcome."""
+        arguments = self.command(kind)
+        result = subprocess.run(arguments, env=ENVIRONMENT, check=True, **options)
+        if not self.has_ended(kind):
+            raise UserError(f"{shlex.join(arguments)} ended without an outcome.")
+        return result
 
     def experiment_dir(self, kind: str) -> str:
         return f"{logs(kind)}/{self.entry}_{self.framework}"
@@ -110,17 +122,14 @@ def train_on_the_wall_clock() -> None:
     """One run after the other: nothing else takes their time."""
     for run in unfinished("wall"):
         print("\n{} in {} on {}".format(*run), flush=True)
-        subprocess.run(run.command("wall"), env=ENVIRONMENT, check=True)
+        run.train("wall")
 
 
 def train_on_the_steps_clock() -> None:
     """Two runs at a time, which changes nothing on this clock."""
 
     def train(run):
-        arguments = run.command("steps")
-        return subprocess.run(
-            arguments, env=ENVIRONMENT, check=True, stdout=subprocess.PIPE, text=True
-        )
+        return run.train("steps", stdout=subprocess.PIPE, text=True)
 
     print("\nOn a clock that counts steps:", flush=True)
     runs = unfinished("steps")
@@ -142,29 +151,44 @@ def report(kind: str) -> None:
     baseline = Path(logs(kind)) / "nadamw_pytorch"
     if baseline.exists():
         command.append(f"--baseline={baseline.name}")
-    out = Path(flags.FLAGS.experiment_dir) / f"report_{kind}.html"
+    out = folder() / f"report_{kind}.html"
     subprocess.run([*command, f"--out={out}"], check=True)
 
 
+def folder() -> Path:
+    return expand(flags.FLAGS.experiment_dir)
+
+
 def logs(kind: str) -> str:
-    return str(Path(flags.FLAGS.experiment_dir) / kind)
+    return str(folder() / kind)
 
 
 TRAIN = {"wall": train_on_the_wall_clock, "steps": train_on_the_steps_clock}
 
 
+def demonstrate() -> None:
+    """Trains what is missing, then prints the tables and writes the reports."""
+    for kind in flags.FLAGS.clocks:
+        TRAIN[kind]()
+    for kind in flags.FLAGS.clocks:
+        score(kind)
+    print(flush=True)
+    for kind in flags.FLAGS.clocks:
+        report(kind)
+
+
 def main(_) -> int:
     start = time.monotonic()
     try:
-        for kind in flags.FLAGS.clocks:
-            TRAIN[kind]()
-        for kind in flags.FLAGS.clocks:
-            score(kind)
-        print(flush=True)
-        for kind in flags.FLAGS.clocks:
-            report(kind)
+        folder().mkdir(parents=True, exist_ok=True)
+        waiting = f"Waiting for another demo in {folder()}."
+        with alone(folder() / ".demo.lock", waiting):
+            demonstrate()
     except subprocess.CalledProcessError as error:
         return error.returncode  # it has said what is wrong
+    except (UserError, OSError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
     print(f"All of it took {time.monotonic() - start:.0f} s.")
     return 0
 

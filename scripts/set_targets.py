@@ -57,9 +57,11 @@ def train(name: str, framework: str, seed: int) -> dict[str, str]:
     folder = Path(flags.FLAGS.out) / f"seed_{seed}" / f"{name}_{framework}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    run_trials(settings, folder, [None], range(1), seed, {})
+    (outcome,) = run_trials(settings, folder, [None], range(1), seed, {})
     with open(TrialDirectory(folder / "trial_1").eval_measurements) as file:
-        return list(csv.DictReader(file))[-1]
+        row = list(csv.DictReader(file))[-1]
+    assert outcome.global_step == int(row["global_step"]) == settings.max_global_steps
+    return row
 
 
 def main(_) -> None:

@@ -1,15 +1,29 @@
-"""The valid range of each hyperparameter, for every optimizer of both frameworks."""
+"""The valid values of each hyperparameter, for every optimizer of both frameworks."""
 
 import math
-from typing import Any
+import numbers
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-_AT_LEAST_0 = (lambda value: 0 <= value < math.inf, "at least 0")
-_MOMENTUM = (lambda value: 0 <= value < 1, "in [0, 1)")
+
+class _Range(NamedTuple):
+    """What holds of a valid value, and how a message says it."""
+
+    is_valid: Callable[[Any], bool]
+    choices: str
+    is_number: bool = True
+    is_optional: bool = False
+
+
+_AT_LEAST_0 = _Range(lambda value: 0 <= value < math.inf, "at least 0")
+_MOMENTUM = _Range(lambda value: 0 <= value < 1, "in [0, 1)")
+_FLAG = _Range(lambda value: value in (False, True), "True or False", is_number=False)
+_OPTIONAL_FLAG = _FLAG._replace(choices="True, False or None", is_optional=True)
 
 _RANGES = {
     "learning_rate": _AT_LEAST_0,
     "lr": _AT_LEAST_0,
-    "interpolation": (lambda value: 0 <= value <= 1, "in [0, 1]"),
+    "interpolation": _Range(lambda value: 0 <= value <= 1, "in [0, 1]"),
     "b1": _MOMENTUM,
     "b2": _MOMENTUM,
     "eps": _AT_LEAST_0,
@@ -17,11 +31,27 @@ _RANGES = {
     "warmup_steps": _AT_LEAST_0,
     "r": _AT_LEAST_0,
     "weight_lr_power": _AT_LEAST_0,
-    "decoupling_c": (lambda value: 0 < value < math.inf, "above 0, or None"),
-    "threshold": (lambda value: 4 <= value < math.inf, "at least 4"),
-    "k": (lambda value: value == int(value) and value >= 1, "an integer from 1"),
-    "alpha": (lambda value: 0 < value <= 1, "in (0, 1]"),
+    "decoupling_c": _Range(
+        lambda value: 0 < value < math.inf, "above 0, or None", is_optional=True
+    ),
+    "threshold": _Range(lambda value: 4 <= value < math.inf, "at least 4"),
+    "k": _Range(
+        lambda value: 1 <= value < math.inf and value == int(value),
+        "an integer from 1",
+    ),
+    "alpha": _Range(lambda value: 0 < value <= 1, "in (0, 1]"),
     "fisher_decay": _MOMENTUM,
+    "slow_momentum": _Range(
+        lambda value: value in ("keep", "reset", "pullback"),
+        "one of 'keep', 'reset', 'pullback'",
+        is_number=False,
+    ),
+    "adaptive": _FLAG,
+    "keep_x": _FLAG,
+    "maximize": _FLAG,
+    "silent_sgd_phase": _FLAG,
+    "foreach": _OPTIONAL_FLAG,
+    "fused": _OPTIONAL_FLAG,
 }
 
 
@@ -35,7 +65,7 @@ def check(kind: str, value: Any, name: str = "") -> None:
 
     Args:
       kind: a hyperparameter's name, whose range counts.
-      value: a number.
+      value: what the user gave; an array of no dimension counts as its number.
       name: what the user calls it, where that is not `kind`.
 
     Example:
@@ -43,7 +73,25 @@ def check(kind: str, value: Any, name: str = "") -> None:
       >>> check("b2", 1.5, name="betas[1]")
       Traceback (most recent call last):
       ValueError: betas[1] must be in [0, 1), got 1.5.
+      >>> check("lr", "0.1")
+      Traceback (most recent call last):
+      ValueError: lr must be a number, got '0.1'.
     """
-    is_valid, choices = _RANGES[kind]
-    if not is_valid(value):
-        raise ValueError(f"{name or kind} must be {choices}, got {value!r}.")
+    is_valid, choices, is_number, is_optional = _RANGES[kind]
+    if value is None and is_optional:
+        return
+    if value is not None and getattr(value, "ndim", None) == 0:
+        value = value.item()
+    if isinstance(value, int) and value.bit_length() > 1000:
+        raise ValueError(
+            f"{name or kind} must be {choices}, got an integer of over 300 digits."
+        )
+    if is_number and not _is_number(value):
+        choices = "a number, or None" if is_optional else "a number"
+    elif isinstance(value, (numbers.Real, str)) and is_valid(value):
+        return
+    raise ValueError(f"{name or kind} must be {choices}, got {value!r:.100}.")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)

@@ -3,7 +3,10 @@
 That they compute what their papers say is tested in test_specification.py.
 """
 
+import functools
 import importlib.util
+import inspect
+import math
 import pathlib
 import subprocess
 import sys
@@ -18,9 +21,10 @@ import numpy as np
 import optax
 import pytest
 from absl.testing import parameterized
+from flax import nnx
 
+from tests import cases
 from unscheduled import optim_jax
-from unscheduled.optim_jax import trees
 from unscheduled.optim_jax.moments import rectification
 from unscheduled.optim_numpy import radam as specification
 
@@ -148,8 +152,8 @@ def test_state_is_float32_for_parameters_of_low_precision(algorithm):
     _, state = train(algorithm.make(0.1), initial("bfloat16"), 2)
     tensors = [leaf for leaf in jax.tree.leaves(ours_of(state)) if leaf.shape == (3,)]
     assert dtypes(tensors) == {"float32"}
-    for found in trees.nodes_of(state, optim_jax.ScheduleFreeState):
-        assert found.x is not None
+    if algorithm in SCHEDULE_FREE:
+        assert state.x is not None
 
 
 def ours_of(state):
@@ -431,7 +435,7 @@ def test_evaluation_of_lookahead_over_schedule_free():
     assert_close(x, slow_x)
     assert np.abs(x["w"] - params["w"]).max() > 1e-3
     for move in ("schedule_free_eval_params", "schedule_free_train_params"):
-        with pytest.raises(ValueError, match=rf"{move} got the state of Lookahead"):
+        with pytest.raises(ValueError, match=rf"{move} found no Sch.*a Look"):
             getattr(optim_jax, move)(state, params)
 
 
@@ -671,6 +675,46 @@ def test_trees_may_be_empty_or_have_holes(algorithm, params):
     assert jax.tree.structure(x) == jax.tree.structure(params)
 
 
+def abstract(tree):
+    return jax.tree.map(lambda p: jax.ShapeDtypeStruct(p.shape, p.dtype), tree)
+
+
+@each(ALL)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_state_of_abstract_parameters(algorithm, dtype):
+    """A checkpoint that can't be restored without parameters to make its state from."""
+    optimizer, params = algorithm.make(0.1), initial(dtype)
+    expected = abstract(optimizer.init(params))
+    assert abstract(optimizer.init(abstract(params))) == expected
+    assert abstract(jax.eval_shape(optimizer.init, abstract(params))) == expected
+
+
+@pytest.mark.skipif(
+    not hasattr(nnx, "as_pure"), reason="this flax's optimizers are updated otherwise"
+)
+@each((SCHEDULE_FREE[1], LOOKAHEAD[-1]))
+def test_evaluation_of_flax_nnx(algorithm):
+    """An optimizer of flax.nnx, whose state and parameters are of its own variables."""
+
+    class Model(nnx.Module):
+        def __init__(self):
+            self.w, self.b = nnx.Param(initial()["w"]), nnx.Param(initial()["b"])
+            self.calls = nnx.Variable(jnp.zeros((), jnp.int32))
+
+    model = Model()
+    optimizer = nnx.Optimizer(model, algorithm.make(0.1), wrt=nnx.Param)
+    step = nnx.jit(lambda model, optimizer, grads: optimizer.update(model, grads))
+    for t in range(4):
+        step(model, optimizer, gradients(nnx.state(model, nnx.Param), t))
+    params, state = train(algorithm.make(0.1), initial(), 4)
+    expected = algorithm.eval_params(state, params)
+    params = nnx.state(model, nnx.Param)
+    with pytest.raises(ValueError, match=r"state of other parameters.*nnx\.state"):
+        algorithm.eval_params(optimizer.opt_state, model.w[...])
+    nnx.update(model, algorithm.eval_params(optimizer.opt_state, params))
+    assert_close({"w": model.w[...], "b": model.b[...]}, expected, rtol=1e-5)
+
+
 _SHARDED = """
 import jax, jax.numpy as jnp, numpy as np, optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -721,6 +765,83 @@ def test_it_needs_params(algorithm):
     state = optimizer.init(initial())
     with pytest.raises(ValueError, match=r"needs params in update\(\), got None"):
         optimizer.update(initial(), state)
+
+
+OTHER_GRADIENTS = {
+    "a part": ({"w": jnp.ones(3)}, r"only in the parameters at \['b'\]"),
+    "more": ({**initial(), "c": 1.0}, r"only there at \['c'\]"),
+    "a hole": ({"w": jnp.ones(3), "b": None}, r"only in the parameters at \['b'\]"),
+    "a shape": ({"w": jnp.ones(3), "b": jnp.ones(3)}, r"shape \(3,\) in place of \(\)"),
+    "a number": ({"w": 1.0, "b": 1.0}, r"shape \(\) in place of \(3,\) at \['w'\]"),
+    "a row": ({"w": jnp.ones((1, 3)), "b": 1.0}, r"shape \(1, 3\) in place of \(3,\)"),
+    "deeper": ({"w": {"v": jnp.ones(3)}, "b": 1.0}, r"at \['w'\]\['v'\]"),
+    "complex": ({"w": 1j * jnp.ones(3), "b": 1.0}, r"complex in place of real at"),
+}
+
+
+@each(ALL)
+@pytest.mark.parametrize("case", OTHER_GRADIENTS)
+def test_gradients_of_other_parameters(algorithm, case):
+    """Gradients that are broadcast: a parameter takes their shape, without a word."""
+    grads, message = OTHER_GRADIENTS[case]
+    optimizer = algorithm.make(0.1)
+    state = optimizer.init(initial())
+    with pytest.raises(ValueError, match=f"got gradients of other.*{message}"):
+        jax.eval_shape(optimizer.update, grads, state, initial())
+
+
+@each(ALL)
+def test_a_state_of_other_parameters(algorithm):
+    """A checkpoint of another model, whose shapes the parameters take."""
+    optimizer = algorithm.make(0.1)
+    state = optimizer.init({"w": jnp.ones((2, 3)), "b": jnp.ones(())})
+    message = r"got a state of other parameters: shape \(2, 3\) in place of \(3,\)"
+    with pytest.raises(ValueError, match=message):
+        jax.eval_shape(optimizer.update, initial(), state, initial())
+    if algorithm is not RADAM:
+        with pytest.raises(ValueError, match=message):
+            algorithm.eval_params(state, initial())
+
+
+@pytest.mark.parametrize("name", ["schedule_free", "lookahead"])
+def test_updates_of_a_base_of_another_shape(name):
+    """A base that sums what it is given, so that z or θ takes the shape of the sum."""
+    base = optax.stateless(lambda updates, _: jax.tree.map(jnp.sum, updates))
+    wrap = {"schedule_free": lambda base: optim_jax.schedule_free(base, 1.0)}
+    optimizer = wrap.get(name, optim_jax.lookahead)(base)
+    state = optimizer.init(initial())
+    with pytest.raises(ValueError, match=f"{name} got updates of its base of other"):
+        jax.eval_shape(optimizer.update, initial(), state, initial())
+
+
+@each(ALL)
+@pytest.mark.parametrize("leaf", [jnp.arange(3), jnp.ones(2, bool), 1], ids=str)
+def test_parameters_that_have_no_gradient(algorithm, leaf):
+    """Integers, which are rounded back to where they were at every step."""
+    optimizer, params = algorithm.make(0.1), {"w": leaf, "b": jnp.ones(())}
+    message = r"needs parameters that are floating point or complex, got .* at \['w'\]"
+    with pytest.raises(ValueError, match=message):
+        optimizer.init(params)
+    state = optimizer.init(jax.tree.map(lambda p: jnp.asarray(p, float), params))
+    with pytest.raises(ValueError, match=message):
+        optimizer.update(params, state, params)
+
+
+@each(ALL)
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32", "complex64"])
+@pytest.mark.parametrize("grads_dtype", ["int32", "bfloat16", "float64"])
+def test_gradients_of_another_precision(algorithm, dtype, grads_dtype):
+    """Parameters that are promoted to the precision of their gradients."""
+    with cases.jax_float64():
+        optimizer, params = algorithm.make(0.1), initial(dtype)
+
+        def step(params, grads):
+            updates, state = optimizer.update(grads, optimizer.init(params), params)
+            params = optax.apply_updates(params, updates)
+            return updates, params, algorithm.eval_params(state, params)
+
+        for tree in jax.eval_shape(step, params, initial(grads_dtype)):
+            assert dtypes(tree) == {dtype}
 
 
 @pytest.mark.parametrize(
@@ -778,6 +899,84 @@ def test_each_invalid_value_is_named(factories, arguments, message):
             given.setdefault("learning_rate", 0.1)
         with pytest.raises(ValueError, match=message):
             factory(**given)
+
+
+KINDS = {
+    **dict.fromkeys(("keep_x", "silent_sgd_phase", "adaptive"), "True or False"),
+    "momentum": "one of 'keep', 'reset', 'pullback'",
+}
+NOT_NUMBERS = ("x", None, 1j, [0.1], lambda count: 0.1, jnp.ones(1), np.ones(2))
+
+
+@pytest.mark.parametrize("value", NOT_NUMBERS, ids=str)
+@pytest.mark.parametrize(
+    "factory",
+    [
+        optim_jax.schedule_free_sgd,
+        *ADAM,
+        functools.partial(optim_jax.schedule_free, optax.sgd(0.1)),
+        functools.partial(optim_jax.lookahead, optax.sgd(0.1)),
+    ],
+    ids=[
+        "schedule_free_sgd",
+        *(f.__name__ for f in ADAM),
+        "schedule_free",
+        "lookahead",
+    ],
+)
+def test_what_is_no_number_is_named(factory, value):
+    """A TypeError from deep inside, or a parameter in the shape of an array."""
+    names = inspect.signature(factory).parameters.keys()
+    arguments = {"learning_rate": 0.1} if "learning_rate" in names else {}
+    for name in names - {"base"}:
+        if name == "decoupling_c" and value is None:
+            continue
+        if name == "learning_rate" and callable(value):
+            continue
+        expected = KINDS.get(name, "a number(, or None)?")
+        if isinstance(value, jax.Array):
+            expected = "a number"
+        with pytest.raises(ValueError, match=f"^{name} must be {expected}, got "):
+            factory(**{**arguments, name: value})
+
+
+@pytest.mark.parametrize("k", [math.inf, math.nan, 2.5, -1, True, "2"])
+def test_k_is_an_integer(k):
+    """k that is taken for another number, or an OverflowError."""
+    with pytest.raises(ValueError, match=r"^k must be .*, got"):
+        optim_jax.lookahead(optax.sgd(0.1), k=k)
+
+
+@each(OWN)
+@pytest.mark.parametrize("value", [None, "x", jnp.ones(3), 1j])
+def test_a_schedule_that_gives_no_number(algorithm, value):
+    """A rate that is an array, whose shape the parameters take."""
+    optimizer = algorithm.make(lambda count: value)
+    if algorithm.name == "wrapped_sgd":
+        optimizer = optim_jax.schedule_free(optax.sgd(0.1), lambda count: value)
+    state = optimizer.init(initial())
+    with pytest.raises(ValueError, match=r"^learning_rate must be a number, got"):
+        optimizer.update(initial(), state, initial())
+
+
+@pytest.mark.parametrize("number", [np.float32(0.1), np.array(0.1), jnp.array(0.1)])
+def test_numbers_of_numpy_and_jax_are_numbers(number):
+    """A check that refuses what works."""
+    for factory in (optim_jax.schedule_free_sgd, *ADAM):
+        optimizer = factory(number, b1=number, weight_decay=number)
+        optimizer = optim_jax.lookahead(optimizer, np.int64(2), number)
+        state = optimizer.init(initial())
+        jax.eval_shape(optimizer.update, initial(), state, initial())
+
+
+@pytest.mark.parametrize("base", [optax.adam, 0.1, None], ids=["factory", "rate", "no"])
+def test_a_base_is_a_transformation(base):
+    """optax.adam for optax.adam(0.1): an AttributeError in the first step."""
+    message = "^base must be a gradient transformation, got"
+    with pytest.raises(ValueError, match=message):
+        optim_jax.schedule_free(base, 0.1)
+    with pytest.raises(ValueError, match=message):
+        optim_jax.lookahead(base)
 
 
 # The tests that optax has for contributions, on ours.

@@ -18,6 +18,7 @@ from unscheduled.optim_torch import (
     ScheduleFreeWrapper,
     SGDScheduleFree,
 )
+from unscheduled.optim_torch.base import require_fusible
 
 
 def _sgd(params, lr=0.1, **options):
@@ -275,14 +276,6 @@ def test_a_copy_goes_on_like_the_original(name):
     assert_same(values(others), values(params), **EXACT)
 
 
-@pytest.mark.parametrize("name", AROUND)
-def test_a_state_that_is_not_a_wrapper_s_is_refused(name):
-    """Slow weights that are silently lost."""
-    _, optimizer = make(name, steps=1)
-    with pytest.raises(ValueError, match="no 'optimizer'"):
-        optimizer.load_state_dict(optimizer.optimizer.state_dict())
-
-
 @pytest.mark.parametrize("name", ALL)
 def test_groups_have_rates_of_their_own_and_can_be_added(name):
     """A group that steps with another's rate, or that a switch forgets."""
@@ -369,7 +362,7 @@ def test_beta_1_may_change_from_step_to_step(name):
         optimizer.train()
         step(params, optimizer)
         z = optimizer.state[p]["z"].clone()
-        weight_sum = optimizer.state[p]["averaging"][3]
+        weight_sum = optimizer.state[p]["averaging_weight_sum"]
         rate = 0.1 * min(1.0, t / 3) if name == "SGDScheduleFree" else 0.1
         x = torch.lerp(x, z, rate**2 / weight_sum)
         torch.testing.assert_close(p.detach(), torch.lerp(z, x, beta1))
@@ -421,7 +414,10 @@ def test_bfloat16_parameters_follow_float32_ones(name):
             optimizer.step()
         state = optimizer.state[p]
         tensors = {n: t.dtype for n, t in state.items() if torch.is_tensor(t)}
-        tensors.pop("slow_exp_avg", None)  # as torch's AdamW has its momentum
+        if name in ("ScheduleFreeWrapper", "Lookahead"):  # around torch's, which differ
+            for theirs in ("square_avg", "exp_avg", "exp_avg_sq", "slow_exp_avg"):
+                tensors.pop(theirs, None)
+        tensors.pop("fast", None)  # a copy of the parameter
         assert set(tensors.values()) == {torch.float32}
         cases.switch(optimizer, "eval")
         results[dtype] = p.detach().float()
@@ -506,6 +502,17 @@ def test_it_converges_on_rosenbrock(name):
             r"lr must be a number .*, got a tensor of shape \(2,\)",
         ),
         ({"weight_decay": -0.1}, "weight_decay must be at least 0, got -0.1"),
+        ({"lr": "x"}, "lr must be a number, got 'x'"),
+        ({"lr": None}, "lr must be a number, got None"),
+        ({"lr": True}, "lr must be a number, got True"),
+        ({"lr": [0.1]}, r"lr must be a number, got \[0.1\]"),
+        ({"lr": 10**5000}, "lr must be at least 0, got an integer of over 300 digits"),
+        ({"lr": torch.tensor(-1.0)}, "lr must be at least 0, got -1.0"),
+        (
+            {"weight_decay": torch.tensor(0.1)},
+            "weight_decay must be a number .* tensor",
+        ),
+        ({"maximize": "no"}, "maximize must be True or False, got 'no'"),
     ],
 )
 def test_each_invalid_value_is_named(name, arguments, message):
@@ -521,6 +528,16 @@ def test_each_invalid_value_is_named(name, arguments, message):
         (AdamWScheduleFree, {"betas": (1.1, 0.9)}, r"betas\[0\] .*, got 1.1"),
         (AdamWScheduleFree, {"betas": (0.9, 1.0)}, r"betas\[1\] must be in \[0, 1\)"),
         (RAdam, {"betas": (1.0, 0.9)}, r"betas\[0\] must be in \[0, 1\), got 1.0"),
+        (RAdam, {"betas": (0.9,)}, r"betas must be a pair of numbers, got \(0.9,\)"),
+        (RAdam, {"betas": 0.9}, "betas must be a pair of numbers, got 0.9"),
+        (RAdam, {"betas": None}, "betas must be a pair of numbers, got None"),
+        (RAdam, {"betas": "ab"}, "betas must be a pair of numbers, got 'ab'"),
+        (RAdam, {"betas": ("a", "b")}, r"betas\[0\] must be a number, got 'a'"),
+        (RAdam, {"betas": (0.9, None)}, r"betas\[1\] must be a number, got None"),
+        (RAdam, {"foreach": "yes"}, "foreach must be True, False or None, got 'yes'"),
+        (AdamWScheduleFree, {"decoupling_c": "x"}, "decoupling_c must be a number, or"),
+        (AdamWScheduleFree, {"warmup_steps": None}, "warmup_steps must be a number"),
+        (SGDScheduleFree, {"momentum": None}, "momentum must be a number, got None"),
         (AdamWScheduleFree, {"eps": -1e-8}, "eps must be at least 0, got -1e-08"),
         (AdamWScheduleFree, {"warmup_steps": -1}, "warmup_steps must be at least 0"),
         (AdamWScheduleFree, {"r": -1}, "r must be at least 0, got -1"),
@@ -543,6 +560,12 @@ def test_invalid_hyperparameters_are_named(factory, arguments, message):
     [
         (Lookahead, {"k": 0}, ValueError, "k must be an integer from 1, got 0"),
         (Lookahead, {"k": 2.5}, ValueError, "k must be an integer from 1, got 2.5"),
+        (Lookahead, {"k": float("inf")}, ValueError, "k must be an integer .* got inf"),
+        (Lookahead, {"k": float("nan")}, ValueError, "k must be an integer .* got nan"),
+        (Lookahead, {"k": "5"}, ValueError, "k must be a number, got '5'"),
+        (Lookahead, {"adaptive": "no"}, ValueError, "adaptive must be True or False"),
+        (Lookahead, {"momentum": ["keep"]}, ValueError, r"one of .*, got \['keep'\]"),
+        (ScheduleFreeWrapper, {"r": None}, ValueError, "r must be a number, got None"),
         (Lookahead, {"alpha": 0.0}, ValueError, r"alpha must be in \(0, 1\], got 0.0"),
         (Lookahead, {"momentum": "drop"}, ValueError, "'keep', 'reset', 'pullback'"),
         (ScheduleFreeWrapper, {"momentum": 2}, ValueError, r"in \[0, 1\], got 2"),
@@ -560,6 +583,24 @@ def test_a_wrapper_needs_an_optimizer(factory):
     """Parameters where the optimizer belongs."""
     with pytest.raises(TypeError, match=r"must be a torch.optim.Optimizer, got \["):
         factory(make_params())
+
+
+@pytest.mark.parametrize("params", [None, 1, "ab", [1], [None], torch.ones(1), []])
+@pytest.mark.parametrize("factory", [RAdam, SGDScheduleFree])
+def test_what_is_no_list_of_parameters_is_refused_as_torch_does(factory, params):
+    """Another error, or none, for parameters of the wrong type."""
+    with pytest.raises((TypeError, ValueError)) as theirs:
+        torch.optim.SGD(params, lr=0.1)
+    with pytest.raises(type(theirs.value)) as ours:
+        factory(params)
+    assert str(ours.value) == str(theirs.value)
+
+
+def test_fused_is_refused_where_it_is_wrong():
+    """Wrong steps on CUDA, until they are right."""
+    require_fusible(torch.device("cpu"))
+    with pytest.raises(ValueError, match="wrong steps on CUDA"):
+        require_fusible(torch.device("cuda"))
 
 
 def test_parameters_that_it_cannot_train_are_refused():

@@ -8,6 +8,12 @@ import torch
 from tests.optim.test_torch import ALL, cases
 
 STEPS = 8
+# Of these, and only some: each takes seconds. Saved: whether the state is flattened.
+SAVED = {"AdamWScheduleFree": True, "ScheduleFreeWrapper": False, "Lookahead": True}
+SOME = {"fsdp-fused": ("AdamWScheduleFree", "RAdam"), "fsdp-saved": tuple(SAVED)}
+CASES = [
+    (kind, name) for kind in ("ddp", "fsdp", *SOME) for name in SOME.get(kind, ALL)
+]
 
 
 def make_model():
@@ -22,12 +28,25 @@ def inputs():
     return torch.randn(8, 6, generator=torch.Generator().manual_seed(1))
 
 
-def train(model, optimizer, rows):
-    for _ in range(STEPS):
+def train(model, optimizer, rows, steps=STEPS):
+    for _ in range(steps):
         optimizer.zero_grad()
         model(inputs()[rows]).square().mean().backward()
         optimizer.step()
     cases.switch(optimizer, "eval")
+
+
+def saved_and_loaded(model, optimizer, factory, flat):
+    """Another optimizer, with the first one's state from torch's checkpoint tool."""
+    from torch.distributed.checkpoint import state_dict as tool
+
+    options = tool.StateDictOptions(flatten_optimizer_state_dict=flat)
+    saved = tool.get_optimizer_state_dict(model, optimizer, options=options)
+    optimizer.zero_grad()  # else the tool takes the other for one that has begun
+    other = factory(model.parameters())
+    tool.set_optimizer_state_dict(model, other, saved, options=options)
+    cases.switch(other, "train")
+    return other
 
 
 def _rank(rank, world_size, init_file, folder):
@@ -38,23 +57,27 @@ def _rank(rank, world_size, init_file, folder):
     )
     mesh = torch.distributed.init_device_mesh("cpu", (world_size,))
     results = {}
-    for name, factory in ALL.items():
-        for kind in ("ddp", "fsdp", "fsdp-fused"):
-            options = {"fused": True} if kind == "fsdp-fused" else {}
-            if options and name not in ("AdamWScheduleFree", "RAdam"):
-                continue
-            model = make_model()
-            if kind == "ddp":
-                model = torch.nn.parallel.DistributedDataParallel(model)
-            else:
-                for layer in (model[0], model[2], model):
-                    fully_shard(layer, mesh=mesh)
-            optimizer = factory(model.parameters(), **options)
-            train(model, optimizer, slice(rank * 4, rank * 4 + 4))
-            results[f"{kind}-{name}"] = [
-                (p.full_tensor() if hasattr(p, "full_tensor") else p).detach().clone()
-                for p in model.parameters()
-            ]
+    for kind, name in CASES:
+        factory = ALL[name]
+        options = {"fused": True} if kind == "fsdp-fused" else {}
+        model = make_model()
+        if kind == "ddp":
+            model = torch.nn.parallel.DistributedDataParallel(model)
+        else:
+            for layer in (model[0], model[2], model):
+                fully_shard(layer, mesh=mesh)
+        optimizer = factory(model.parameters(), **options)
+        rows = slice(rank * 4, rank * 4 + 4)
+        if kind == "fsdp-saved":
+            train(model, optimizer, rows, steps=5)
+            optimizer = saved_and_loaded(model, optimizer, factory, SAVED[name])
+            train(model, optimizer, rows, steps=STEPS - 5)
+        else:
+            train(model, optimizer, rows)
+        results[f"{kind}-{name}"] = [
+            (p.full_tensor() if hasattr(p, "full_tensor") else p).detach().clone()
+            for p in model.parameters()
+        ]
     torch.save(results, folder / f"{rank}.pt")
     # Without taking the process group down: its threads race with the exit.
     os._exit(0)
@@ -70,12 +93,12 @@ def results(tmp_path_factory):
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 
-@pytest.mark.parametrize("kind", ["ddp", "fsdp", "fsdp-fused"])
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize(("kind", "name"), CASES)
 def test_two_processes_train_like_one(results, name, kind):
-    """State of the whole parameter beside a part of it, or parts that drift apart."""
-    if f"{kind}-{name}" not in results[0]:
-        pytest.skip("has no fused step")
+    """State of the whole parameter beside a part of it, or parts that drift apart.
+
+    Or, from torch's checkpoint tool in mid-run, at x, state that is lost.
+    """
     model = make_model()
     train(model, ALL[name](model.parameters()), slice(None))
     for result in results:

@@ -16,8 +16,8 @@ from unscheduled.report.model import (
     SYMBOLS,
     curve_limit,
     make_styles,
+    ratio_word,
     thinned,
-    verdict,
     window,
 )
 from unscheduled.report.words import missed, number
@@ -113,7 +113,7 @@ def test_misses_are_shown(report):
     assert miss.run_sec == 3
     assert [c.missed for c in lm.cells] == [False, False, True]
     assert len(report.runs) == 16
-    assert report.verdicts == (("1.00", "1.00"), ("3.00", "3.00"), ("missed",) * 2)
+    assert report.ratio_words == (("1.00", "1.00"), ("3.00", "3.00"), ("missed",) * 2)
 
 
 def test_comparison_with_the_baseline(report):
@@ -226,9 +226,9 @@ def _as_lm(trials):
         ({"a": 1.0, "b": 2.0}, "b", "held-out missed"),
     ],
 )
-def test_verdict(times_sec, submission, word):
+def test_ratio_word(times_sec, submission, word):
     """A reader would not learn why a time counts as a miss."""
-    assert verdict(math.inf, times_sec, submission) == word
+    assert ratio_word(math.inf, times_sec, submission) == word
 
 
 @pytest.mark.parametrize(

@@ -205,6 +205,15 @@ def one_run(tmp_path):
     return tmp_path
 
 
+def test_why(page):
+    """The page would not say where a submission loses, or let its name do anything."""
+    parsed = Parsed(page)
+    assert "slow is the fastest on no workload. It loses" in page
+    assert "3.00x the time of fast: 1.00x the steps, 3.00x the time a step" in page
+    assert "never ran" in page  # an empty log is no run
+    assert {"why", "frameworks"} <= {s.get("id") for s in parsed.all("section")}
+
+
 def test_script(one_run):
     """The program would not write what it says it has written."""
     done = run_script(
@@ -237,12 +246,14 @@ def test_script_strict(one_run):
     ("arguments", "message"),
     [
         (["nowhere"], "No such folder: nowhere."),
+        (["mnist"], "There is nothing to report. Not in this benchmark, and left"),
         (["logs", "--baseline=x"], "Unknown baseline 'x': choose from sub."),
         (["logs", "--out=logs"], "Is a directory"),
     ],
 )
 def test_script_errors(one_run, arguments, message):
     """A user's slip would end in a traceback."""
+    write_log(one_run / "mnist", "1,1,1", workload="mnist_jax")
     done = run_script("report.py", *arguments, cwd=one_run)
     assert done.returncode == 1
     assert message in done.stderr

@@ -6,7 +6,7 @@ tested to the second without waiting for one.
 
 import contextlib
 import io
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -87,7 +87,7 @@ class FakeWorkload:
 
 
 class FakeBackend:
-    """Checkpoints are kept in a dictionary by path, with a file in their place.
+    """Checkpoints are kept in a list, with a folder that tells which in its place.
 
     Args:
       clock: moved on by `wait_sec` seconds where the runner waits for the devices.
@@ -98,7 +98,7 @@ class FakeBackend:
     def __init__(self, clock):
         self._clock = clock
         self.wait_sec = 0.0
-        self.saved: dict[Path, tuple[TrainingState, dict[str, Any]]] = {}
+        self.saved: list[tuple[TrainingState, dict[str, Any]]] = []
         self.save_error: Exception | None = None
 
     def start_trial(self, seed):
@@ -113,6 +113,9 @@ class FakeBackend:
     def wait_for(self, state):
         self._clock.pass_time(self.wait_sec)
 
+    def fault(self, state, before):
+        return None if isinstance(state.optimizer_state, dict) else "must return a dict"
+
     def generator_state(self):
         return None
 
@@ -124,11 +127,13 @@ class FakeBackend:
             raise self.save_error
         copy = TrainingState(state.optimizer_state, state.model_params.copy(), None)
         record = {**record, "train_state": dict(record["train_state"])}
-        self.saved[path] = (copy, {**record, "eval_results": [*record["eval_results"]]})
-        path.touch()
+        record["eval_results"] = [*record["eval_results"]]
+        self.saved.append((copy, record))
+        path.mkdir()
+        (path / "index").write_text(str(len(self.saved) - 1))
 
     def restore(self, path, state):
-        saved, record = self.saved[path]
+        saved, record = self.saved[int((path / "index").read_text())]
         return saved._replace(model_params=saved.model_params.copy()), record
 
     def device_count(self):
@@ -150,6 +155,7 @@ class FakeSubmission:
         self._clock = clock
         self.step_sec, self.data_sec, self.prepare_sec = step_sec, data_sec, prepare_sec
         self.complete_at: int | None = None
+        self.before_step: Callable[[int], None] = lambda global_step: None
         self.train_states: list[dict[str, Any]] = []
         self.hyperparameters: list[Any] = []
         self.rngs: list[tuple[int, ...]] = []
@@ -165,6 +171,7 @@ class FakeSubmission:
     def update_params(
         self, *, current_param_container, batch, global_step, rng, train_state, **rest
     ):
+        self.before_step(global_step)
         self._clock.pass_time(self.step_sec)
         self.train_states.append(dict(train_state))
         self.rngs.append(tuple(rng.tolist()))

@@ -4,11 +4,19 @@ import importlib.util
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from absl import flags
+
+from tests.runner import fakes
+from unscheduled.benchmark.errors import UserError
+from unscheduled.runner import main
+from unscheduled.runner.submission import global_batch_sizes
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TIMEOUT_SEC = 300
@@ -67,6 +75,12 @@ def assert_one_sentence(result, *parts):
         ({"clock": "step:1"}, ["--clock", "steps:SECONDS", "'step:1'"]),
         ({"tuning_ruleset": "external"}, ["needs --tuning_search_space"]),
         ({"tuning_search_space": "x.json"}, ["needs --tuning_ruleset=external"]),
+        ({"num_tuning_trials": 2}, ["needs --tuning_ruleset=external"]),
+        ({"hparam_start_index": 0}, ["needs --tuning_ruleset=external"]),
+        ({"librispeech_tokenizer_vocab_path": "x"}, ["of no use to digits_resnet"]),
+        ({"submission_path": "~no_such_user/x.py"}, ["~no_such_user/x.py: "]),
+        ({"experiment_dir": "~no_such_user/x"}, ["~no_such_user/x: "]),
+        ({"data_dir": "~no_such_user/x"}, ["~no_such_user/x: "]),
         ({"experiment_dir": "/proc/none"}, ["/proc/none"]),
         ({"data_dir": "/proc/none"}, ["/proc/none"]),
         ({"capture_jax_trace": True}, ["needs --framework=jax"]),
@@ -77,6 +91,127 @@ def test_each_mistake_has_one_sentence(tmp_path, data_dir, flags, parts):
     """A mistake that is a traceback, or that is passed over."""
     flags = {"data_dir": data_dir, **flags}
     assert_one_sentence(run(*arguments(tmp_path, **flags)), *parts)
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [(-1, None), (3, None), (5, None), (2, 2), (2, 1), (0, 4), (None, 0), (None, -1)],
+)
+def test_indices_that_select_no_trial_are_refused(tmp_path, start, end):
+    """A run of no trial, or of another one than asked for, that ends at status 0."""
+    values = flags.FlagValues()
+    space = tmp_path / "space.json"
+    space.write_text(json.dumps([{"lr": 1}, {"lr": 2}, {"lr": 3}]))
+    flags.DEFINE_string("tuning_ruleset", "external", "", flag_values=values)
+    flags.DEFINE_string("tuning_search_space", str(space), "", flag_values=values)
+    flags.DEFINE_integer("num_tuning_trials", 3, "", flag_values=values)
+    flags.DEFINE_integer("hparam_start_index", None, "", flag_values=values)
+    flags.DEFINE_integer("hparam_end_index", None, "", flag_values=values)
+    values.mark_as_parsed()
+    assert main._trials(values)[1] == range(3)
+    values.hparam_start_index, values.hparam_end_index = 1, 2
+    assert main._trials(values)[1] == range(1, 2)
+    values.hparam_start_index, values.hparam_end_index = start, end
+    with pytest.raises(UserError, match="must be from 0 to 3, the number of trials"):
+        main._trials(values)
+
+
+ENTRY = """
+from submissions.schedule_free_adamw_{framework} import submission
+from submissions.schedule_free_adamw_{framework}.submission import *
+import os, sys, time
+
+def update_params(**arguments):
+    {mishap}
+    return submission.update_params(**arguments)
+{at_import}
+"""
+
+
+def entry(tmp_path, mishap="pass", at_import="", framework="pytorch"):
+    """A submission's file, which does something more."""
+    path = tmp_path / "entry.py"
+    path.write_text(
+        ENTRY.format(mishap=mishap, at_import=at_import, framework=framework)
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    ("mishaps", "parts"),
+    [
+        ({"mishap": "os._exit(0)"}, ["ended before the run had", "os._exit(0)"]),
+        ({"mishap": "sys.exit(0)"}, ["entry.py: update_params called sys.exit(0)"]),
+        ({"at_import": "sys.exit()"}, ["entry.py: the import called sys.exit(None)"]),
+        (
+            {"at_import": "get_batch_size = lambda name: 5000"},
+            ["entry.py: The training batch size must be between 1 and 1197", "5000"],
+        ),
+    ],
+    ids=lambda value: "".join(value.values()) if isinstance(value, dict) else "",
+)
+def test_what_a_submission_does_wrong_is_no_success(tmp_path, data_dir, mishaps, parts):
+    """Status 0 without an outcome, or a traceback that does not name the submission."""
+    flags = {"submission_path": entry(tmp_path, **mishaps)}
+    assert_one_sentence(run(*arguments(tmp_path, data_dir, **flags)), *parts)
+    assert not list(tmp_path.rglob("outcome.json"))
+
+
+@pytest.mark.parametrize(
+    "size", [0, -1, 2.0, "64", None, True, [64], 2**31, 10**400], ids=str
+)
+def test_a_batch_size_that_is_none_has_a_sentence(size):
+    """A size that becomes an error somewhere inside, or an endless epoch of nothing."""
+    submission = fakes.FakeSubmission(None).as_submission()
+    for name in ("get_batch_size", "get_eval_batch_size"):
+        wrong = submission._replace(**{name: lambda _: size})
+        with pytest.raises(UserError, match=f"fake: {name} must return a whole number"):
+            global_batch_sizes(wrong, "digits_resnet", 4, 1)
+
+
+def test_what_a_submission_raises_is_shown_with_its_name(tmp_path, data_dir):
+    """A traceback without the file and the function, or a name without a traceback."""
+    flags = {"submission_path": entry(tmp_path, mishap="1 / 0")}
+    result = run(*arguments(tmp_path, data_dir, **flags))
+    assert result.returncode == 1
+    *trace, last = result.stderr.splitlines()
+    assert trace[0].startswith("Traceback")
+    assert trace[-1] == "ZeroDivisionError: division by zero"
+    assert last.startswith("Error: ")
+    assert last.endswith(
+        "entry.py: update_params failed with the ZeroDivisionError above."
+    )
+
+
+def test_a_clock_that_is_set_back_changes_no_time(tmp_path, data_dir):
+    """A score an hour too small, and below zero, where the time of day was set."""
+    mishap = "time.time = lambda: 0.0 if arguments['global_step'] else 1e9"
+    flags = {"submission_path": entry(tmp_path, mishap), "clock": "wall"}
+    result = run(*arguments(tmp_path, data_dir, max_global_steps=4, **flags))
+    assert result.returncode == 0, result.stderr
+    outcome = json.loads(next(tmp_path.rglob("outcome.json")).read_text())
+    assert 0 < outcome["submission_time_sec"] < TIMEOUT_SEC
+
+
+def test_ctrl_c_while_jax_compiles_ends_a_run_in_a_sentence(tmp_path, data_dir):
+    """A crash, as the interpreter ends with JAX's threads still at work."""
+    process = subprocess.Popen(
+        [sys.executable, "scripts/run.py", *arguments(tmp_path, data_dir, "jax")],
+        cwd=REPOSITORY,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not list(tmp_path.glob("test/*/trial_1")):  # the first step compiles next
+        assert process.poll() is None
+        time.sleep(0.01)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, text = process.communicate(timeout=TIMEOUT_SEC)
+    assert (process.returncode, text) == (
+        130,
+        "Interrupted; go on with --resume_last_run.\n",
+    )
 
 
 def test_an_unknown_framework_is_refused(tmp_path, data_dir):
@@ -103,17 +238,14 @@ def test_an_unknown_key_in_a_search_space_is_refused(tmp_path, data_dir):
 @pytest.mark.parametrize("framework", ["pytorch", "jax"])
 def test_only_the_framework_in_use_is_imported(tmp_path, data_dir, framework):
     """A run in one framework that loads, or needs, another."""
-    code = f"""
-import runpy, sys
-sys.argv = ["scripts/run.py", *{arguments(tmp_path, data_dir, framework)!r}]
-try:
-    runpy.run_path("scripts/run.py", run_name="__main__")
-except SystemExit as end:
-    assert not end.code, end.code
-print("imported:", *sorted({{"torch", "jax", "tensorflow"}} & set(sys.modules)))
+    code = """
+import sys
+from tests.runner import several_runs
+several_runs.main([sys.argv[1:]])
+print("imported:", *sorted({"torch", "jax", "tensorflow"} & set(sys.modules)))
 """
     result = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", code, *arguments(tmp_path, data_dir, framework)],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
@@ -155,7 +287,7 @@ def test_a_truncated_checkpoint_has_one_sentence(tmp_path, data_dir, framework):
             if path.is_file():
                 path.write_bytes(path.read_bytes()[:10])
     result = run(*flags, "--resume_last_run")
-    assert_one_sentence(result, "checkpoint_2 can't be read", "remove it to go on")
+    assert_one_sentence(result, "checkpoint_2 is damaged", "remove it to go on")
 
 
 def test_a_run_that_is_there_is_not_overwritten_by_accident(tmp_path, data_dir):

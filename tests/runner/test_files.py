@@ -1,6 +1,11 @@
-"""Files of a run: whole or not at all, and with the rows they should have."""
+"""Files of a run: whose they are, and with the rows they should have."""
 
 import csv
+import itertools
+import os
+import signal
+import subprocess
+import sys
 from collections import namedtuple
 
 import numpy as np
@@ -10,47 +15,6 @@ from unscheduled.benchmark.errors import UserError
 from unscheduled.runner import run_directory, seeds
 from unscheduled.runner.input_queue import CountedQueue
 from unscheduled.runner.measurements import CsvTable, MetricsLogger
-
-
-def test_a_file_is_the_old_one_or_the_new_one(tmp_path):
-    """A crash while writing that leaves half a file."""
-    path = tmp_path / "file"
-    path.write_text("old")
-
-    def crash():
-        with run_directory.whole_file(path) as temporary:
-            temporary.write_text("ne")
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        crash()
-    assert path.read_text() == "old"
-    with run_directory.whole_file(path) as temporary:
-        temporary.write_text("new")
-    assert path.read_text() == "new"
-    assert [p.name for p in tmp_path.iterdir()] == ["file"]
-
-
-def test_a_folder_is_the_old_one_or_the_new_one(tmp_path):
-    """As for files, for the folders that JAX checkpoints are."""
-    path = tmp_path / "folder"
-    path.mkdir()
-    (path / "old").touch()
-
-    def crash():
-        with run_directory.whole_folder(path) as temporary:
-            temporary.with_name("beside").mkdir()
-            temporary.mkdir()
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        crash()
-    assert [p.name for p in path.iterdir()] == ["old"]
-    with run_directory.whole_folder(path) as temporary:
-        temporary.mkdir()
-        (temporary / "new").touch()
-    assert [p.name for p in path.iterdir()] == ["new"]
-    assert [p.name for p in tmp_path.iterdir()] == ["folder"]
 
 
 def test_a_disk_that_is_too_full_is_told_before_writing(tmp_path, monkeypatch):
@@ -64,16 +28,41 @@ def test_a_disk_that_is_too_full_is_told_before_writing(tmp_path, monkeypatch):
 
 def test_checkpoints_are_in_order_of_steps_and_whole(tmp_path):
     """checkpoint_9 taken for newer than checkpoint_10, or a half one for a whole."""
-    for name in ("checkpoint_9", "checkpoint_10", "checkpoint_11.tmp", "checkpoint_x"):
+    for name in ("checkpoint_9", "checkpoint_10", "checkpoint_x", "checkpoint_011"):
         (tmp_path / name).touch()
+    (tmp_path / "checkpoint_11.tmp").mkdir()
     directory = run_directory.TrialDirectory(tmp_path)
-    assert [p.name for p in directory.checkpoints()] == [
-        "checkpoint_9",
-        "checkpoint_10",
-    ]
-    directory.remove_unfinished()
+    for _ in range(2):
+        assert [p.name for p in directory.checkpoints()] == [
+            "checkpoint_9",
+            "checkpoint_10",
+        ]
+        directory.recover()
     assert not (tmp_path / "checkpoint_11.tmp").exists()
-    assert (tmp_path / "checkpoint_9").exists()
+
+
+def test_only_its_own_leftovers_are_removed(tmp_path):
+    """A resume that deletes every file with .tmp in its name."""
+    names = ["my.tmpl", "notes.tmp.txt", "checkpoint_x.tmp", "checkpoint_3.tmp.gz"]
+    for name in names:
+        (tmp_path / name).write_text("mine")
+    for name in ("checkpoint_3.tmp", "checkpoint_10.tmp"):
+        (tmp_path / name).mkdir()
+    run_directory.TrialDirectory(tmp_path).recover()
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == dict.fromkeys(
+        names, "mine"
+    )
+
+
+def test_an_interrupted_replacement_is_put_right(tmp_path):
+    """The old checkpoint, moved aside for one of the same step, lost by a kill."""
+    (tmp_path / "checkpoint_3.tmp" / "old").mkdir(parents=True)
+    (tmp_path / "checkpoint_3.tmp" / "old" / "file").touch()
+    (tmp_path / "checkpoint_3.tmp" / "checkpoint_3").mkdir()
+    directory = run_directory.TrialDirectory(tmp_path)
+    directory.recover()
+    assert [p.name for p in directory.checkpoints()] == ["checkpoint_3"]
+    assert [p.name for p in tmp_path.rglob("*")] == ["checkpoint_3", "file"]
 
 
 def test_an_experiment_that_is_there_is_never_taken_silently(tmp_path):
@@ -87,6 +76,72 @@ def test_an_experiment_that_is_there_is_never_taken_silently(tmp_path):
     assert (path / "file").exists()
     run_directory.open_experiment(path, resume=False, overwrite=True)
     assert not (path / "file").exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        ".experiment.lock",
+        "experiment",
+    ]
+
+
+HOLDER = """
+import os, sys, time
+from pathlib import Path
+from unscheduled.runner.run_directory import open_experiment
+
+open_experiment(Path(sys.argv[1]), resume=False, overwrite=False)
+child = os.fork()
+if child:
+    print(child, flush=True)
+time.sleep(600)
+"""
+
+
+def test_one_run_a_folder_as_long_as_its_process_lives(tmp_path):
+    """Two runs that write the same files, one that removes what the other trains in, or
+    a folder that a killed process, or a child of it that lives on, keeps for ever."""
+    path = tmp_path / "it"
+    command = [sys.executable, "-c", HOLDER, path]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        child = int(holder.stdout.readline())
+        try:
+            (path / "file").touch()
+            who = (
+                rf"{path} is in use by process {holder.pid} on [\w.-]+ since 20[\d-]+ "
+            )
+            for resume, overwrite in itertools.product([False, True], repeat=2):
+                with pytest.raises(UserError, match=who):
+                    run_directory.open_experiment(path, resume, overwrite)
+            assert (path / "file").exists()
+            run_directory.open_experiment(tmp_path / "other", False, False)
+            holder.kill()
+            holder.wait()
+            run_directory.open_experiment(path, resume=True, overwrite=False)
+            os.kill(child, 0)  # it lives
+        finally:
+            holder.kill()
+            os.kill(child, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link"])
+def test_a_lock_file_that_is_none_has_one_sentence(tmp_path, kind):
+    """A lock on something else, or a file of the user's emptied by way of a link."""
+    lock, other = tmp_path / ".it.lock", tmp_path / "other"
+    other.write_text("mine")
+    if kind == "pipe":
+        os.mkfifo(lock)
+    elif kind == "folder":
+        lock.mkdir()
+    else:
+        lock.symlink_to(other)
+    with pytest.raises((UserError, OSError)) as error:
+        run_directory.open_experiment(tmp_path / "it", False, False)
+    assert str(lock) in str(error.value)
+    assert other.read_text() == "mine"
+
+
+def test_a_home_that_is_not_there_has_one_sentence(tmp_path):
+    """A traceback of pathlib's."""
+    with pytest.raises(UserError, match="~nobody-of-that-name"):
+        run_directory.experiment_path("~nobody-of-that-name/x", "e", "w", "jax")
 
 
 def rows_of(path):
@@ -120,6 +175,49 @@ def test_csv_goes_on_from_the_rows_that_a_checkpoint_knows(tmp_path):
     assert [r["b"] for r in rows_of(path)] == ["0", "-1", "7"]
     with pytest.raises(UserError, match="has 3 rows where its checkpoint counts 4"):
         CsvTable(path, keep_rows=4)
+
+
+@pytest.mark.parametrize(
+    "mishap",
+    [
+        lambda path: path.unlink(),
+        lambda path: path.write_text("9"),  # all of it, but for half a row
+        lambda path: path.write_bytes(path.read_bytes()[:-2]),
+        lambda path: path.write_bytes(path.read_bytes() + b"3,"),  # on a full disk
+        lambda path: path.write_bytes(path.read_bytes()[::-1]),
+    ],
+    ids=["removed", "emptied", "cut", "half", "turned"],
+)
+def test_csv_is_written_anew_where_it_is_not_as_it_was_left(tmp_path, mishap):
+    """Rows that are lost, or that are added to the half of another."""
+    path = tmp_path / "t.csv"
+    table = CsvTable(path)
+    for value in range(3):
+        table.append({"a": value, "b": -value})
+    mishap(path)
+    table.append({"a": 3, "b": -3})
+    assert [(r["a"], r["b"]) for r in rows_of(path)] == [
+        (str(value), str(-value)) for value in range(4)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("a,b\n1\n2,3\n", "is damaged in row 1"),
+        ("a,b\n1,2,3\n2,3\n", "is damaged in row 1"),
+        ("a,b\n" + "1" * 200_000 + ",2\n2,3\n", r"is damaged \(field larger"),
+        (b"a,b\n1,\xff\n2,3\n", "is not UTF-8"),
+        ("", "has 0 rows"),
+    ],
+    ids=["short", "long", "large", "no text", "empty"],
+)
+def test_a_damaged_csv_has_a_sentence(tmp_path, text, fault):
+    """A traceback, where a run is to go on from a file that something has damaged."""
+    path = tmp_path / "t.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(UserError, match=fault):
+        CsvTable(path, keep_rows=2)
 
 
 def test_metrics_go_to_both_tables_and_tensorboard(tmp_path):

@@ -5,11 +5,15 @@ import csv
 import dataclasses
 import errno
 import json
+import os
+import sys
 
+import numpy as np
 import pytest
 
 from tests.runner import fakes
 from unscheduled.benchmark.errors import UserError
+from unscheduled.runner.submission import SubmissionError
 from unscheduled.runner.trials import run_trials
 
 
@@ -150,6 +154,106 @@ def test_an_evaluation_error_ends_the_run_in_one_sentence(run):
         run()
 
 
+FUNCTIONS = (
+    "init_optimizer_state",
+    "data_selection",
+    "update_params",
+    "prepare_for_eval",
+)
+
+
+def replaced(run, function, replacement):
+    setattr(run.submission, function, lambda *_, **__: replacement())
+    return pytest.raises(UserError, match=f"^fake: {function} ")
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_submission_that_ends_the_process_is_named(run, function):
+    """sys.exit(0) in submitted code that passes for the end of the run."""
+    with replaced(run, function, lambda: sys.exit(0)) as caught:
+        run()
+    assert "called sys.exit(0)" in str(caught.value)
+    assert not (run.path / "trial_1" / "outcome.json").exists()
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_submission_that_fails_is_named(run, function):
+    """A traceback that does not say which function of which file was called."""
+    with replaced(run, function, lambda: 1 / 0) as caught:
+        run()
+    assert caught.type is SubmissionError
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+STATE = ({}, np.zeros(1), None)
+
+
+@pytest.mark.parametrize(
+    ("function", "value", "got"),
+    [
+        ("init_optimizer_state", None, "got NoneType"),
+        ("init_optimizer_state", ({}, None), "got tuple of dict, NoneType"),
+        *(("data_selection", value, "must return a batch") for value in (None, 3, "x")),
+        *(
+            (function, value, f"got {got}.")
+            for function in ("update_params", "prepare_for_eval")
+            for value, got in (
+                (None, "NoneType"),
+                ({}, "dict"),
+                ("abc", "str"),
+                (STATE[:2], "tuple of dict, ndarray"),
+                ((*STATE, None), "tuple of dict, ndarray, NoneType, NoneType"),
+                ((STATE[1], {}, None), "tuple of ndarray, dict, NoneType"),
+                ((None, *STATE[1:]), "tuple of NoneType, ndarray, NoneType"),
+            )
+        ),
+    ],
+)
+def test_a_wrong_structure_has_a_sentence(run, function, value, got):
+    """A traceback of the runner, where a submission returned what it must not."""
+    with replaced(run, function, lambda: value) as caught:
+        run()
+    assert got in str(caught.value)
+    assert caught.type is UserError
+
+
+def test_a_metric_that_is_no_number_is_the_submission_s(run):
+    """A row that no reader can use, or a traceback of the line that shows it."""
+
+    def log(global_step):
+        run.workload.metrics_logger.append_scalar_metrics({"loss": "x"}, global_step)
+
+    run.submission.before_step = log
+    with pytest.raises(SubmissionError, match="update_params failed") as caught:
+        run()
+    assert str(caught.value.__cause__) == "loss must be a number, got 'x'."
+
+
+def test_an_evaluation_of_what_was_returned_names_the_submission(run):
+    """A traceback of the workload for parameters that a submission has broken."""
+    run.workload.eval_error = TypeError("'NoneType' object is not subscriptable")
+    with pytest.raises(SubmissionError, match="fake: the evaluation at step 1 failed "):
+        run()
+
+
+@pytest.mark.parametrize("removed", [1, 3, 5, 9, 11])
+def test_measurements_that_are_removed_are_written_again(tmp_path, removed):
+    """A file of one row of many, and with no header, at the end of a whole run."""
+    whole, broken = Run(tmp_path / "whole"), Run(tmp_path / "broken")
+
+    def remove(global_step):
+        if global_step == removed - 1:
+            for path in (broken.path / "trial_1").glob("*measurements.csv"):
+                path.unlink()
+
+    broken.submission.before_step = remove
+    for run in (whole, broken):
+        run.path.mkdir()
+        run()
+    for name in ("eval_measurements.csv", "measurements.csv"):
+        assert broken.rows(name) == whole.rows(name)
+
+
 def test_update_params_sees_the_bookkeeping_read_only(run):
     """A train_state that is missing, stale, or writable by the submission."""
     run()
@@ -165,8 +269,9 @@ def test_update_params_sees_the_bookkeeping_read_only(run):
     run.submission.update_params = write
     run.path = run.path / "other"
     run.path.mkdir()
-    with pytest.raises(TypeError, match="item assignment"):
+    with pytest.raises(SubmissionError, match="failed with the TypeError") as caught:
         run()
+    assert "item assignment" in str(caught.value.__cause__)
 
 
 def test_the_same_seed_gives_the_same_run_and_zero_is_a_seed(tmp_path):
@@ -232,10 +337,8 @@ def test_a_resumed_run_is_the_run_that_was_not_stopped(tmp_path, step):
 
     for name in ("eval_measurements.csv", "measurements.csv"):
         assert without_preemptions(broken, name) == without_preemptions(whole, name)
-    final = [
-        run.backend.saved[run.path / "trial_1" / "checkpoint_11"]
-        for run in (whole, broken)
-    ]
+    final = [run.backend.saved[-1] for run in (whole, broken)]
+    assert [record["global_step"] for _, record in final] == [11, 11]
     assert final[0][0].model_params == final[1][0].model_params
     assert broken.submission.rngs[-3:] == whole.submission.rngs[-3:]
 
@@ -317,15 +420,16 @@ def test_only_the_asked_trials_run(run):
     assert [p.name for p in run.path.iterdir()] == ["trial_2"]
 
 
+@dataclasses.dataclass
+class Point:
+    learning_rate: float
+
+    def _asdict(self):
+        return dataclasses.asdict(self)
+
+
 def test_hyperparameters_are_written_and_kept_on_resume(run):
     """A resumed trial that goes on with another point of the search space."""
-
-    @dataclasses.dataclass
-    class Point:
-        learning_rate: float
-
-        def _asdict(self):
-            return dataclasses.asdict(self)
 
     stop_at(run, 5, [Point(0.1)])
     assert json.loads((run.path / "trial_1" / "hparams.json").read_text()) == {
@@ -333,6 +437,47 @@ def test_hyperparameters_are_written_and_kept_on_resume(run):
     }
     run([Point(0.2)])
     assert [h.learning_rate for h in run.submission.hyperparameters] == [0.1, 0.1]
+
+
+@pytest.mark.parametrize("name", ["hparams.json", "meta_data_0.json", "outcome.json"])
+def test_a_damaged_file_of_a_trial_has_one_sentence(run, name):
+    """A traceback, or a wait for ever, where a file of a run is another's."""
+    run.changes = {"max_global_steps": 1}
+    run([Point(0.1)])
+    path = run.path / "trial_1" / name
+    text = path.read_text()
+
+    def assert_refused():
+        with pytest.raises(UserError) as error:
+            run([Point(0.1)])
+        assert str(error.value).startswith(str(path))
+        assert "\n" not in str(error.value)
+
+    others = ["", text[:-4], "[]", "3", "null", '"x"', "{}"]
+    for other in [*others, "[" * 100_000, "[1" + "0" * 5000 + "]"]:
+        path.write_text(other)
+        assert_refused()
+    path.write_bytes(b"\xff" + text.encode())
+    assert_refused()
+    values = json.loads(text)
+    wrong = [10**400, float("nan")]
+    if name != "hparams.json":  # where the submission knows what may be a string
+        wrong += ["x", "[/b]\x1b[2J", [1], {}, -1, float("inf")]
+    keys = {"hparams.json": ["learning_rate"], "meta_data_0.json": ["rng_seed"]}
+    for key in keys.get(name, values):
+        less = {k: v for k, v in values.items() if k != key}
+        for changed in (less, *({**values, key: value} for value in wrong)):
+            path.write_text(json.dumps(changed))
+            assert_refused()
+    path.unlink()
+    path.mkdir()
+    assert_refused()
+    path.rmdir()
+    os.mkfifo(path)
+    assert_refused()
+    path.unlink()
+    path.write_text(text)
+    run([Point(0.1)])
 
 
 def test_progress_is_a_plain_line_an_evaluation_where_piped(run):

@@ -1,9 +1,11 @@
 """`--harness=official`: what it hands to the official runner, and what it refuses."""
 
 import csv
+import importlib.metadata
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,13 +13,33 @@ from pathlib import Path
 import pytest
 
 from tests.runner.test_command import assert_one_sentence
+from unscheduled.runner.run_directory import open_experiment
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TIMEOUT_SEC = 600
 ENTRY = "submissions/nadamw_pytorch/submission.py"
 
 # A stand-in: the official code as far as ours touches it.
+# pip's record of a package that is not there, as far as the check of versions reads it.
+METADATA = "Metadata-Version: 2.1\nName: {}\nVersion: {}\n"
+REQUIRES = """Requires-Dist: numpy
+Requires-Dist: numpy==0.1; extra == "ogbg"
+Requires-Dist: algoperf[wmt]; extra == "full"
+Requires-Dist: torchvision==0.20.1; extra == "pytorch-cpu"
+Requires-Dist: no_such_package==3; extra == "wmt"
+Provides-Extra: wmt
+Provides-Extra: ogbg
+"""
 STAND_IN = {
+    "algoperf-0.6.0.dist-info/METADATA": METADATA.format("algoperf", "0.6.0")
+    + REQUIRES,
+    "torchvision-0.20.1.dist-info/METADATA": METADATA.format("torchvision", "0.20.1"),
+    "importlib_resources-7.dist-info/METADATA": METADATA.format(
+        "importlib_resources", "7"
+    ),
+    "tensorflow_metadata-1.17.2.dist-info/METADATA": METADATA.format(
+        "tensorflow-metadata", "1.17.2"
+    ),
     "algoperf/__init__.py": "",
     "algoperf/spec.py": "from unscheduled.spec_mirror import *",
     "algoperf/workloads/__init__.py": "",
@@ -55,11 +77,12 @@ def stand_in(tmp_path):
 
 
 def run(*flags, path="", cwd=REPOSITORY, **environment):
-    """`scripts/run.py` with a folder on the import path before all others."""
+    """`scripts/run.py` of this checkout, with a folder before it on the import path."""
+    path = os.pathsep.join(filter(None, [str(path), str(REPOSITORY)]))
     return subprocess.run(
         [sys.executable, str(REPOSITORY / "scripts" / "run.py"), *flags],
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(path), **environment},
+        env={**os.environ, "PYTHONPATH": path, **environment},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -154,6 +177,83 @@ def test_a_run_that_is_there_is_not_asked_about(tmp_path, stand_in):
         assert run(*arguments(tmp_path), flag, path=stand_in).returncode == 0
 
 
+def test_a_folder_that_a_run_is_in_is_left_to_it(tmp_path, stand_in):
+    """An official --overwrite that removes what an embedded run trains in."""
+    path = tmp_path / "runs" / "test" / "mnist_pytorch"
+    open_experiment(path, resume=False, overwrite=False)
+    for flag in ("--resume_last_run", "--overwrite"):
+        result = run(*arguments(tmp_path), flag, path=stand_in)
+        assert_one_sentence(result, f"{path} is in use by process {os.getpid()} on")
+
+
+def test_the_official_run_keeps_the_lock(tmp_path, stand_in):
+    """An embedded run in a folder that an official run has taken."""
+    path = tmp_path / "runs" / "test" / "mnist_pytorch"
+    path.mkdir(parents=True)
+    code = "from unscheduled.runner.run_directory import lock_experiment, Path\n"
+    code += f"lock_experiment(Path({str(path)!r}))"
+    runner = stand_in / "submission_runner.py"
+    runner.write_text(
+        "import subprocess, sys\n"
+        f"again = subprocess.run([sys.executable, '-c', {code!r}], stderr=-1)\n"
+        "print(again.stderr.decode().splitlines()[-1])"
+    )
+    result = run(*arguments(tmp_path), "--overwrite", path=stand_in)
+    assert f"{path} is in use by process" in result.stdout, result.stderr
+
+
+def test_versions_that_are_not_upstream_s_are_told(tmp_path, stand_in):
+    """Times that are compared with upstream's and were not taken with its versions."""
+    result = run(*arguments(tmp_path, workload="ogbg_gelu"), path=stand_in)
+    line, _ = result.stderr.splitlines()  # and that the stand-in has no such workload
+    assert line.startswith("Not in upstream's versions: numpy==0.1 (here ")
+
+
+@pytest.mark.parametrize(
+    ("workload", "file", "version", "message"),
+    [
+        ("wmt", None, None, "needs no_such_package==3, which"),
+        ("imagenet_vit", "torchvision-0.20.1", None, "needs torchvision==0.20.1, "),
+        ("mnist", "importlib_resources-7", None, "needs importlib_resources, which"),
+        (
+            "mnist",
+            "tensorflow_metadata-1.17.2",
+            "1.21.0",
+            "needs tensorflow-metadata<=1.17.2 (here 1.21.0), which",
+        ),
+        ("mnist", "algoperf-0.6.0", None, "finds the official code, but not installed"),
+    ],
+)
+def test_an_environment_that_is_not_whole_has_a_sentence(
+    tmp_path, stand_in, workload, file, version, message
+):
+    """A traceback of some module of the official code, minutes after the start."""
+    if file and version:
+        path = stand_in / f"{file}.dist-info" / "METADATA"
+        path.write_text(path.read_text().replace("1.17.2", version))
+    elif file:
+        shutil.rmtree(stand_in / f"{file}.dist-info")
+    hidden = ("algoperf", "importlib_resources", "torchvision")
+    installed = {d.name for d in importlib.metadata.distributions()}
+    if installed & set(hidden):
+        pytest.skip("what is to be missing is installed")
+    result = run(*arguments(tmp_path, workload=workload), path=stand_in)
+    assert_one_sentence(result, message, "make official ALGOPERF=/path/to/")
+
+
+def test_make_official_needs_a_clone(tmp_path):
+    """An environment that is made for minutes and has no official code in it."""
+    for path in ("", tmp_path):
+        command = ["make", "official", f"ALGOPERF={path}", f"OFFICIAL={tmp_path}/venv"]
+        result = subprocess.run(
+            command, cwd=REPOSITORY, capture_output=True, text=True, check=False
+        )
+        assert result.returncode == 2
+        assert "Error: ALGOPERF must be a clone of https://" in result.stderr
+        assert f"got '{path}'" in result.stderr
+        assert not (tmp_path / "venv").exists()
+
+
 @pytest.mark.parametrize("part", ["algoperf/__init__.py", "submission_runner.py"])
 def test_missing_official_code_has_one_sentence(tmp_path, stand_in, part):
     """A traceback instead of how to install it."""
@@ -167,7 +267,7 @@ def test_missing_official_code_has_one_sentence(tmp_path, stand_in, part):
         result,
         "git clone https://github.com/mlcommons/algorithmic-efficiency",
         "git checkout 2c90454",
-        "pip install --editable",
+        "make official ALGOPERF=/path/to/algorithmic-efficiency",
     )
 
 

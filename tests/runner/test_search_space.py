@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 
 import pytest
@@ -86,12 +87,19 @@ def linear(low, high):
         ([1, 2], "must all be objects with the same names"),
         ([{"a": 1}, {"a": math.nan}], "a of point 2 must be finite, got nan"),
         ([{"a": 1}, {"a": 10**400}], "a of point 2 must be finite, got 1000"),
-        ([{"a b": 1}], "a b of point 1 is no name for a hyperparameter"),
-        ('[{"lr": 1, "lr": 2}]', "lr is there twice"),
-        ('{"lr": {"min": 0, "min": 1}}', "min is there twice"),
-        ('{"lr": {"feasible_points": [1]}, "lr": 3}', "lr is there twice"),
-        ({"lambda": {"feasible_points": [1]}}, "lambda is no name for a hyperpar"),
-        ({"_lr": {"feasible_points": [1]}}, "_lr is no name for a hyperparameter"),
+        ([{"a": 10**4000}], "a of point 1 must be finite, got 1000"),
+        ('[{"a": 1%s}]' % ("0" * 5000), "is not a JSON file"),
+        ("[" * 100_000, "is nested too deeply"),
+        (f'[{{"a": {"[" * 300}1{"]" * 300}}}]', "a of point 1 must be finite"),
+        (f'{{"a": {{"feasible_points": {"[" * 300}{"]" * 300}}}}}', "a needs finite"),
+        ([{"a\x1b\n": 1}], r"'a\x1b\n' of point 1 is no name for a hyperparameter"),
+        ([{"\ufb01": 1}], "'\ufb01' of point 1 is no name for a hyperparameter"),
+        ([{"a b": 1}], "'a b' of point 1 is no name for a hyperparameter"),
+        ('[{"lr": 1, "lr": 2}]', "'lr' is there twice"),
+        ('{"lr": {"min": 0, "min": 1}}', "'min' is there twice"),
+        ('{"lr": {"feasible_points": [1]}, "lr": 3}', "'lr' is there twice"),
+        ({"lambda": {"feasible_points": [1]}}, "'lambda' is no name for a hyperpar"),
+        ({"_lr": {"feasible_points": [1]}}, "'_lr' is no name for a hyperparameter"),
         ({"lr": 3}, "lr must be an object, got 3"),
         ({"lr": {"min": 1, "mux": 2}}, "lr has the unknown key 'mux'; a dimension has"),
         (
@@ -125,11 +133,26 @@ def test_each_mistake_has_a_sentence_that_names_it(read, value, message):
     with pytest.raises(UserError, match=re.escape(message)) as caught:
         read(value)
     assert "space.json" in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def test_what_is_no_text_file_has_a_sentence(tmp_path):
+    """A pipe that is waited for, a file that is no text, or a home that there is not,
+    as a traceback."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "latin").write_bytes(b'[{"\xe4": 1}]')
+    for path, message in (
+        (tmp_path / "pipe", "is not a regular file"),
+        (tmp_path / "latin", "is not UTF-8"),
+        ("~no_such_user/x", "~no_such_user/x: "),
+    ):
+        with pytest.raises(UserError, match=message):
+            read_search_space(str(path))
 
 
 def test_a_repeated_hyperparameter_is_named_after_its_file(read):
     """A name given twice, of which one range would silently count."""
-    with pytest.raises(UserError, match=r"space\.json: lr is there twice in one obj"):
+    with pytest.raises(UserError, match=r"space\.json .*'lr' is there twice in one"):
         read('{"lr": {"feasible_points": [1]}, "lr": {"feasible_points": [2]}}')
 
 

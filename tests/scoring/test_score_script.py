@@ -60,7 +60,8 @@ def test_tables(logs):
     assert final == ["0.5000", "1/2", "1.0000", "1.0000", "(1)"]
     *workloads, final = cells(done.stdout, LONG_NAME)
     closest = ["accuracy", "0.5,", "49.2%", "below", "0.985"]
-    assert workloads == [["missed", "missed", "1/3", *closest], ["-", "-", "-"]]
+    why = ["ended", "at", "10%", "of", "the", "budget,", "49%", "short"]
+    assert workloads == [["missed", "missed", "1/3", *closest, *why], ["-", "-", "-"]]
     assert final == ["0.0000", "0/2", "2.5306", "n/a", "(0)"]  # (1.5 x 20 + 1) / 12.25
     *workloads, final = cells(done.stdout, "other")
     assert workloads == [["-", "-", "-"], ["5.00", "10", "1/1"]]
@@ -116,6 +117,24 @@ def test_workloads_outside_the_benchmark(tmp_path):
     assert ["0.1250", "1/8"] in cells(done.stdout, "sub")
 
 
+def test_a_workload_without_a_target(tmp_path):
+    """A run of the official mnist would be refused, instead of its time told."""
+    write_log(tmp_path, "1.5,10,0.5", "3.25,20,0.9", workload="mnist_jax")
+    done = score(tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    row = ["study_0", "mnist_jax", "trial_1", "3.25", "20", "2"]
+    assert cells(done.stdout, "sub") == [row]
+    assert (
+        "Not in this benchmark, and left out: mnist. Benchmark ext has no"
+        in done.stdout
+    )
+    (run,) = json.loads(score(tmp_path, "--format=json").stdout)["unscored"]
+    assert (run["workload"], run["time_sec"], run["steps"]) == ("mnist", 3.25, 20)
+    write_log(tmp_path, "5,1,0.99")
+    done = score(tmp_path)
+    assert cells(done.stdout, "sub")[1:3] == [row, ["0.5000", "1/2"]]
+
+
 def test_held_out_without_logs(tmp_path):
     """Nobody would know that a version's filters were not applied."""
     header = "score,global_step,validation/ssim"
@@ -136,7 +155,9 @@ def test_held_out_without_logs(tmp_path):
         (["good", "--benchmark=a\nb\x1b[2J"], r"a\nb\x1b[2J is not a JSON"),
         (["good", "--benchmark=0.6"], "Benchmark 0.6 scores none of the workloads"),
         (["good", "--baseline=better"], "Unknown baseline 'better': choose from good."),
-        (["unknown"], "Unknown workloads mnistt"),
+        (["good", "--why=better"], "--why=better: choose from all, good."),
+        (["good", "--why=good", "--format=csv"], "--why goes with table, not with csv"),
+        (["good", "--what_if=good"], "good can't be read: Is a directory."),
         (["good", "--against=published:0.7"], "choose from published:0.5, published"),
         (["good", "--against=published:0.5/adam"], "choose from adamg, baseline"),
         (["good", "--against=published:0.6"], "Benchmark 0.6 scores none of the work"),
@@ -324,7 +345,8 @@ def test_csv(logs):
     assert header == (
         "benchmark,ruleset,rule,submission,source,score,n_hit_base,time_ratio,"
         "both_ratio,n_both,workload,role,status,time_sec,steps,n_hit,n_studies,"
-        "ratio_to_best,budget_share,closest_miss,time_low_sec,time_high_sec,time_level"
+        "ratio_to_best,budget_share,closest_miss,time_low_sec,time_high_sec,time_level,"
+        "verdict,why,best,budget_used,run_steps,steps_needed,step_sec,step_ratio"
     )
     rows = list(csv.DictReader([header, *lines]))
     assert len(rows) == 3 * 2
@@ -406,7 +428,7 @@ def test_help_names_exit_codes():
 def test_imports_are_light():
     """The scorer would need a framework, or seconds to start."""
     code = (
-        f"import runpy, sys; runpy.run_path({str(SCRIPT)!r}, run_name='score')\n"
+        "import sys, unscheduled.commands.score\n"
         "heavy = {'torch', 'jax', 'tensorflow', 'pandas', 'scipy', 'workloads_ext'}\n"
         "sys.exit(', '.join(heavy & set(sys.modules)))"
     )

@@ -17,6 +17,7 @@ from tests.submit.entries import (
 from unscheduled.benchmark.errors import UserError
 from unscheduled.submit.bundle import bundle
 from unscheduled.submit.bundle_main import search_space_of
+from unscheduled.submit.check import check_files
 from unscheduled.submit.sources import LIBRARY, PROJECT, sources
 from unscheduled.submit.write import write_whole
 
@@ -204,12 +205,15 @@ def test_names_of_a_search_space_are_the_recipe_s(tmp_path, listed):
         bundle(entry, "JAX", space)
 
 
-def test_a_list_of_points_lasts_for_all_trials(tmp_path):
-    """A trial without a point, which stops the study at upstream."""
+def test_a_list_of_points_has_one_for_each_trial(tmp_path):
+    """A trial without a point, or a point that no trial gets: check refuses both."""
     space = tmp_path / "space.json"
-    space.write_text(json.dumps(4 * [{"learning_rate": 0.1}]))
-    with pytest.raises(UserError, match="lists 4 points; external tuning runs 5 tri"):
-        bundle(ENTRIES[0], framework_of(ENTRIES[0]), space)
+    for count in (4, 7):
+        space.write_text(json.dumps(count * [{"learning_rate": 0.1}]))
+        with pytest.raises(UserError, match=f"lists {count} points: the rules ask"):
+            bundle(ENTRIES[0], framework_of(ENTRIES[0]), space)
+        found = check_files(ENTRIES[0], "external", space)
+        assert [f.code for f in found if f.severity == "error"] == ["E505"]
     space.write_text(json.dumps(5 * [{"learning_rate": 0.1}]))
     assert bundle(ENTRIES[0], framework_of(ENTRIES[0]), space)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from unscheduled.submit.info import SubmissionInfo
 from unscheduled.submit.write import write_whole
 
 SCRIPT = PROJECT / "scripts" / "bundle.py"
+REQUEST = "PULL_REQUEST_self_tuning_nadamw_jax.md"
 ENTRY = PROJECT / "submissions" / "nadamw_jax"
 PEOPLE = {"authors": "Ada Lovelace, Zoë O'Neil", "affiliations": "Analytical Engines"}
 
@@ -77,7 +79,10 @@ def test_the_script_makes_the_same_bytes_each_time(tmp_path):
         assert "mlcommons/submissions_algorithms" in done.stdout
         made.append(texts(out))
     assert made[0] == made[1]
-    assert {"PULL_REQUEST.md", "self_tuning/nadamw_jax/submission.py"} <= set(made[0])
+    assert {
+        REQUEST,
+        "self_tuning/nadamw_jax/submission.py",
+    } <= set(made[0])
 
 
 def test_the_script_says_what_is_missing(tmp_path):
@@ -119,7 +124,7 @@ def test_info_and_pull_request_say_the_same(tmp_path, ruleset, folder, spelling)
         "ruleset": spelling,
         "framework": "JAX",
     }
-    text = (out / "PULL_REQUEST.md").read_text()
+    text = (out / f"PULL_REQUEST_{folder}_mine_2.md").read_text()
     assert PEOPLE["authors"] in text  # and not in escapes
     block = text.split("```yaml\n")[1].split("\n```")[0]
     lines = [line.split("#")[0].strip() for line in block.split("\n")]
@@ -131,11 +136,11 @@ def test_info_and_pull_request_say_the_same(tmp_path, ruleset, folder, spelling)
 
 def test_requirements_are_said_in_the_pull_request(tmp_path):
     """A reviewer who is told that nothing is needed where something is."""
-    entry = tmp_path / "mine"
+    entry = tmp_path / "nadamw_jax"
     shutil.copytree(ENTRY, entry)
     (entry / "requirements.txt").write_text("pandas\n")
     assert run(tmp_path / "out", entry) == 0
-    text = (tmp_path / "out" / "PULL_REQUEST.md").read_text()
+    text = (tmp_path / "out" / REQUEST).read_text()
     assert "It needs what `requirements.txt` lists." in text
 
 
@@ -158,7 +163,7 @@ def runs(tmp_path):
 def test_evidence_is_the_scores_and_what_they_were_run_on(tmp_path, runs):
     """Scores left out, or counted seconds passed off as measured ones."""
     assert run(tmp_path / "out", evidence=str(runs)) == 0
-    text = (tmp_path / "out" / "PULL_REQUEST.md").read_text()
+    text = (tmp_path / "out" / REQUEST).read_text()
     rows = [line.split() for line in text.splitlines()]
     assert ["nadamw_jax", "12.25", "700", "1/1"] in rows
     assert ["other", "missed", "missed", "0/1"] in [row[:4] for row in rows]
@@ -241,6 +246,52 @@ def test_what_is_no_submission_is_one_sentence(
     assert error.count("\n") == 1
 
 
+def test_two_bundles_go_to_one_folder(tmp_path):
+    """The second bundle refused, or the text of the first one lost."""
+    entry = tmp_path / "other" / "radam_jax"
+    shutil.copytree(PROJECT / "submissions" / "radam_jax", entry)
+    out = tmp_path / "out"
+    assert run(out) == 0
+    before = texts(out)
+    assert run(out, entry) == 0
+    assert run(out, ruleset="external") == 0
+    assert before.items() < texts(out).items()
+    places = ["external_tuning_nadamw_jax", "self_tuning_nadamw_jax"]
+    names = [f"PULL_REQUEST_{place}.md" for place in [*places, "self_tuning_radam_jax"]]
+    assert sorted(path.name for path in out.glob("*.md")) == names
+    for name, place in zip(names, [*places, "self_tuning_radam_jax"], strict=True):
+        assert place.replace("tuning_", "tuning/") in (out / name).read_text()
+
+
+ODD = "A100\n```\n# Approved\x1b[2J\u202e<img src=x> @team `*"
+
+
+@pytest.mark.parametrize("kind", ["meta_data", "flags"])
+@pytest.mark.parametrize(
+    "value", [ODD, ["A"], {"a": 1}, 1.5, True, 10**400, "1" * 5000, "steps:x"]
+)
+def test_odd_meta_data_is_text_or_a_sentence(tmp_path, runs, capsys, kind, value):
+    """Markup or escapes of a log in our pull request; a traceback for an odd type."""
+    names = "gpu_model_name gpu_count cpu_count python_version git_commit_hash clock"
+    facts = dict.fromkeys([*names.split(), "tuning_ruleset"], value)
+    (log,) = runs.glob("nadamw_jax/*/*/*/eval_measurements.csv")
+    (log.parent / f"{kind}_2.json").write_text(json.dumps(facts))
+    status = run(tmp_path / "out", evidence=str(runs))
+    shown = capsys.readouterr().err
+    if status == 0:
+        shown = (tmp_path / "out" / REQUEST).read_text()
+        _, rest = shown.split("Performance\n\n", 1)
+        fence = re.search("^(`+)text$", rest, re.MULTILINE)[1]
+        block = rest.split(f"{fence}text\n")[1].split(f"\n{fence}\n")[0]
+        assert "Comments" not in block
+        assert "A100" not in shown.replace(block, "")
+        assert "\n# Approved" not in shown
+        assert all(len(line) < 800 for line in block.splitlines())
+    else:
+        assert shown.count("\n") == 1
+    assert shown.replace("\n", "").isprintable()
+
+
 def test_a_folder_is_replaced_only_where_asked(tmp_path, capsys):
     """Work of the user's overwritten, or files of an old version left behind."""
     assert run(tmp_path) == 0
@@ -253,7 +304,7 @@ def test_a_folder_is_replaced_only_where_asked(tmp_path, capsys):
     assert run(tmp_path, overwrite=True) == 0
     assert texts(tmp_path) == {**first, "self_tuning/other/submission.py": b""}
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "PULL_REQUEST.md",
+        REQUEST,
         "self_tuning",
     ]
 

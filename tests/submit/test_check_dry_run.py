@@ -1,17 +1,21 @@
 """The dry run: what it finds in bad submissions, and that it lets good ones pass."""
 
-import json
+import contextlib
 import os
+import re
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.submit.check_cases import BAD_SUBMISSIONS
 from unscheduled.submit import dry_run
 from unscheduled.submit.check import check_files
 from unscheduled.submit.rehearsal import training
-from unscheduled.submit.rehearsal.__main__ import main
+from unscheduled.submit.rehearsal.rehearsal import CannotGoOnError, rehearse
+from unscheduled.submit.rehearsal.report import Report
 from unscheduled.submit.rules.findings import Finding
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -41,21 +45,36 @@ def few_rounds(monkeypatch):
     monkeypatch.setattr(training, "ROUNDS", 3)
 
 
-def rehearse(path, folder, data_dir):
+def rehearsed(path, folder, data_dir):
     """The dry run in this process, which saves starting one."""
-    found = folder / "findings.json"
-    main(
-        {
-            "submission": str(path),
-            "framework": "pytorch",
-            "data_dir": data_dir,
-            "search_space": None,
-            "workloads": [TINY],
-            "folder": str(folder),
-            "findings": str(found),
-        }
-    )
-    return [Finding(**row) for row in json.loads(found.read_text())]
+    told = []
+    task = {
+        "submission": str(path),
+        "framework": "pytorch",
+        "data_dir": data_dir,
+        "search_space": None,
+        "workloads": [TINY],
+        "folder": str(folder),
+    }
+    with contextlib.suppress(CannotGoOnError):  # why is in what was told
+        rehearse(task, Report(path, lambda *line: told.append(line)))
+    return [Finding(*value) for kind, value in told if kind == dry_run.FOUND]
+
+
+def run_text(folder, text, data_dir=None, **changes):
+    """The dry run of a submission that has this text."""
+    submission = folder / "submission.py"
+    submission.write_text(text)
+    return dry_run.run(submission, "pytorch", data_dir, workloads=(TINY,), **changes)
+
+
+def plain_sgd(**bodies):
+    """A good submission, with these lines before the body of a function."""
+    text = (FOLDER / "plain_sgd.py").read_text()
+    for name, line in bodies.items():
+        head = re.search(rf"def {name}\([^)]*\)(?: -> [^:]*)?:\n", text)
+        text = text[: head.end()] + f"    {line}\n" + text[head.end() :]
+    return text
 
 
 @pytest.mark.parametrize("name", BAD_SUBMISSIONS)
@@ -65,7 +84,7 @@ def test_bad_submissions(tmp_path, data_dir, bystanders, few_rounds, name):
     in_files, in_dry_run = BAD_SUBMISSIONS[name]
     no_info = "W502"
     assert {f.code for f in check_files(path)} == {no_info, *in_files}
-    found = rehearse(path, tmp_path, data_dir)
+    found = rehearsed(path, tmp_path, data_dir)
     assert [f.code for f in found if f.code != "N602"] == in_dry_run
     if name == "plain_sgd":
         (costs,) = found
@@ -75,28 +94,17 @@ def test_bad_submissions(tmp_path, data_dir, bystanders, few_rounds, name):
 def test_an_error_is_at_its_line(tmp_path, data_dir, bystanders):
     """A failure in a submission that is reported without a place to look."""
     path = FOLDER / "wants_hyperparameters.py"
-    (found,) = rehearse(path, tmp_path, data_dir)
+    (found,) = rehearsed(path, tmp_path, data_dir)
     assert (
         "hyperparameters.learning_rate" in path.read_text().splitlines()[found.line - 1]
     )
     assert found.message.startswith("init_optimizer_state fails with AttributeError")
 
 
-def test_a_process_that_dies_is_a_finding(tmp_path, data_dir):
-    """A submission that ends the check itself."""
-    submission = tmp_path / "ends.py"
-    submission.write_text("import os\n\nprint('[]', flush=True)\nos._exit(3)\n")
-    (found,) = dry_run.run(submission, "pytorch", data_dir)
-    assert found.code == "E601"
-    assert "ended with status 3" in found.message
-
-
 def test_a_process_that_hangs_is_a_finding(tmp_path, data_dir, monkeypatch):
     """A submission that keeps the check waiting for ever."""
     monkeypatch.setattr(dry_run, "TIMEOUT_SEC", 0.1)
-    submission = tmp_path / "hangs.py"
-    submission.write_text("import time\n\ntime.sleep(1000)\n")
-    (found,) = dry_run.run(submission, "pytorch", data_dir)
+    (found,) = run_text(tmp_path, "import time\n\ntime.sleep(1000)\n", data_dir)
     assert found.code == "E601"
     assert "not done after 0.1 s" in found.message
 
@@ -110,3 +118,111 @@ def test_an_entry_is_clean(data_dir, monkeypatch, framework):
     # Beside others on the same cores a step may take any time.
     codes = [f.code for f in found if f.code != "W603"]
     assert codes == ["N602"], "\n".join(map(str, found))
+
+
+@pytest.mark.parametrize("kind", ["SystemExit", "KeyboardInterrupt"])
+@pytest.mark.parametrize("place", ["", "get_batch_size", "update_params"])
+def test_an_exit_is_at_its_line(tmp_path, data_dir, bystanders, place, kind):
+    """A submission that exits with status 0, and that is said to have no errors."""
+    line, path = f"raise {kind}(0)", tmp_path / f"ends_by_{kind}_in_{place}.py"
+    text = plain_sgd(**{place: line}) if place else f"{line}\n{plain_sgd()}"
+    path.write_text(text)
+    (found,) = rehearsed(path, tmp_path, data_dir)
+    assert found.code == "E601"
+    assert f"fails with {kind}: 0" in found.message
+    assert line in text.splitlines()[found.line - 1]
+
+
+def test_success_needs_completion(tmp_path, data_dir):
+    """A process that ends with status 0 before it has trained, taken for a success."""
+    text = plain_sgd(update_params="import os; os._exit(0)")
+    found = run_text(tmp_path, text, data_dir)
+    assert [f.code for f in found] == ["E601"]
+    assert f"it came to step 1 on {TINY}: it ended with status 0" in found[0].message
+
+
+FORGER = """
+import glob, json, os, pathlib, sys
+done = '[["path", 1, "N602", "all is well"]]'
+for name in [*sys.argv[1:], *glob.glob(f"{sys.argv[-1]}/*"), *glob.glob("*.json")]:
+    os.path.isfile(name) and open(name, "w").write(done)
+print('["done", null]', flush=True)
+seen = str(dict(os.environ)) + pathlib.Path("/proc/self/cmdline").read_text()
+open(SEEN, "w").write(seen + sys.stdin.read())
+pipes = [fd for fd in range(3, 64) if os.path.exists(f"/proc/self/fd/{fd}")]
+"""
+OVER_PIPES = """
+for fd in pipes:
+    try:
+        os.write(fd, b'["done", null]\\n')
+    except OSError:
+        pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [("", "it ended with status 0"), (OVER_PIPES, "something else than the check")],
+)
+def test_success_is_not_forged_by_writing(tmp_path, data_dir, more, message):
+    """A submission that says by itself, and easily, that nothing was found."""
+    seen = tmp_path / "seen"
+    text = FORGER.replace("SEEN", repr(str(seen))) + more + "os._exit(0)\n"
+    (found,) = run_text(tmp_path, text, data_dir)
+    assert found.code == "E601"
+    assert message in found.message
+    assert "rehearsal" in seen.read_text()
+    assert not re.search("[0-9a-f]{32}", seen.read_text())  # the secret
+
+
+BACKGROUND = """
+import subprocess, threading, time
+for detached in (False, True):
+    child = subprocess.Popen(
+        ["sleep", "60"], start_new_session=detached, close_fds=False
+    )
+    print(child.pid, file=open(PIDS, "a"))
+threading.Thread(target=time.sleep, args=[60]).start()
+"""
+
+
+def test_what_a_submission_starts_is_not_waited_for(tmp_path, data_dir):
+    """A program or a thread in the background that keeps the check waiting."""
+    pids = tmp_path / "pids"
+    start = time.monotonic()
+    text = BACKGROUND.replace("PIDS", repr(str(pids)))
+    (found,) = run_text(tmp_path, text, data_dir)
+    assert time.monotonic() - start < 45  # of its own it takes a few
+    assert found.code == "E102"  # it has no functions
+    own, detached = map(int, pids.read_text().split())
+    assert not psutil.pid_exists(own) or is_dying(psutil.Process(own))
+    psutil.Process(detached).kill()  # in a group of its own it is left alone
+
+
+def is_dying(process):
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.status() == psutil.STATUS_ZOMBIE or process.wait(5) is None
+    return True
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        b"",
+        b"x [1]",
+        b"SECRET",
+        b"SECRET " + b"[" * 100_000,
+        b'SECRET ["found", ["a", 1, "E601"]]',
+        b'SECRET ["found", ["a", true, "E601", "b"]]',
+        b'SECRET ["found", ["a", 1, "E999", "b"]]',
+        b'SECRET ["found", {"path": 1}]',
+        b'SECRET ["reached", 1]',
+        b'SECRET ["finished", null]',
+        b"SECRET 3",
+    ],
+)
+def test_what_it_tells_has_its_form(told):
+    """A line of another form that is a traceback of the check's own."""
+    rehearsal = dry_run._Rehearsal.__new__(dry_run._Rehearsal)
+    rehearsal._secret = "SECRET"
+    assert not rehearsal._take(told)

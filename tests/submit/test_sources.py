@@ -3,7 +3,7 @@
 import pytest
 
 from tests.submit.entries import ENTRIES, NAMES, PROJECT
-from unscheduled.submit.sources import LIBRARY, sources
+from unscheduled.submit.sources import LIBRARY, SourceError, sources
 
 
 @pytest.fixture
@@ -75,9 +75,9 @@ def test_circles_end(write):
 
 def test_what_is_not_python_is_named(write):
     """A syntax error without the file that it is in."""
-    with pytest.raises(SyntaxError) as error:
+    with pytest.raises(SourceError) as error:
         sources(write(submission="import a", a="x = ("))
-    assert str(error.value.filename).endswith("a.py")
+    assert str(error.value.path).endswith("a.py")
 
 
 def test_a_module_named_from_the_official_root_is_found_in_the_folder(tmp_path):

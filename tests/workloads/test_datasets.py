@@ -1,10 +1,18 @@
 """The TFDS builders."""
 
+import fcntl
+import os
+import random
+import shutil
+import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from unscheduled.benchmark.errors import UserError
 from workloads_ext.datasets import digits, python_stdlib, source
 
 BUILDERS = [
@@ -27,7 +35,7 @@ def read_all(builder, split):
 def test_made_once(data_dir, monkeypatch):
     """Every run would spend seconds on making its data again."""
     source.prepare(digits.Digits, data_dir)
-    monkeypatch.setattr(source, "_write", None)
+    monkeypatch.setattr(source, "_make", None)
     source.prepare(digits.Digits, data_dir)
 
 
@@ -46,17 +54,85 @@ def test_two_builds_are_equal(tmp_path, data_dir):
         np.testing.assert_array_equal(array, second[name])
 
 
-def test_a_build_that_another_process_finished_first_is_used(tmp_path, monkeypatch):
-    """Of two runs that start together in a new data_dir, one would fail."""
-    write = source._write
+PREPARE = """
+import random, sys
+import numpy as np
+from workloads_ext.datasets import digits, source
 
-    def write_and_lose_the_race(builder):
-        write(builder)
-        raise OSError("Directory not empty")
+random.seed(1)
+np.random.seed(1)
+source.prepare(digits.Digits, sys.argv[1])
+print(random.random(), np.random.random())
+"""
 
-    monkeypatch.setattr(source, "_write", write_and_lose_the_race)
-    builder = source.prepare(digits.Digits, tmp_path)
-    assert len(source.Source(builder, "test", cache=False)) == digits.SIZES["test"]
+
+def test_several_processes_of_one_seed_make_it_once(tmp_path):
+    """Of two runs that start together in a new data_dir, one would fail; and the run
+    that made the data would draw other numbers than the one that found them."""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", PREPARE, str(tmp_path)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    results = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [0] * 2, results
+    random.seed(1)
+    np.random.seed(1)
+    assert {out for out, _ in results} == {f"{random.random()} {np.random.random()}\n"}
+    waiting = "Waiting for another process that makes the data set 'digits'.\n"
+    assert {err for _, err in results} <= {"", waiting}
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["digits", "digits.lock"]
+
+
+def test_one_waits_for_the_other_and_says_so(tmp_path, capfd):
+    """A run that makes what another is about to finish, or that waits in silence."""
+    lock = tmp_path / "digits.lock"
+    with open(lock, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        thread = threading.Thread(target=source.prepare, args=(digits.Digits, tmp_path))
+        thread.start()
+        thread.join(timeout=1)
+        assert thread.is_alive()
+        assert not (tmp_path / "digits").exists()
+    thread.join(timeout=60)
+    assert (tmp_path / "digits").exists()
+    assert "Waiting for another process that makes" in capfd.readouterr().err
+
+
+def flip_a_bit(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("digits-train.array_record-00000-of-00001", flip_a_bit),
+        ("digits-test.array_record-00000-of-00001", Path.unlink),
+        ("digits-validation.array_record-00000-of-00001", lambda p: os.truncate(p, 99)),
+        ("dataset_info.json", lambda path: path.write_text("{")),
+        ("features.json", flip_a_bit),
+        ("SHA256SUMS", lambda path: path.write_bytes(b"")),
+        ("SHA256SUMS", lambda path: path.write_bytes(b"\xff\n")),
+        ("SHA256SUMS", Path.unlink),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_damaged_file_has_a_sentence(tmp_path, data_dir, name, damage):
+    """A run that trains on other data than it says, or a traceback of a reader."""
+    source.prepare(digits.Digits, data_dir)
+    shutil.copytree(Path(data_dir, "digits"), tmp_path / "digits")
+    folder = tmp_path / "digits" / "1.0.0"
+    damage(folder / name)
+    with pytest.raises(UserError, match="and run again, which makes the data set an"):
+        source.prepare(digits.Digits, tmp_path)
+    shutil.rmtree(folder)
+    source.prepare(digits.Digits, tmp_path)
 
 
 def test_sizes(builder_and_sizes):

@@ -5,12 +5,13 @@ into a `UserError` that names the file. What the values mean is for the caller t
 """
 
 import ast
+import contextlib
 import json
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import yaml
 
@@ -18,6 +19,9 @@ from unscheduled.benchmark.errors import UserError, first_line
 
 MAX_BYTES = 32 << 20
 _MAX_YAML_BYTES = 1 << 20  # PyYAML reads 100 kB a second
+_MAX_YAML_DEPTH = 100
+_YAML_OPENS = (yaml.FlowSequenceStartToken, yaml.FlowMappingStartToken)
+_YAML_CLOSES = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken)
 _Parsed = TypeVar("_Parsed")
 
 
@@ -33,6 +37,28 @@ def expand(path: str | os.PathLike[str]) -> Path:
         raise UserError(f"{path}: {first_line(error)}.") from error
 
 
+@contextlib.contextmanager
+def open_regular(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A regular file, open for reading bytes.
+
+    Args:
+      path: the file; a link to a regular file will do.
+
+    Raises:
+      UserError: where it is missing, unreadable or not a regular file.
+    """
+    try:
+        # Without O_NONBLOCK, opening a pipe would wait for somebody to write to it.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise UserError(f"{path} is not a regular file.")
+            yield file
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise UserError(f"{path} can't be read: {reason}.") from error
+
+
 def read_bytes(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> bytes:
     """The content of a regular file.
 
@@ -41,18 +67,10 @@ def read_bytes(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> byte
       max_bytes: the largest size that is read.
 
     Raises:
-      UserError: where it is missing, unreadable, too large or not a regular file.
+      UserError: as `open_regular`, and where it is too large.
     """
-    try:
-        # Without O_NONBLOCK, opening a pipe would wait for somebody to write to it.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise UserError(f"{path} is not a regular file.")
-            data = file.read(max_bytes + 1)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        reason = getattr(error, "strerror", None) or first_line(error)
-        raise UserError(f"{path} can't be read: {reason}.") from error
+    with open_regular(path) as file:
+        data = file.read(max_bytes + 1)
     if len(data) > max_bytes:
         raise UserError(f"{path} is too large: over {max_bytes:,} bytes.")
     return data
@@ -94,7 +112,11 @@ def read_yaml(path: str | os.PathLike[str]) -> Any:
     text = read_text(path, _MAX_YAML_BYTES)
 
     def parse() -> Any:
+        depth = 0
         for token in yaml.scan(text, yaml.SafeLoader):
+            depth += isinstance(token, _YAML_OPENS) - isinstance(token, _YAML_CLOSES)
+            if depth > _MAX_YAML_DEPTH:  # each token takes the scanner a look at each
+                raise RecursionError
             if isinstance(token, yaml.AliasToken):
                 raise ValueError(f"alias *{token.value}: write the value out instead")
         return yaml.safe_load(text)

@@ -1,6 +1,5 @@
 """The algorithms as optax-style gradient transformations."""
 
-from unscheduled.optim_jax.averaging import ScheduleFreeState
 from unscheduled.optim_jax.lookahead import (
     LookaheadState,
     lookahead,
@@ -8,6 +7,7 @@ from unscheduled.optim_jax.lookahead import (
 )
 from unscheduled.optim_jax.radam import RAdamState, radam
 from unscheduled.optim_jax.schedule_free import (
+    ScheduleFreeState,
     schedule_free,
     schedule_free_adamw,
     schedule_free_eval_params,

@@ -1,39 +1,45 @@
 """Lookahead for JAX, over any gradient transformation."""
 
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from unscheduled.optim_jax import averaging, trees
-from unscheduled.optim_jax.averaging import ScheduleFreeState
+from unscheduled.optim_jax import trees
 from unscheduled.optim_jax.moments import bias_correction, moment
+from unscheduled.optim_jax.schedule_free import (
+    Params,
+    ScheduleFreeState,
+    schedule_free_eval_params,
+)
 
 Momentum = Literal["keep", "reset", "pullback"]
 
 
 class LookaheadState(NamedTuple):
-    """State of Lookahead. The parts that are not needed are None.
+    """State of Lookahead. The parts that are not needed are empty or None.
 
     A sync moves θ; the rest of the state follows at the start of the next step. Between
-    the two it is as before the sync, with α in `pending`.
+    the two it is as before the sync, with α in `pending` (see `lookahead`).
 
     count: fast steps done (int32); pending: α of a sync that the rest of the state has
     yet to follow, else 0; slow: φ, a tree like the parameters, in float32 where those
-    have low precision; momentum: the fast momentum after the last sync, for
-    "pullback"; sequences: the slow twins of z and x of each `ScheduleFreeState` in the
-    base's state; fisher: the moving average of g², for the adaptive α; base_state: the
-    base's state.
+    have low precision; sequences: the slow twins of z and x of each
+    `ScheduleFreeState` in the base's state; momentum: the fast momentum after the last
+    sync, for "pullback"; fisher: the moving average of g², for the adaptive α;
+    base_state: the base's state.
     """
 
     count: jax.Array
     pending: jax.Array
-    slow: Any
-    momentum: Any
+    slow: optax.Params
     sequences: Any
+    momentum: Any
     fisher: Any
-    base_state: Any
+    base_state: optax.OptState
+
+    like_params = "slow"
 
 
 def lookahead(
@@ -67,6 +73,12 @@ def lookahead(
 
     Updates must reach the parameters as they are: nothing may follow in a chain.
 
+    φ, momentum, z and x follow a sync in the next step, from the θ that it made. In the
+    step itself they would each have to wait for its updates, which are then tensors of
+    their own instead of being fused into what applies them: twice the time on a CPU,
+    and a copy of the parameters. On a GPU that was not measured. A state and its
+    parameters belong together, as in a checkpoint.
+
     Args:
       base: the inner optimizer; its updates are complete steps.
       k: fast steps from sync to sync, an integer from 1.
@@ -80,7 +92,8 @@ def lookahead(
       `LookaheadState`, its updates have the dtypes of the parameters.
 
     Raises:
-      ValueError: for a value outside its range, or where `params` is None.
+      ValueError: for an invalid value, for parameters that are integers or None, and
+        for gradients of another structure or shape than theirs.
 
     Example:
       >>> optimizer = lookahead(optax.sgd(0.1), k=1)
@@ -93,29 +106,28 @@ def lookahead(
     Source: Zhang et al., arXiv 1907.08610, Algorithm 1 and Proposition 1.
     """
     trees.check(k=k, alpha=alpha, fisher_decay=fisher_decay)
-    if momentum not in get_args(Momentum):
-        choices = ", ".join(map(repr, get_args(Momentum)))
-        raise ValueError(f"momentum must be one of {choices}, got {momentum!r}.")
-    inner = optax.with_extra_args_support(base)
+    trees.check(adaptive=adaptive, slow_momentum=momentum)
+    inner = trees.transformation(base)
 
     def init(params):
+        params = trees.as_params(params, "lookahead")
         base_state = inner.init(params)
-        moving = _moving_parts(base_state, params, momentum)
+        fast_momentum = _read(base_state, _momentum_fields(params, momentum))
         return LookaheadState(
             count=jnp.zeros((), jnp.int32),
             pending=jnp.zeros((), trees.scalar_dtype()),
             slow=trees.accumulators(params),
-            momentum=trees.zeros(moving.momentum) if momentum == "pullback" else None,
-            sequences=trees.accumulators(moving.sequences) or None,
+            sequences=trees.accumulators(_read(base_state, _sequence_fields)),
+            momentum=trees.zeros(fast_momentum) if momentum == "pullback" else (),
             fisher=trees.zeros(params) if adaptive else None,
             base_state=base_state,
         )
 
     def update(updates, state, params=None, **extra_args):
-        params = trees.require_params(params, "lookahead")
-        grads = updates
+        params, grads = trees.as_inputs(params, updates, state.slow, "lookahead")
         state = _follow(state, params, momentum)
         steps, base_state = inner.update(grads, state.base_state, params, **extra_args)
+        steps = trees.as_params_are(steps, params, "lookahead got updates of its base")
         count = state.count + 1
         fisher = moment(state.fisher, grads, fisher_decay, 2) if adaptive else None
 
@@ -123,15 +135,20 @@ def lookahead(
             weight = jnp.asarray(alpha, trees.scalar_dtype())
             if adaptive:
                 correction = bias_correction(count, fisher_decay)
-                weight = _adaptive_alpha(
-                    (state.slow, params, steps), grads, fisher, correction, weight
-                )
-            moved = _moved(state.slow, params, steps, weight)
-            to_moved = trees.leafwise(lambda m, p: m - p, moved, params)
-            slow = jax.tree.map(
-                lambda s, m, p: s if _follows(s, p) else m, state.slow, moved, params
+                inputs = (state.slow, params, steps, grads, fisher)
+                weight = _adaptive_alpha(inputs, correction, weight)
+            moved = trees.leafwise(
+                lambda s, p, u, weight: s + weight * (p + u - s),
+                *(state.slow, params, steps),
+                weight=weight,
             )
-            return trees.cast_like(to_moved, params), slow, weight
+            # θ in low precision is φ rounded: φ itself can't follow from it.
+            slow = jax.tree.map(
+                lambda s, m, p: m if trees.is_low_precision(p) else s,
+                *(state.slow, moved, params),
+            )
+            steps = trees.difference(moved, params)
+            return trees.cast_like(steps, params), slow, weight
 
         def go_on(steps):
             no_alpha = jnp.zeros((), trees.scalar_dtype())
@@ -151,7 +168,7 @@ def lookahead(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def lookahead_eval_params(state: Any, params: Any) -> Any:
+def lookahead_eval_params(state: optax.OptState, params: Params) -> Params:
     """The slow weights φ, where the model is evaluated.
 
     Over a Schedule-Free base, whose θ is y, this is the x that goes with the slow y and
@@ -179,124 +196,110 @@ def lookahead_eval_params(state: Any, params: Any) -> Any:
 
     Source: Zhang et al., arXiv 1907.08610, Algorithm 1.
     """
-    for found in trees.find(state, LookaheadState, "lookahead_eval_params"):
-        fast = trees.select(params, found.slow)
-        followed = _follow(found._replace(momentum=None), fast, "keep")
-        x = followed.slow
-        if followed.sequences:
-            slow_base = trees.write_fields(
-                followed.base_state, _sequence_fields, followed.sequences
-            )
-            x = averaging.eval_params(slow_base, x, "lookahead_eval_params")
-        params = trees.overlay(trees.copy_like(x, fast), params)
-    return params
 
+    def slow_of(found, fast):
+        theta = jax.tree.unflatten(jax.tree.structure(found.slow), fast)
+        found = _follow(jax.tree.map(jnp.asarray, found), theta, "keep")
+        x = found.slow
+        if found.sequences:
+            base_state = _write(found.base_state, _sequence_fields, found.sequences)
+            x = schedule_free_eval_params(base_state, x)
+        return jax.tree.leaves(x)
 
-class _Moving(NamedTuple):
-    """The trees in a base's state that a sync changes."""
-
-    sequences: tuple[dict[str, Any], ...]
-    momentum: tuple[dict[str, Any], ...]
-
-
-def _moving_parts(base_state, params, momentum) -> _Moving:
-    sequences = trees.read_fields(base_state, _sequence_fields)
-    if momentum == "keep":
-        return _Moving(sequences, ())
-    skip = trees.named_tuple_types(params)
-    return _Moving(sequences, trees.read_fields(base_state, _momentum_fields, skip))
-
-
-def _with_moving_parts(base_state, params, moving: _Moving):
-    skip = trees.named_tuple_types(params)
-    if moving.sequences:
-        base_state = trees.write_fields(base_state, _sequence_fields, moving.sequences)
-    if moving.momentum:
-        base_state = trees.write_fields(
-            base_state, _momentum_fields, moving.momentum, skip
-        )
-    return base_state
-
-
-def _sequence_fields(node) -> tuple[str, ...]:
-    return ("z", "x") if isinstance(node, ScheduleFreeState) else ()
-
-
-def _momentum_fields(node) -> tuple[str, ...]:
-    names = trees.fields_of_named_tuple(node)
-    return tuple(name for name in ("mu", "trace") if name in names)
-
-
-def _select(condition, f, g, *operands):
-    """`jax.lax.cond` without a branch: both are computed."""
-    return jax.tree.map(
-        lambda a, b: jnp.where(condition, a, b), f(*operands), g(*operands)
+    return trees.replace(
+        params, state, LookaheadState, "lookahead_eval_params", slow_of
     )
 
 
-def _moved(slow, params, steps, weight):
-    """φ + α (θ_k - φ), with θ_k where the steps lead to."""
-    return trees.leafwise(
-        lambda s, p, u, weight: s + weight * (p + u - s),
-        slow,
-        params,
-        steps,
-        weight=weight,
-    )
-
-
-def _follow(state, params, momentum):
-    """The state after the sync, if there was one, that set θ to `params`.
-
-    In the step of the sync itself φ, momentum and sequences would each have to wait
-    for the updates, which are then tensors of their own instead of being fused into
-    what applies them: twice the time and a copy of the parameters in memory.
-    """
-    moving = _moving_parts(state.base_state, params, momentum)
-    cached = _Moving(state.sequences or (), state.momentum or ())
-    theta = jax.tree.map(lambda s, p: p if _follows(s, p) else s, state.slow, params)
-
-    def follow(theta, slow, moving, cached):
-        del slow
-        sequences = trees.interpolate(cached.sequences, moving.sequences, state.pending)
-        if momentum == "reset":
-            reset = jax.tree.map(jnp.zeros_like, moving.momentum)
-            return theta, _Moving(sequences, reset), _Moving(sequences, ())
-        pulled = trees.interpolate(cached.momentum, moving.momentum, state.pending)
-        back = trees.cast_like(pulled, moving.momentum)
-        return theta, _Moving(sequences, back), _Moving(sequences, pulled)
-
-    slow, moving, cached = jax.lax.cond(
-        state.pending != 0,
-        follow,
-        lambda theta, *same: same,
+def _follow(state: LookaheadState, theta: Any, momentum: Momentum) -> LookaheadState:
+    """The state after the sync, if there was one, that set θ to the parameters."""
+    momentum_fields = _momentum_fields(theta, momentum)
+    slow = state.slow, state.sequences, state.momentum
+    fast = (
         theta,
-        state.slow,
-        moving,
-        cached,
+        _read(state.base_state, _sequence_fields),
+        _read(state.base_state, momentum_fields),
     )
+
+    def follow(slow, fast):
+        phi, sequences, pulled = slow
+        theta, fast_sequences, moved = fast
+        phi = jax.tree.map(
+            lambda s, p: s if trees.is_low_precision(p) else p, phi, theta
+        )
+        sequences = trees.interpolate(sequences, fast_sequences, state.pending)
+        if momentum == "reset":
+            moved = jax.tree.map(jnp.zeros_like, moved)
+        elif momentum == "pullback":
+            pulled = trees.interpolate(pulled, moved, state.pending)
+            moved = trees.cast_like(pulled, moved)
+        return (phi, sequences, pulled), (sequences, moved)
+
+    slow, (sequences, moved) = jax.lax.cond(
+        state.pending != 0, follow, lambda slow, fast: (slow, fast[1:]), slow, fast
+    )
+    base_state = _write(state.base_state, _sequence_fields, sequences)
     return state._replace(
-        slow=slow,
-        momentum=cached.momentum if momentum == "pullback" else None,
-        sequences=cached.sequences or None,
-        base_state=_with_moving_parts(state.base_state, params, moving),
+        slow=slow[0],
+        sequences=slow[1],
+        momentum=slow[2],
+        base_state=_write(base_state, momentum_fields, moved),
     )
 
 
-def _follows(slow, fast) -> bool:
-    """Whether a leaf of φ can be had from θ after a sync.
-
-    θ in low precision is only φ rounded, and φ is computed in the step of the sync.
-    """
-    return slow.dtype == fast.dtype
+def _select(condition, f, g, operand):
+    """`jax.lax.cond` without a branch: both are computed."""
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), f(operand), g(operand))
 
 
-def _adaptive_alpha(slow_params_steps, grads, fisher, correction, lowest):
+def _adaptive_alpha(inputs, correction, lowest):
     """α of Proposition 1, with the diagonal F for the curvature."""
-    curvature = correction * trees.total(
-        lambda s, p, u, f: f * (s - (p + u)) ** 2, *slow_params_steps, fisher
-    )
-    slope = trees.total(lambda s, p, u, g: g * (s - (p + u)), *slow_params_steps, grads)
+    slow, params, steps, grads, fisher = inputs
+
+    def total(f, *arrays):
+        sums = jax.tree.leaves(trees.leafwise(lambda *a: jnp.sum(f(*a)), *arrays))
+        parts = [leaf.real + leaf.imag for leaf in sums]
+        return sum(parts, jnp.zeros_like(lowest)).astype(lowest.dtype)
+
+    d = trees.leafwise(lambda s, p, u: s - (p + u), slow, params, steps)
+    curvature = correction * total(lambda d, f: f * d**2, d, fisher)
+    slope = total(lambda d, g: g * d, d, grads)
     is_flat = curvature == 0
     ratio = slope / jnp.where(is_flat, 1, curvature)
     return jnp.where(is_flat, 1, jnp.clip(1 + ratio, lowest, 1))
+
+
+def _sequence_fields(node: Any) -> tuple[str, ...]:
+    return ("z", "x") if isinstance(node, ScheduleFreeState) else ()
+
+
+def _momentum_fields(params: Any, momentum: Momentum):
+    """From a node of the base's state to its fields that hold fast momentum."""
+    if momentum == "keep":
+        return lambda node: ()
+    in_params: set[type] = set()
+    jax.tree.leaves(params, is_leaf=lambda node: bool(in_params.add(type(node))))
+
+    def fields_of(node):
+        if not isinstance(node, tuple) or type(node) in in_params:
+            return ()
+        return tuple(f for f in ("mu", "trace") if f in getattr(node, "_fields", ()))
+
+    return fields_of
+
+
+def _read(state: Any, fields_of) -> tuple[dict[str, Any], ...]:
+    """The fields that `fields_of` names of each node of a state, in its order."""
+    nodes = jax.tree.leaves(state, is_leaf=lambda node: bool(fields_of(node)))
+    fields = [{name: getattr(node, name) for name in fields_of(node)} for node in nodes]
+    return tuple(filter(None, fields))
+
+
+def _write(state: Any, fields_of, values: Any) -> Any:
+    """The state with what `_read` reads of it replaced."""
+    remaining = iter(values)
+    return jax.tree.map(
+        lambda node: node._replace(**next(remaining)) if fields_of(node) else node,
+        state,
+        is_leaf=lambda node: bool(fields_of(node)),
+    )

@@ -1,5 +1,6 @@
 """Moving averages of gradients, and what is computed from their length."""
 
+import bisect
 import math
 from typing import Any
 
@@ -79,8 +80,8 @@ def rectification(
     return jnp.sqrt(square), is_rectified
 
 
-def first_rectified_step(b2: float, threshold: float) -> float:
-    """The first t with ρ_t > threshold, in float64; infinite where none has.
+def first_rectified_step(b2: float, threshold: float) -> int:
+    """The first t with ρ_t > threshold, in float64; 2^31 where none has.
 
     ρ_t = ρ_∞ - 2 t β2^t / (1 - β2^t) grows with t, towards ρ_∞ = 2 / (1 - β2) - 1.
 
@@ -88,21 +89,11 @@ def first_rectified_step(b2: float, threshold: float) -> float:
       >>> first_rectified_step(0.999, 4.0), first_rectified_step(0.999, 5.0)
       (5, 6)
     """
-    rho_inf = 2 / (1 - b2) - 1
 
-    def is_over(t: int) -> bool:
-        return rho_inf - 2 * t * b2**t / (1 - b2**t) > threshold
+    def rho(t: int) -> float:
+        return 2 / (1 - b2) - 1 - 2 * t * b2**t / (1 - b2**t)
 
-    if rho_inf <= threshold:
-        return math.inf
-    last = 1
-    while not is_over(last):
-        last *= 2
-    first = last // 2 + 1
-    while first < last:
-        middle = (first + last) // 2
-        first, last = (first, middle) if is_over(middle) else (middle + 1, last)
-    return first
+    return 1 + bisect.bisect_right(range(1, 2**31), threshold, key=rho)
 
 
 def _rho(t: jax.Array, b2: Any) -> tuple[jax.Array, jax.Array]:

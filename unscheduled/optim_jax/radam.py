@@ -1,6 +1,5 @@
 """RAdam for JAX."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -27,7 +26,7 @@ class RAdamState(NamedTuple):
 
 
 def radam(
-    learning_rate: float | Callable[[jax.Array], Any] = 0.001,
+    learning_rate: optax.ScalarOrSchedule = 0.001,
     b1: float = 0.9,
     b2: float = 0.999,
     eps: float = 1e-8,
@@ -63,7 +62,8 @@ def radam(
       `RAdamState`, its updates have the dtypes of the parameters.
 
     Raises:
-      ValueError: for a value outside its range, or where `params` is None.
+      ValueError: for an invalid value, for parameters that are integers or None, and
+        for gradients of another structure or shape than theirs.
 
     Example:
       >>> optimizer = radam(0.25)
@@ -77,14 +77,16 @@ def radam(
     """
     trees.check(learning_rate=learning_rate, b1=b1, b2=b2, eps=eps)
     trees.check(weight_decay=weight_decay, threshold=threshold)
+    trees.check(silent_sgd_phase=silent_sgd_phase)
 
     def init(params):
+        params = trees.as_params(params, "radam")
         count = jnp.zeros((), jnp.int32)
         return RAdamState(count, mu=trees.zeros(params), nu=trees.zeros(params))
 
     def update(updates, state, params=None, **extra_args):
         del extra_args
-        params = trees.require_params(params, "radam")
+        params, updates = trees.as_inputs(params, updates, state.mu, "radam")
         t = state.count + 1
         mu = moment(state.mu, updates, b1, 1)
         nu = moment(state.nu, updates, b2, 2)

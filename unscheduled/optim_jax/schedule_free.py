@@ -1,15 +1,12 @@
 """The Schedule-Free family for JAX: a wrapper, SGD, AdamW and RAdam."""
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from unscheduled.optim_jax import averaging, trees
-from unscheduled.optim_jax.averaging import Averaging, Base, BaseStep
-from unscheduled.optim_jax.lookahead import LookaheadState
+from unscheduled.optim_jax import trees
 from unscheduled.optim_jax.moments import (
     bias_correction,
     moment,
@@ -17,12 +14,36 @@ from unscheduled.optim_jax.moments import (
     rectification,
 )
 
-Rate = float | Callable[[jax.Array], Any]
+Params = TypeVar("Params")
+
+
+class ScheduleFreeState(NamedTuple):
+    """State of Schedule-Free; z, x and nu are trees like the parameters (y).
+
+    Their leaves are float32 for parameters of low precision (bfloat16, float16), else
+    of the parameters' dtype.
+
+    count: steps done (int32); lr_max: largest rate so far; weight_sum: sum of the
+    averaging weights; b1: β1 of the last step; z: the base sequence; x: the average
+    where it is kept (see `schedule_free`), else None; nu: second moments, or None;
+    base_state: the state of the wrapped transformation, or None.
+    """
+
+    count: jax.Array
+    lr_max: jax.Array
+    weight_sum: jax.Array
+    b1: jax.Array
+    z: optax.Params
+    x: Any
+    nu: Any
+    base_state: Any
+
+    like_params = "z"
 
 
 def schedule_free(
     base: optax.GradientTransformation,
-    learning_rate: Rate,
+    learning_rate: optax.ScalarOrSchedule,
     b1: float = 0.9,
     weight_decay: float = 0.0,
     *,
@@ -51,8 +72,12 @@ def schedule_free(
     it may change from step to step), and `optax.tree_map_params` with parameters of low
     precision, as it cannot see their dtypes.
 
+    Given abstract parameters (`jax.ShapeDtypeStruct`) `init` makes the state with
+    abstract z and x, whose values would be those of the parameters.
+
     z and x are float32 for parameters of low precision, and y is rounded from them at
-    each step anew: no error accumulates.
+    each step anew: no error accumulates. A complex parameter is the pair of its real
+    and imaginary parts, as in torch.optim.
 
     Args:
       base: whose updates are complete steps for z, its own learning rate and sign
@@ -72,49 +97,25 @@ def schedule_free(
       `ScheduleFreeState`, its updates have the dtypes of the parameters.
 
     Raises:
-      ValueError: for a value outside its range, or where `params` is None.
+      ValueError: for an invalid value, for parameters that are integers or None, and
+        for gradients of another structure or shape than theirs.
 
     Example:
       >>> optimizer = schedule_free(optax.rmsprop(0.01), 0.01)
-      >>> params = {"w": jnp.ones(2)}
-      >>> state = optimizer.init(params)
-      >>> updates, state = optimizer.update({"w": jnp.ones(2)}, state, params)
-      >>> params = optax.apply_updates(params, updates)
-      >>> print(schedule_free_eval_params(state, params)["w"].round(4))
+      >>> y = jnp.ones(2)
+      >>> updates, state = optimizer.update(jnp.ones(2), optimizer.init(y), y)
+      >>> y = optax.apply_updates(y, updates)
+      >>> print(schedule_free_eval_params(state, y).round(4))
       [0.9684 0.9684]
 
     Source: Defazio et al., arXiv 2405.15682, equations (3) to (5).
     """
-    inner = optax.with_extra_args_support(base)
-
-    def step(grads, state, params, t, rate, extra_args):
-        del t
-        z = state.z
-        if isinstance(weight_decay, jax.Array) or weight_decay != 0:
-            z = trees.leafwise(
-                lambda z, y, decay: z - decay * y, z, params, decay=rate * weight_decay
-            )
-        updates, base_state = inner.update(grads, state.base_state, z, **extra_args)
-        return BaseStep(
-            rate,
-            lambda rate, g, u: -u,
-            (updates,),
-            {},
-            base_state=base_state,
-            is_cheap=False,
-        )
-
-    return averaging.transformation(
-        "schedule_free",
-        Base(lambda z: (None, inner.init(z)), step),
-        Averaging(
-            learning_rate, b1, weight_decay, r, weight_lr_power, decoupling_c, keep_x
-        ),
-    )
+    base = trees.transformation(base)
+    return _transformation("schedule_free", **locals())
 
 
 def schedule_free_sgd(
-    learning_rate: Rate = 1.0,
+    learning_rate: optax.ScalarOrSchedule = 1.0,
     b1: float = 0.9,
     weight_decay: float = 0.0,
     *,
@@ -132,52 +133,26 @@ def schedule_free_sgd(
 
     Args:
       learning_rate: γ, at least 0, or a function from the count of steps done to γ.
-      b1: β1 in [0, 1], the interpolation between z (0) and x (1).
-      weight_decay: λ, at least 0, decoupled, taken at y.
       warmup_steps: steps of linear warmup, 0 for none.
-      r, weight_lr_power, decoupling_c, keep_x: as in `schedule_free`.
+      b1, weight_decay, r, weight_lr_power, decoupling_c, keep_x: as in `schedule_free`.
 
-    Returns:
-      A `GradientTransformationExtraArgs` whose `update` needs `params`; its state is a
-      `ScheduleFreeState`, its updates have the dtypes of the parameters.
-
-    Raises:
-      ValueError: for a value outside its range, or where `params` is None.
+    Returns, Raises: as `schedule_free`.
 
     Example:
       >>> optimizer = schedule_free_sgd(0.25)
-      >>> params = {"w": jnp.ones(2)}
-      >>> state = optimizer.init(params)
-      >>> updates, state = optimizer.update({"w": 2 * jnp.ones(2)}, state, params)
-      >>> params = optax.apply_updates(params, updates)
-      >>> print(schedule_free_eval_params(state, params)["w"])
+      >>> y = jnp.ones(2)
+      >>> updates, state = optimizer.update(2 * jnp.ones(2), optimizer.init(y), y)
+      >>> y = optax.apply_updates(y, updates)
+      >>> print(schedule_free_eval_params(state, y))
       [0.5 0.5]
 
     Source: Defazio et al., arXiv 2405.15682, equations (3) to (5).
     """
-
-    def step(grads, state, params, t, rate, extra_args):
-        del grads, state, params, t, extra_args
-        return BaseStep(rate, lambda rate, g: rate * g, (), {})
-
-    return averaging.transformation(
-        "schedule_free_sgd",
-        Base(lambda z: (None, None), step),
-        Averaging(
-            learning_rate,
-            b1,
-            weight_decay,
-            r,
-            weight_lr_power,
-            decoupling_c,
-            keep_x,
-            warmup_steps,
-        ),
-    )
+    return _transformation("schedule_free_sgd", **locals())
 
 
 def schedule_free_adamw(
-    learning_rate: Rate = 0.0025,
+    learning_rate: optax.ScalarOrSchedule = 0.0025,
     b1: float = 0.9,
     b2: float = 0.999,
     eps: float = 1e-8,
@@ -196,65 +171,29 @@ def schedule_free_adamw(
         v <- β2 v + (1 - β2) g²
         z <- z - γ_t (g / (sqrt(v / (1 - β2^t)) + ε) + λ y)
 
-    A complex parameter is the pair of its real and imaginary parts, as in torch.optim.
-
     Args:
-      learning_rate: γ, at least 0, or a function from the count of steps done to γ.
-      b1: β1 in [0, 1], the interpolation between z (0) and x (1).
+      learning_rate, warmup_steps: as in `schedule_free_sgd`.
       b2: β2 in [0, 1).
       eps: ε, at least 0, added to the root after the bias correction.
-      weight_decay: λ, at least 0, decoupled, taken at y.
-      warmup_steps: steps of linear warmup, 0 for none.
-      r, weight_lr_power, decoupling_c, keep_x: as in `schedule_free`.
+      b1, weight_decay, r, weight_lr_power, decoupling_c, keep_x: as in `schedule_free`.
 
-    Returns:
-      A `GradientTransformationExtraArgs` whose `update` needs `params`; its state is a
-      `ScheduleFreeState`, its updates have the dtypes of the parameters.
-
-    Raises:
-      ValueError: for a value outside its range, or where `params` is None.
+    Returns, Raises: as `schedule_free`.
 
     Example:
       >>> optimizer = schedule_free_adamw(0.1)
-      >>> params = {"w": jnp.ones(2)}
-      >>> state = optimizer.init(params)
-      >>> updates, state = optimizer.update({"w": jnp.ones(2)}, state, params)
-      >>> params = optax.apply_updates(params, updates)
-      >>> print(schedule_free_eval_params(state, params)["w"].round(4))
+      >>> y = jnp.ones(2)
+      >>> updates, state = optimizer.update(jnp.ones(2), optimizer.init(y), y)
+      >>> y = optax.apply_updates(y, updates)
+      >>> print(schedule_free_eval_params(state, y).round(4))
       [0.9 0.9]
 
     Source: Defazio et al., arXiv 2405.15682, Algorithm 1.
     """
-    trees.check(b2=b2, eps=eps)
-
-    def step(grads, state, params, t, rate, extra_args):
-        del params, extra_args
-        nu = moment(state.nu, grads, b2, 2)
-
-        def leave(rate, g, v, correction, eps):
-            return rate * normalized(g, v, correction, eps)
-
-        scalars = {"correction": bias_correction(t, b2), "eps": eps}
-        return BaseStep(rate, leave, (nu,), scalars, nu)
-
-    return averaging.transformation(
-        "schedule_free_adamw",
-        Base(lambda z: (trees.zeros(z), None), step),
-        Averaging(
-            learning_rate,
-            b1,
-            weight_decay,
-            r,
-            weight_lr_power,
-            decoupling_c,
-            keep_x,
-            warmup_steps,
-        ),
-    )
+    return _transformation("schedule_free_adamw", **locals())
 
 
 def schedule_free_radam(
-    learning_rate: Rate = 0.0025,
+    learning_rate: optax.ScalarOrSchedule = 0.0025,
     b1: float = 0.9,
     b2: float = 0.999,
     eps: float = 1e-8,
@@ -276,74 +215,47 @@ def schedule_free_radam(
         z <- z - γ_t (g / (sqrt(v / (1 - β2^t)) + ε) + λ y)
 
     Before that γ_t = 0 (`silent_sgd_phase`), or it is γ and g stands for the quotient.
-    A complex parameter is the pair of its real and imaginary parts, as in torch.optim.
 
     Args:
       learning_rate: γ, at least 0, or a function from the count of steps done to γ.
-      b1: β1 in [0, 1], the interpolation between z (0) and x (1).
-      b2: β2 in [0, 1).
-      eps: ε, at least 0, added to the root after the bias correction.
-      weight_decay: λ, at least 0, decoupled, taken at y.
+      b2, eps: as in `schedule_free_adamw`.
       threshold: what ρ_t must be over for the step to be rectified, at least 4.
       silent_sgd_phase: whether nothing moves before that.
-      r, weight_lr_power, decoupling_c, keep_x: as in `schedule_free`.
+      b1, weight_decay, r, weight_lr_power, decoupling_c, keep_x: as in `schedule_free`.
 
-    Returns:
-      A `GradientTransformationExtraArgs` whose `update` needs `params`; its state is a
-      `ScheduleFreeState`, its updates have the dtypes of the parameters.
-
-    Raises:
-      ValueError: for a value outside its range, or where `params` is None.
+    Returns, Raises: as `schedule_free`.
 
     Example:
       >>> optimizer = schedule_free_radam(0.25, silent_sgd_phase=False)
-      >>> params = {"w": jnp.ones(2)}
-      >>> state = optimizer.init(params)
-      >>> updates, state = optimizer.update({"w": 2 * jnp.ones(2)}, state, params)
-      >>> params = optax.apply_updates(params, updates)
-      >>> print(schedule_free_eval_params(state, params)["w"])
+      >>> y = jnp.ones(2)
+      >>> updates, state = optimizer.update(2 * jnp.ones(2), optimizer.init(y), y)
+      >>> y = optax.apply_updates(y, updates)
+      >>> print(schedule_free_eval_params(state, y))
       [0.5 0.5]
 
     Source: Defazio et al., arXiv 2405.15682; Liu et al., arXiv 1908.03265.
     """
-    trees.check(b2=b2, eps=eps, threshold=threshold)
-
-    def step(grads, state, params, t, rate, extra_args):
-        del params, extra_args
-        nu = moment(state.nu, grads, b2, 2)
-        rect, is_rectified = rectification(t, b2, threshold)
-        factor = jnp.where(is_rectified, rect, 0 if silent_sgd_phase else 1)
-
-        def leave(rate, g, v, correction, eps):
-            return rate * jnp.where(is_rectified, normalized(g, v, correction, eps), g)
-
-        scalars = {"correction": bias_correction(t, b2), "eps": eps}
-        return BaseStep(rate * factor, leave, (nu,), scalars, nu)
-
-    return averaging.transformation(
-        "schedule_free_radam",
-        Base(lambda z: (trees.zeros(z), None), step),
-        Averaging(
-            learning_rate, b1, weight_decay, r, weight_lr_power, decoupling_c, keep_x
-        ),
-    )
+    return _transformation("schedule_free_radam", **locals())
 
 
-def schedule_free_eval_params(state: Any, params: Any) -> Any:
+def schedule_free_eval_params(state: optax.OptState, params: Params) -> Params:
     """x, where the model is evaluated: x = y + (1 - 1 / β1) (z - y).
 
     Args:
       state: the optimizer's state, or one that holds `ScheduleFreeState`s anywhere:
-        of `optax.chain`, `inject_hyperparams`, `multi_transform`, `MultiSteps`.
-      params: y, the parameters being trained.
+        of `optax.chain`, `inject_hyperparams`, `multi_transform`, `MultiSteps`, or
+        `opt_state` of a `flax.nnx.Optimizer`.
+      params: y, the parameters being trained; for flax.nnx `nnx.state(model, wrt)`,
+        and `nnx.update(model, x)` puts x into the model.
 
     Returns:
       x in the structure and the dtypes of `params`, which stay as they are where no
       state covers them. It shares no buffer with the state.
 
     Raises:
-      ValueError: where there is no `ScheduleFreeState` in `state`, or it is within a
-        `LookaheadState`, which has `lookahead_eval_params`.
+      ValueError: where there is no `ScheduleFreeState` in `state`, or only within a
+        `LookaheadState`, which has `lookahead_eval_params`, or it is that of other
+        parameters.
 
     Example:
       >>> optimizer = optax.chain(optax.clip(1.0), schedule_free_sgd(0.1))
@@ -353,11 +265,18 @@ def schedule_free_eval_params(state: Any, params: Any) -> Any:
 
     Source: Defazio et al., arXiv 2405.15682, equation (3).
     """
-    _refuse_lookahead(state, "schedule_free_eval_params")
-    return averaging.eval_params(state, params, "schedule_free_eval_params")
+
+    def x_of(found, y):
+        if found.x is not None:
+            return jax.tree.leaves(found.x)
+        weight = 1 - 1 / jnp.asarray(found.b1)
+        return trees.interpolate(y, jax.tree.leaves(found.z), weight)
+
+    name = "schedule_free_eval_params"
+    return trees.replace(params, state, ScheduleFreeState, name, x_of)
 
 
-def schedule_free_train_params(state: Any, params: Any) -> Any:
+def schedule_free_train_params(state: optax.OptState, params: Params) -> Params:
     """y, where the gradient is taken, from x: y = z + β1 (x - z).
 
     Args:
@@ -365,12 +284,7 @@ def schedule_free_train_params(state: Any, params: Any) -> Any:
       params: x, as `schedule_free_eval_params` gave it. Where the state keeps x
         itself, more exactly, that is used.
 
-    Returns:
-      y in the structure and the dtypes of `params`.
-
-    Raises:
-      ValueError: where there is no `ScheduleFreeState` in `state`, or it is within a
-        `LookaheadState`, which has `lookahead_eval_params`.
+    Returns, Raises: as `schedule_free_eval_params`, with y for x.
 
     Example:
       >>> optimizer = schedule_free_sgd(0.1)
@@ -380,13 +294,162 @@ def schedule_free_train_params(state: Any, params: Any) -> Any:
 
     Source: Defazio et al., arXiv 2405.15682, equation (3).
     """
-    _refuse_lookahead(state, "schedule_free_train_params")
-    return averaging.train_params(state, params, "schedule_free_train_params")
+
+    def y_of(found, x):
+        if found.x is not None:
+            x = jax.tree.leaves(found.x)
+        return trees.interpolate(jax.tree.leaves(found.z), x, found.b1)
+
+    name = "schedule_free_train_params"
+    return trees.replace(params, state, ScheduleFreeState, name, y_of)
 
 
-def _refuse_lookahead(state: Any, name: str) -> None:
-    """After a sync of Lookahead z waits for the next step to follow y."""
-    if trees.nodes_of(state, LookaheadState):
-        raise ValueError(
-            f"{name} got the state of Lookahead, which has lookahead_eval_params."
+def _transformation(
+    name: str,
+    *,
+    learning_rate: optax.ScalarOrSchedule,
+    b1: Any,
+    weight_decay: Any,
+    warmup_steps: Any = 0,
+    r: Any,
+    weight_lr_power: Any,
+    decoupling_c: Any,
+    keep_x: bool,
+    base: optax.GradientTransformationExtraArgs | None = None,
+    **own_step: Any,
+) -> optax.GradientTransformationExtraArgs:
+    """Schedule-Free over `base`, or over the `own_step` that `_own_step` takes.
+
+    `name` is what errors call it; all else are the arguments of the public functions.
+    """
+    trees.check(
+        learning_rate=learning_rate,
+        interpolation=b1,
+        weight_decay=weight_decay,
+        warmup_steps=warmup_steps,
+        r=r,
+        weight_lr_power=weight_lr_power,
+        decoupling_c=decoupling_c,
+        keep_x=keep_x,
+        **own_step,
+    )
+
+    def init(params):
+        params = trees.as_params(params, name)
+        z = trees.accumulators(params)
+        keeps_x = keep_x or not _may_be_on(b1)
+        keeps_x |= any(map(trees.is_low_precision, jax.tree.leaves(params)))
+        return ScheduleFreeState(
+            count=jnp.zeros((), jnp.int32),
+            lr_max=jnp.zeros((), trees.scalar_dtype()),
+            weight_sum=jnp.zeros((), trees.scalar_dtype()),
+            b1=jnp.array(b1, trees.scalar_dtype()),
+            z=z,
+            x=trees.accumulators(params) if keeps_x else None,
+            nu=trees.zeros(params) if "b2" in own_step else None,
+            base_state=None if base is None else base.init(z),
         )
+
+    def update(updates, state, params=None, **extra_args):
+        y, grads = trees.as_inputs(params, updates, state.z, name)
+        grads = trees.cast_like(grads, state.z)
+        t = (state.count + 1).astype(trees.scalar_dtype())
+        rate = trees.rate_at(learning_rate, state.count)
+        rate = rate * jnp.minimum(1.0, t / jnp.maximum(warmup_steps, 1))
+        nu = base_state = None
+        if base is None:
+            factor, nu, direction = _own_step(grads, state.nu, t, **own_step)
+            rate = rate * factor
+            z, s = _descend(direction, nu, state.z, y, rate, weight_decay)
+        else:
+            z = _decayed(state.z, y, rate, weight_decay)
+            steps, base_state = base.update(grads, state.base_state, z, **extra_args)
+            steps = trees.as_params_are(steps, z, f"{name} got updates of its base")
+            z = jax.lax.optimization_barrier(trees.leafwise(jnp.add, z, steps))
+            s = trees.difference(state.z, z)
+        lr_max = jnp.maximum(state.lr_max, rate)
+        weight = t**r * lr_max**weight_lr_power
+        weight_sum = state.weight_sum + weight
+        c = weight / jnp.where(weight_sum > 0, weight_sum, 1.0)
+        if decoupling_c is not None:
+            c = jnp.minimum(1.0, (1 - b1) * decoupling_c * c)
+        new_b1 = jnp.asarray(b1, trees.scalar_dtype())
+        delta, x = _average(state, y, z, s, c, new_b1)
+        return trees.cast_like(delta, y), ScheduleFreeState(
+            state.count + 1, lr_max, weight_sum, new_b1, z, x, nu, base_state
+        )
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _own_step(grads, nu, t, b2=None, eps=None, threshold=None, silent_sgd_phase=None):
+    """(factor on γ, next ν, direction d as a function of ν), 1 and g without a β2.
+
+    d = g / (sqrt(v̂) + ε); with a threshold only where ρ_t is over it, else g.
+    """
+    if b2 is None:
+        return 1, None, lambda nu: grads
+    nu = moment(nu, grads, b2, 2)
+    scalars = {"correction": bias_correction(t, b2), "eps": eps}
+    if threshold is None:
+        return 1, nu, lambda nu: trees.leafwise(normalized, grads, nu, **scalars)
+    rect, is_rectified = rectification(t, b2, threshold)
+
+    def leaf(g, v, **scalars):
+        return jnp.where(is_rectified, normalized(g, v, **scalars), g)
+
+    factor = jnp.where(is_rectified, rect, 0 if silent_sgd_phase else 1)
+    return factor, nu, lambda nu: trees.leafwise(leaf, grads, nu, **scalars)
+
+
+def _descend(direction, nu, z, y, rate, weight_decay):
+    """z <- z - s with s = γ (d + λ y): (z, s).
+
+    s is computed a second time, for y, from the ν that is left in the state. The
+    barrier keeps the compiler from sharing the first one, which would take a copy of
+    each tensor: z is written in place of the old z, which y does not need.
+    """
+
+    def s(nu):
+        steps = trees.leafwise(lambda d, rate: rate * d, direction(nu), rate=rate)
+        return _decayed(steps, y, -rate, weight_decay)
+
+    z, nu_left = jax.lax.optimization_barrier((trees.difference(z, s(nu)), nu))
+    return z, s(nu_left)
+
+
+def _decayed(z, y, rate, weight_decay):
+    """z - γ λ y."""
+    if not _may_be_on(weight_decay):
+        return z
+    decay = rate * weight_decay
+    return trees.leafwise(lambda z, y, decay: z - decay * y, z, y, decay=decay)
+
+
+def _average(state, y, z, s, c, b1):
+    """(y_{t+1} - y_t, x_{t+1} or None) from z_{t+1} and s = z_t - z_{t+1}.
+
+    With x_t = z_t + (y_t - z_t) / β, β the last step's β1 and β' this one's,
+    eliminating x and the old z from
+
+        x_{t+1} = (1 - c) x_t + c z_{t+1},   y_{t+1} = (1 - β') z_{t+1} + β' x_{t+1}
+
+    gives, with a = c + (1 - β' / β)(1 - c), which is c for a β1 that does not change,
+
+        y_{t+1} = y_t + a (z_{t+1} - y_t) - (1 - a)(1 - β) s.
+    """
+    if state.x is not None:
+        x = trees.interpolate(state.x, z, c)
+        return trees.difference(trees.interpolate(z, x, b1), y), x
+    a = c + (1 - b1 / state.b1) * (1 - c)
+    rest = (1 - a) * (1 - state.b1)
+
+    def move(z, y, s, a, rest):
+        return a * (z - y) - rest * s
+
+    return trees.leafwise(move, z, y, s, a=a, rest=rest), None
+
+
+def _may_be_on(value) -> bool:
+    """Whether a hyperparameter may be other than 0: an array may."""
+    return isinstance(value, jax.Array) or value != 0

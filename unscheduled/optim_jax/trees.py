@@ -1,6 +1,6 @@
-"""What the transformations share: precision, leaf-wise maths, states in states."""
+"""What the transformations share: checks, precision, leaf-wise maths."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -9,22 +9,103 @@ import optax
 
 from unscheduled import ranges
 
-FieldsOf = Callable[[Any], tuple[str, ...]]
+_NAMES = {"interpolation": "b1", "slow_momentum": "momentum"}
+_REAL = (jnp.floating, jnp.integer)
 
 
 def check(**hyperparameters: Any) -> None:
-    """`ranges.check` of each, but for arrays, which may be traced, and schedules."""
+    """`ranges.check` of each, but for schedules, and arrays, which may be traced."""
     for kind, value in hyperparameters.items():
-        is_schedule = kind == "learning_rate" and callable(value)
-        if not isinstance(value, jax.Array) and not is_schedule:
-            ranges.check(kind, value, "b1" if kind == "interpolation" else kind)
+        name = _NAMES.get(kind, kind)
+        if kind == "learning_rate" and callable(value):
+            continue
+        if not isinstance(value, jax.Array):
+            ranges.check(kind, value, name)
+        elif value.ndim or not any(jnp.issubdtype(value.dtype, t) for t in _REAL):
+            got = f"an array of shape {value.shape} and {value.dtype}"
+            raise ValueError(f"{name} must be a number, got {got}.")
 
 
-def require_params(params: Any, name: str) -> Any:
-    """The parameters as arrays; a ValueError where there are none."""
+def transformation(base: Any) -> optax.GradientTransformationExtraArgs:
+    """The base of a wrapper, which takes extra arguments; a ValueError for others."""
+    if not (hasattr(base, "init") and hasattr(base, "update")):
+        raise ValueError(f"base must be a gradient transformation, got {base!r}.")
+    return optax.with_extra_args_support(base)
+
+
+def as_params(params: Any, name: str) -> optax.Params:
+    """The parameters as arrays, or abstract as they are; integers are an error."""
+
+    def as_array(path, leaf):
+        if not isinstance(leaf, jax.ShapeDtypeStruct):
+            leaf = jnp.asarray(leaf)
+        if not jnp.issubdtype(leaf.dtype, jnp.inexact):
+            raise ValueError(
+                f"{name} needs parameters that are floating point or complex, got "
+                f"{leaf.dtype}{_at(path)}; optax.masked leaves some out."
+            )
+        return leaf
+
+    return jax.tree_util.tree_map_with_path(as_array, params)
+
+
+def as_inputs(params: Any, grads: Any, like_params: Any, name: str) -> tuple[Any, Any]:
+    """(parameters, gradients) of an update of `name`, as arrays in one structure.
+
+    They and `like_params`, a tree of the state, must match. What is checked is known
+    when a step is traced, and costs the compiled step nothing.
+    """
     if params is None:
         raise ValueError(f"{name} needs params in update(), got None.")
-    return jax.tree.map(jnp.asarray, params)
+    params = as_params(params, name)
+    _require_match(_by_path(like_params), _by_path(params), f"{name} got a state")
+    return params, as_params_are(grads, params, f"{name} got gradients")
+
+
+def as_params_are(tree: Any, params: Any, what: str) -> Any:
+    """A tree of arrays in the structure of the parameters, which it must match."""
+    leaves, in_order = _by_path(tree), _by_path(params)
+    _require_match(leaves, in_order, what)
+    arrays = [jnp.asarray(leaves[path]) for path in in_order]
+    return jax.tree.unflatten(jax.tree.structure(params), arrays)
+
+
+def replace(
+    params: Any,
+    state: Any,
+    kind: Any,
+    name: str,
+    f: Callable[[Any, list[jax.Array]], list[Any]],
+) -> Any:
+    """The parameters, with those that states cover replaced by what f gives for them.
+
+    Args:
+      params: a tree.
+      state: one of our states, or any that holds some. Those inside another one of
+        ours do not count: the parameters mean something else to them.
+      kind: the type of the states that are wanted; `kind.like_params` names its field
+        that is like the parameters that it covers.
+      name: what errors call the function that needs this.
+      f: (a state, the list of the parameters that it covers) to what replaces them.
+
+    Raises:
+      ValueError: where there is no such state or it is one of other parameters.
+    """
+    nodes = jax.tree.leaves(state, is_leaf=_is_state)
+    found = [node for node in nodes if isinstance(node, kind)]
+    if not found:
+        others = [f", but a {type(n).__name__}" for n in nodes if _is_state(n)]
+        where = f"in a {type(state).__name__}{''.join(others[:1])}"
+        raise ValueError(f"{name} found no {kind.__name__} {where}.")
+    leaves = _by_path(params)
+    hint = "; flax.nnx's opt_state goes with nnx.state(model, nnx.Param)"
+    for node in found:
+        like = _by_path(getattr(node, kind.like_params))
+        part = {path: leaves[path] for path in like if path in leaves}
+        _require_match(like, part, f"{name} got a state", hint)
+        old = list(part.values())
+        leaves |= zip(part, copy_like(f(node, old), old), strict=True)
+    return jax.tree.unflatten(jax.tree.structure(params), leaves.values())
 
 
 def scalar_dtype() -> Any:
@@ -32,24 +113,32 @@ def scalar_dtype() -> Any:
     return jnp.zeros(()).dtype
 
 
-def rate_at(learning_rate: Any, count: jax.Array) -> jax.Array:
+def rate_at(learning_rate: optax.ScalarOrSchedule, count: jax.Array) -> jax.Array:
     """The learning rate after `count` steps: constant or a function of the count."""
     value = learning_rate(count) if callable(learning_rate) else learning_rate
+    check(learning_rate=value)
     return jnp.asarray(value, scalar_dtype())
 
 
 def is_low_precision(leaf: Any) -> bool:
-    """Whether a leaf is inexact with fewer than 32 bits: bfloat16, float16."""
-    dtype = jnp.asarray(leaf).dtype
-    return jnp.issubdtype(dtype, jnp.inexact) and jnp.finfo(dtype).bits < 32
+    """Whether an array is inexact with fewer than 32 bits: bfloat16, float16."""
+    return jnp.issubdtype(leaf.dtype, jnp.inexact) and jnp.finfo(leaf.dtype).bits < 32
 
 
 def accumulators(params: Any) -> Any:
     """A copy of the parameters, those of low precision in float32.
 
-    The copies share no buffer with the parameters: both may be donated.
+    The copies share no buffer with the parameters: both may be donated. A copy of a
+    parameter that is abstract is abstract too.
     """
-    return jax.tree.map(lambda p: jnp.array(p, _accumulator_dtype(p)), params)
+
+    def copy(p):
+        dtype = _accumulator_dtype(p)
+        if isinstance(p, jax.ShapeDtypeStruct):
+            return jax.ShapeDtypeStruct(p.shape, dtype, sharding=p.sharding)
+        return jnp.array(p, dtype)
+
+    return jax.tree.map(copy, params)
 
 
 def zeros(params: Any) -> Any:
@@ -71,9 +160,6 @@ def leafwise(
       *rest: trees of the same structure.
       **scalars: numbers, cast to the dtype of the parts.
 
-    Returns:
-      A tree like `first` of what f gave.
-
     Example:
       >>> leafwise(lambda a, power: a**power, jnp.asarray(2 + 3j), power=2)
       Array(4.+9.j, dtype=complex64)
@@ -90,21 +176,19 @@ def leafwise(
     return jax.tree.map(on_leaf, first, *rest)
 
 
-def total(f: Callable[..., jax.Array], first: Any, *rest: Any) -> jax.Array:
-    """The sum over all elements of f, which is applied as by `leafwise`."""
-    sums = leafwise(lambda *parts: jnp.sum(f(*parts)), first, *rest)
-    parts = [leaf.real + leaf.imag for leaf in jax.tree.leaves(sums)]
-    return sum(parts, jnp.zeros((), scalar_dtype())).astype(scalar_dtype())
-
-
 def interpolate(start: Any, end: Any, weight: Any) -> Any:
     """start + weight (end - start), in the dtypes of `start`."""
     return leafwise(lambda a, b, w: a + w * (b - a), start, end, w=weight)
 
 
+def difference(end: Any, start: Any) -> Any:
+    """end - start."""
+    return leafwise(lambda a, b: a - b, end, start)
+
+
 def cast_like(tree: Any, like: Any) -> Any:
     """A tree in the dtypes of another."""
-    return jax.tree.map(lambda a, b: jnp.asarray(a, jnp.asarray(b).dtype), tree, like)
+    return jax.tree.map(lambda a, b: jnp.asarray(a, b.dtype), tree, like)
 
 
 def copy_like(tree: Any, like: Any) -> Any:
@@ -112,102 +196,36 @@ def copy_like(tree: Any, like: Any) -> Any:
     return jax.tree.map(lambda a, b: jnp.array(a, jnp.asarray(b).dtype), tree, like)
 
 
-def select(params: Any, tree: Any) -> Any:
-    """The parameters that a tree covers: masked out where it is (multi_transform)."""
-    return jax.tree.map(
-        lambda a, b: a if _is_masked(a) else b, tree, params, is_leaf=_is_masked
-    )
-
-
-def overlay(tree: Any, params: Any) -> Any:
-    """The tree, and the parameters where it is masked out."""
-    return jax.tree.map(
-        lambda a, b: b if _is_masked(a) else a, tree, params, is_leaf=_is_masked
-    )
-
-
-def nodes_of(state: Any, kind: type) -> list[Any]:
-    """All states of a kind within a state, however nested."""
-    nodes = jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, kind))
-    return [node for node in nodes if isinstance(node, kind)]
-
-
-def find(state: Any, kind: type, needed_by: str) -> list[Any]:
-    """`nodes_of` a kind, of which there must be one; else a ValueError."""
-    found = nodes_of(state, kind)
-    if not found:
-        raise ValueError(
-            f"{needed_by} found no {kind.__name__} in a {type(state).__name__}."
-        )
-    return found
-
-
-def read_fields(
-    state: Any, fields_of: FieldsOf, skip: tuple[type, ...] = ()
-) -> tuple[dict[str, Any], ...]:
-    """The fields that `fields_of` names of each node within a state.
-
-    Args:
-      state: an optimizer's state.
-      fields_of: from a node to names of its fields, none where it is not wanted.
-      skip: types of nodes that are not looked into.
-
-    Returns:
-      A dict a wanted node, in the order of the tree.
-    """
-    nodes = jax.tree.leaves(state, is_leaf=_stops_at(fields_of, skip))
-    wanted = [node for node in nodes if fields_of(node) and not isinstance(node, skip)]
-    return tuple(
-        {name: getattr(node, name) for name in fields_of(node)} for node in wanted
-    )
-
-
-def write_fields(
-    state: Any,
-    fields_of: FieldsOf,
-    values: Iterable[dict[str, Any]],
-    skip: tuple[type, ...] = (),
-) -> Any:
-    """The state with the fields that `read_fields` read replaced, in its order."""
-    remaining = iter(values)
-
-    def write(node):
-        if isinstance(node, skip) or not fields_of(node):
-            return node
-        return node._replace(**next(remaining))
-
-    return jax.tree.map(write, state, is_leaf=_stops_at(fields_of, skip))
-
-
-def fields_of_named_tuple(node: Any) -> tuple[str, ...]:
-    """The names of a NamedTuple's fields; none for any other node."""
-    return type(node)._fields if _is_named_tuple(node) else ()
-
-
-def named_tuple_types(tree: Any) -> tuple[type, ...]:
-    """The NamedTuple classes that a tree is made of."""
-    types = set()
-
-    def visit(node):
-        if _is_named_tuple(node):
-            types.add(type(node))
-        return False
-
-    jax.tree.leaves(tree, is_leaf=visit)
-    return tuple(types)
-
-
 def _accumulator_dtype(leaf):
-    return jnp.float32 if is_low_precision(leaf) else jnp.asarray(leaf).dtype
+    return jnp.float32 if is_low_precision(leaf) else leaf.dtype
 
 
-def _is_named_tuple(node):
-    return isinstance(node, tuple) and hasattr(node, "_fields")
+def _is_state(node):
+    return hasattr(node, "like_params")
 
 
-def _stops_at(fields_of, skip):
-    return lambda node: isinstance(node, skip) or bool(fields_of(node))
+def _by_path(tree):
+    return dict(jax.tree_util.tree_flatten_with_path(tree)[0])
 
 
-def _is_masked(node):
-    return isinstance(node, optax.MaskedNode)
+def _at(path):
+    return f" at {jax.tree_util.keystr(path)}" if path else ""
+
+
+def _require_match(ours, theirs, what, hint=""):
+    """Raises a ValueError where leaves by path are not like those of the parameters.
+
+    By path, a list will do for a tuple. Only real leaves match real parameters.
+    """
+    for path in (*ours, *theirs):
+        if path not in theirs:
+            different = "one is only there"
+        elif path not in ours:
+            different = "one is only in the parameters"
+        elif (shape := jnp.shape(ours[path])) != jnp.shape(theirs[path]):
+            different = f"shape {shape} in place of {jnp.shape(theirs[path])}"
+        elif jnp.iscomplexobj(ours[path]) and not jnp.iscomplexobj(theirs[path]):
+            different = "complex in place of real"
+        else:
+            continue
+        raise ValueError(f"{what} of other parameters: {different}{_at(path)}{hint}.")

@@ -1,6 +1,7 @@
 """The x, y, z sequences of Schedule-Free: what its optimizers share."""
 
 import math
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from unscheduled.optim_torch.base import (
     parts,
     run_closure,
     state_like,
+    untraced,
     update_second_moment,
 )
 
@@ -36,6 +38,15 @@ class Averaging(NamedTuple):
     lr_max: float = 0.0
     weight_sum: float = 0.0
 
+    @classmethod
+    def of(cls, state: dict[str, Any]) -> "Averaging":
+        """The counters in the state of a parameter."""
+        return cls._make(_counters(state))
+
+    def named(self) -> dict[str, float]:
+        """The counters as they are in the state of a parameter."""
+        return dict(zip(COUNTERS, self, strict=True))
+
     def advance(
         self, rate: float, beta1: float, options: dict[str, Any]
     ) -> tuple["Averaging", float]:
@@ -51,6 +62,11 @@ class Averaging(NamedTuple):
         if options["decoupling_c"] is not None:
             c = min(1.0, (1 - beta1) * options["decoupling_c"] * c)
         return Averaging(beta1, step, lr_max, weight_sum), c
+
+
+# Their names in the state, where a wrapped optimizer may have a "step" too.
+COUNTERS = tuple(f"averaging_{name}" for name in Averaging._fields)
+_counters = operator.itemgetter(*COUNTERS)
 
 
 class Step(NamedTuple):
@@ -108,7 +124,8 @@ class ScheduleFreeOptimizer(CheckedOptimizer):
             if group["train_mode"] == train_mode:
                 continue
             params = group["params"]
-            switch(params, [self.state[p] for p in params], to_y=train_mode)
+            states = [self.state.get(p, {}) for p in params]
+            switch(params, states, to_y=train_mode)
             group["train_mode"] = train_mode
 
     @torch.no_grad()
@@ -121,20 +138,35 @@ class ScheduleFreeOptimizer(CheckedOptimizer):
         Raises:
           RuntimeError: in evaluation mode, or on a sparse gradient.
         """
-        require_training(self.param_groups)
+        require_training(self)
         loss = run_closure(closure)
+        for arguments in self._advance(torch.compiler.is_compiling()):
+            fused.schedule_free_kernel(*arguments)
+        return loss
+
+    @untraced
+    def _advance(self, traced: bool) -> list[tuple]:
+        """Takes the step, or leaves it to the kernel that torch.compile traces.
+
+        Returns what the kernel takes, where it is traced.
+        """
+        left = []
         for group in self.param_groups:
             params = params_with_gradients(group, type(self).__name__)
             for p in params:
                 if "z" not in self.state[p]:
                     self._initialize(p, group)
             for bucket in buckets(group, params, self._place):
-                self._step_bucket(group, bucket)
-        return loss
+                left += self._step_bucket(group, bucket, traced)
+        return left
 
     def _place(self, p: torch.Tensor) -> tuple:
         state = self.state[p]
-        return state["averaging"], "x" in state
+        return Averaging.of(state), "x" in state
+
+    def _state_names(self, group: dict[str, Any], state: dict[str, Any]) -> set[str]:
+        names = sequence_names(beta1_of(group))
+        return names | {"exp_avg_sq"} if self._has_second_moment else names
 
     def _initialize(self, p: torch.Tensor, group: dict[str, Any]) -> None:
         state = self.state[p]
@@ -142,19 +174,21 @@ class ScheduleFreeOptimizer(CheckedOptimizer):
         if self._has_second_moment:
             state["exp_avg_sq"] = torch.zeros_like(state["z"])
 
-    def _step_bucket(self, group: dict[str, Any], params: Tensors) -> None:
+    def _step_bucket(
+        self, group: dict[str, Any], params: Tensors, traced: bool
+    ) -> list[tuple]:
         states = [self.state[p] for p in params]
-        before = Averaging(*states[0]["averaging"])
-        if beta1_of(group) == 0 and "x" not in states[0]:
-            raise ValueError("β1 must not become 0 after a step: x would be lost.")
+        before = Averaging.of(states[0])
+        require_x(states[0], beta1_of(group))
         t = before.step + 1
         factor, adaptive = self._base_step(group, t)
         rate = float(group["lr"]) * factor
         if group.get("warmup_steps"):
             rate *= min(1.0, t / group["warmup_steps"])
         after, c = before.advance(rate, beta1_of(group), group)
+        counters = after.named()
         for state in states:
-            state["averaging"] = tuple(after)
+            state.update(counters)
         step = Step(
             rate,
             c,
@@ -167,6 +201,15 @@ class ScheduleFreeOptimizer(CheckedOptimizer):
         if self._has_second_moment:
             beta2 = group["betas"][1]
             moments = Moments(beta2, group["eps"], math.sqrt(1 - beta2**t))
+        if traced:
+            scalars = fused.schedule_free_scalars(
+                step, moments, adaptive, "x" in states[0]
+            )
+            ys, zs = parts(params), parts([s["z"] for s in states])
+            vs = parts([s["exp_avg_sq"] for s in states if moments])
+            xs = parts([s["x"] for s in states if "x" in s])
+            packed = fused.pack(scalars, zs[0])
+            return [(ys, zs, vs, gradient_parts(params), packed, xs)]
         if group.get("fused") and moments and adaptive and "x" not in states[0]:
             params = fused.schedule_free(
                 params, self.state, step, moments, self._vectors
@@ -174,11 +217,13 @@ class ScheduleFreeOptimizer(CheckedOptimizer):
         for chunk in cache_sized(params):
             states = [self.state[p] for p in chunk]
             update(chunk, states, step, moments, adaptive)
+        return []
 
 
-def require_training(groups: list[dict[str, Any]]) -> None:
+@untraced
+def require_training(optimizer: torch.optim.Optimizer) -> None:
     """Raises a RuntimeError if the parameters of a group hold x."""
-    if not all(group["train_mode"] for group in groups):
+    if not all(group["train_mode"] for group in optimizer.param_groups):
         raise RuntimeError(
             "step() was called in evaluation mode, where the parameters hold x "
             "and not y; call optimizer.train() first."
@@ -190,7 +235,18 @@ def start_sequences(state: dict[str, Any], p: torch.Tensor, beta1: float) -> Non
     state["z"] = state_like(p)
     if beta1 == 0 or p.dtype in LOW_PRECISION:
         state["x"] = state_like(p)
-    state["averaging"] = tuple(Averaging(beta1))
+    state.update(Averaging(beta1).named())
+
+
+def sequence_names(beta1: float) -> set[str]:
+    """What the state of every parameter has, made with this β1."""
+    return {"z", *COUNTERS} | ({"x"} if beta1 == 0 else set())
+
+
+def require_x(state: dict[str, Any], beta1: float) -> None:
+    """Raises a ValueError if a step to y would lose x."""
+    if beta1 == 0 and "x" not in state:
+        raise ValueError("β1 must not become 0 after a step: x would be lost.")
 
 
 def switch(params: Tensors, states: list[dict], to_y: bool) -> None:
@@ -199,7 +255,7 @@ def switch(params: Tensors, states: list[dict], to_y: bool) -> None:
     for p, state in zip(params, states, strict=True):
         if "z" not in state:
             continue
-        beta1 = Averaging(*state["averaging"]).beta1
+        beta1 = Averaging.of(state).beta1
         if "x" in state:
             set_from_x([p], [state], beta1 if to_y else 1.0)
         else:

@@ -1,26 +1,55 @@
 """What the optimizers here share: checks, precision of the state, which gradients."""
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 
 from unscheduled import ranges
 
 Tensors = list[torch.Tensor]
+Function = TypeVar("Function", bound=Callable[..., Any])
 LOW_PRECISION = (torch.bfloat16, torch.float16)
-# The names of hyperparameters here, and the kinds of range that they have.
 # Elements of a part of the parameters that a CPU steps at a time.
 _CHUNK = 2**18
+# The names of hyperparameters here, and the kinds of range that they have.
 _KINDS = {"momentum": "interpolation"}
+# What the groups of torch's optimizers may have too.
+_COMMON = {"lr", "betas", "eps", "weight_decay", "momentum"}
+_COMMON |= {"foreach", "fused", "maximize", "differentiable", "optimizer"}
 
 
 class CheckedOptimizer(torch.optim.Optimizer):
-    """An optimizer that checks its groups and whose state keeps its precision."""
+    """An optimizer that checks its groups and the state that it is given.
+
+    All that it has is in `state`, as tensors and numbers under names, and in
+    `param_groups`, with every hyperparameter: tools that save these two, such as
+    torch.distributed.checkpoint, save it whole. The groups also have the optimizer's
+    name, by which it knows the state of another.
+    """
 
     # The range that betas[0] has.
     _beta1_kind = "b1"
+    # Of the names that the constructor's hyperparameters have in the groups.
+    _prefix = ""
+
+    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]):
+        super().__init__(params, {**defaults, "optimizer": type(self).__name__})
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Takes a state that may be older than some of the hyperparameters."""
+        super().__setstate__(state)
+        for group in self.param_groups:
+            group.update(self._completed(group))
+
+    def _completed(self, group: dict[str, Any]) -> dict[str, Any]:
+        """A group with the constructor's defaults for what it lacks."""
+        parameters = inspect.signature(type(self).__init__).parameters
+        added = {self._prefix + name: p.default for name, p in parameters.items()}
+        known = {name: added.get(name, own) for name, own in self.defaults.items()}
+        return {**known, **group}
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         super().add_param_group(param_group)
@@ -35,9 +64,8 @@ class CheckedOptimizer(torch.optim.Optimizer):
         for name, value in group.items():
             kind = _KINDS.get(name, name)
             if name == "betas":
-                ranges.check(self._beta1_kind, _number(value[0], name), "betas[0]")
-                ranges.check("b2", _number(value[1], name), "betas[1]")
-            elif ranges.has(kind) and value is not None:
+                self._check_betas(value)
+            elif ranges.has(kind):
                 ranges.check(kind, _number(value, name), name)
         if group.get("fused") and group["foreach"] is not None:
             raise ValueError(
@@ -48,15 +76,72 @@ class CheckedOptimizer(torch.optim.Optimizer):
                 raise ValueError(
                     f"parameters must be floating point or complex, got {p.dtype}."
                 )
+            if group.get("fused"):
+                require_fusible(p.device)
+
+    def _check_betas(self, betas: Any) -> None:
+        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+            raise ValueError(f"betas must be a pair of numbers, got {betas!r:.100}.")
+        for index, kind in enumerate((self._beta1_kind, "b2")):
+            name = f"betas[{index}]"
+            ranges.check(kind, _number(betas[index], name), name)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Like torch's, but a state of float32 beside bfloat16 stays float32."""
-        super().load_state_dict(state_dict)
-        saved = chain.from_iterable(g["params"] for g in state_dict["param_groups"])
-        for index, p in zip(saved, self._all_params(), strict=True):
-            for name, value in state_dict["state"].get(index, {}).items():
+        """Like torch's, but a state of float32 beside bfloat16 stays float32.
+
+        Raises:
+          ValueError: for the state of another optimizer, or if some of it is missing.
+        """
+        for key in ("state", "param_groups"):
+            if key not in state_dict:
+                raise ValueError(
+                    f"the state of an optimizer has a 'state' and 'param_groups', this "
+                    f"has {list(state_dict)!r:.100}."
+                )
+        # A parameter without state comes from a flattened checkpoint as empty dicts.
+        states = {
+            key: {n: value for n, value in state.items() if not _is_empty(value)}
+            for key, state in state_dict["state"].items()
+        }
+        groups = state_dict["param_groups"]
+        for group in groups:
+            self._check_origin(group)
+            for key in group["params"]:
+                self._check_state(self._completed(group), states.get(key), key)
+        super().load_state_dict({**state_dict, "state": states})
+        saved = chain.from_iterable(group["params"] for group in groups)
+        for key, p in zip(saved, self._all_params(), strict=True):
+            for name, value in states.get(key, {}).items():
                 if torch.is_tensor(value) and value.dtype != self.state[p][name].dtype:
                     self.state[p][name] = value.to(p.device, copy=True)
+
+    def _check_origin(self, group: dict[str, Any]) -> None:
+        """Raises a ValueError if another optimizer wrote this group of a state."""
+        ours = self.defaults["optimizer"]
+        # Without a name, it is ours if it has what only we have.
+        is_named_so = ours if group.keys() & self._own_names() else "another optimizer"
+        theirs = group.get("optimizer", is_named_so)
+        if theirs != ours:
+            raise ValueError(f"the state must be of {ours}, got that of {theirs}.")
+
+    def _own_names(self) -> set[str]:
+        """What groups have here and those of torch's optimizers don't."""
+        own = {name for name in self.defaults if name.startswith(self._prefix)}
+        return own - _COMMON
+
+    def _check_state(self, group: dict[str, Any], state: Any, key: Any) -> None:
+        """Raises a ValueError if a parameter's state lacks what a step will need."""
+        missing = self._state_names(group, state) - state.keys() if state else None
+        if missing:
+            raise ValueError(
+                f"the state of parameter {key!r} has no {sorted(missing)}: it is of "
+                f"another optimizer or of one with other hyperparameters than "
+                f"{self.defaults['optimizer']} has here."
+            )
+
+    def _state_names(self, group: dict[str, Any], state: dict[str, Any]) -> set[str]:
+        """What the state of a parameter must have, with these hyperparameters."""
+        raise NotImplementedError
 
     @property
     def _vectors(self) -> dict:
@@ -67,8 +152,8 @@ class CheckedOptimizer(torch.optim.Optimizer):
         return chain.from_iterable(group["params"] for group in self.param_groups)
 
 
-def _number(value: Any, name: str) -> float:
-    """A number, or the rate in a tensor of one element, as schedulers may have it."""
+def _number(value: Any, name: str) -> Any:
+    """The value, or the rate in a tensor of one element, as schedulers may have it."""
     if not torch.is_tensor(value):
         return value
     if name == "lr" and value.numel() == 1:
@@ -77,6 +162,27 @@ def _number(value: Any, name: str) -> float:
         f"{name} must be a number (lr also a tensor of one element), got a tensor of "
         f"shape {tuple(value.shape)}."
     )
+
+
+def _is_empty(value: Any) -> bool:
+    return isinstance(value, dict) and not value
+
+
+def require_fusible(device: torch.device) -> None:
+    """Raises a ValueError where the compiled step is known to be wrong."""
+    if device.type == "cuda":
+        raise ValueError(
+            "fused=True gives wrong steps on CUDA for now; leave it out: foreach is "
+            "the default."
+        )
+
+
+def untraced(function: Function) -> Function:
+    """Runs as it is where torch.compile traces what calls it.
+
+    What changes from step to step, and would have torch compile anew, belongs here.
+    """
+    return torch.compiler.disable(function)  # type: ignore[return-value]
 
 
 def run_closure(closure: Callable[[], Any] | None) -> Any:

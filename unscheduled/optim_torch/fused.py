@@ -21,6 +21,7 @@ from unscheduled.optim_torch.base import (
     gradient_parts,
     is_plain,
     parts,
+    require_fusible,
 )
 
 # Parameters that a call takes on a CPU.
@@ -47,62 +48,102 @@ def schedule_free(
     params: Tensors, state: Any, step: Any, moments: Moments, cache: Cache
 ) -> Tensors:
     """The Schedule-Free AdamW step; gives back the parameters it left alone."""
-    a, k = step.to_y()
-    scalars = [
-        moments.beta2,
-        1 - moments.beta2,
-        moments.eps * moments.root,
-        step.sign * moments.root,
-        step.weight_decay,
-        step.rate,
-        a,
-        1 - a,
-        k,
-    ]
-    return _run(_schedule_free, params, state, ("z", "exp_avg_sq"), scalars, cache)
+    scalars = schedule_free_scalars(step, moments, adaptive=True, has_x=False)
+    kernel = schedule_free_kernel
+    return _run(kernel, params, state, ("z", "exp_avg_sq"), scalars, cache)
+
+
+def schedule_free_scalars(
+    step: Any, moments: Moments | None, adaptive: bool, has_x: bool
+) -> list[float]:
+    """What `schedule_free_kernel` takes."""
+    scale, *normalization = _normalization(moments, adaptive)
+    a, k = (step.c, 1 - step.next_beta1) if has_x else step.to_y()
+    scale *= step.sign
+    return [*normalization, scale, step.weight_decay, step.rate, a, 1 - a, k]
 
 
 def radam(
     params: Tensors, state: Any, step: MomentumStep, moments: Moments, cache: Cache
 ) -> Tensors:
     """The rectified RAdam step; gives back the parameters it left alone."""
-    scalars = [
-        moments.beta2,
-        1 - moments.beta2,
-        moments.eps * moments.root,
-        step.beta1,
-        step.sign * (1 - step.beta1),
-        step.decay,
-        step.scale * moments.root,
-    ]
-    return _run(_radam, params, state, ("exp_avg", "exp_avg_sq"), scalars, cache)
+    scalars = radam_scalars(step, moments, adaptive=True)
+    return _run(radam_kernel, params, state, ("exp_avg", "exp_avg_sq"), scalars, cache)
 
 
-def _schedule_free(ys, zs, vs, grads, scalars):
-    b2, one_minus_b2, eps, scale, decay, rate, a, one_minus_a, k = _repeat(scalars, ys)
-    squares = _mul(one_minus_b2, _mul(grads, grads))
-    v_new = _add(_mul(b2, vs), squares)
-    normalized = _div(_mul(scale, grads), _add(torch._foreach_sqrt(v_new), eps))
-    d = _add(normalized, _mul(decay, ys))
+def radam_scalars(step: MomentumStep, moments: Moments, adaptive: bool) -> list[float]:
+    """What `radam_kernel` takes."""
+    scale, *normalization = _normalization(moments, adaptive)
+    momentum = [step.beta1, step.sign * (1 - step.beta1)]
+    return [*normalization, *momentum, step.decay, step.scale * scale]
+
+
+def _normalization(moments: Moments | None, adaptive: bool) -> list[float]:
+    """The factor, β2, 1 - β2, s and ε of v <- β2 v + (1 - β2) g², 1 / (s sqrt(v) + ε).
+
+    Where a step is not adaptive, s = 0 and ε = 1, so that one kernel does for both.
+    """
+    if moments is None:
+        return [1.0] * 5
+    beta2, eps, root = moments
+    rest = [root, beta2, 1 - beta2, 1.0, eps * root]
+    return rest if adaptive else [1.0, beta2, 1 - beta2, 0.0, 1.0]
+
+
+def schedule_free_kernel(ys, zs, vs, grads, scalars, xs=()):
+    """The step of `AdamWScheduleFree`; of SGD without vs; of y from x where there is x.
+
+    Its operations are on lists and its scalars in a tensor, so that torch.compile
+    traces it once for all steps.
+    """
+    b2, one_minus_b2, s, eps, scale, decay, rate, a, one_minus_a, k = _repeat(
+        scalars, ys
+    )
+    grads, y_old = _like(grads, zs), _like(ys, zs)
+    d = _mul(scale, grads)
+    v_new = []
+    if vs:
+        squares = _mul(one_minus_b2, _mul(grads, grads))
+        v_new = _add(_mul(b2, vs), squares)
+        d = _div(d, _add(_mul(s, torch._foreach_sqrt(v_new)), eps))
+    d = _add(d, _mul(decay, y_old))
     z_new = torch._foreach_sub(zs, _mul(rate, d))
-    y_new = _add(_add(_mul(one_minus_a, ys), _mul(a, z_new)), _mul(k, d))
-    torch._foreach_copy_(vs, v_new)
+    if xs:
+        x_new = _add(_mul(one_minus_a, xs), _mul(a, z_new))
+        y_new = _add(x_new, _mul(k, torch._foreach_sub(z_new, x_new)))
+        torch._foreach_copy_(xs, x_new)
+    else:
+        y_new = _add(_add(_mul(one_minus_a, y_old), _mul(a, z_new)), _mul(k, d))
+    if vs:
+        torch._foreach_copy_(vs, v_new)
     torch._foreach_copy_(zs, z_new)
     torch._foreach_copy_(ys, y_new)
 
 
-def _radam(params, ms, vs, grads, scalars):
-    b2, one_minus_b2, eps, b1, signed_one_minus_b1, decay, scale = _repeat(
+def radam_kernel(params, ms, vs, grads, scalars):
+    """The step of `RAdam`, traced as `schedule_free_kernel` is."""
+    b2, one_minus_b2, s, eps, b1, signed_one_minus_b1, decay, scale = _repeat(
         scalars, params
     )
+    grads, p_old = _like(grads, ms), _like(params, ms)
     m_new = _add(_mul(b1, ms), _mul(signed_one_minus_b1, grads))
     squares = _mul(one_minus_b2, _mul(grads, grads))
     v_new = _add(_mul(b2, vs), squares)
-    normalized = _div(_mul(scale, m_new), _add(torch._foreach_sqrt(v_new), eps))
-    p_new = _add(_mul(decay, params), normalized)
+    divisors = _add(_mul(s, torch._foreach_sqrt(v_new)), eps)
+    p_new = _add(_mul(decay, p_old), _div(_mul(scale, m_new), divisors))
     torch._foreach_copy_(ms, m_new)
     torch._foreach_copy_(vs, v_new)
     torch._foreach_copy_(params, p_new)
+
+
+def pack(scalars: list[float], like: torch.Tensor) -> torch.Tensor:
+    """The scalars of a kernel, where and of the kind that a tensor is."""
+    return torch.tensor(scalars, dtype=like.dtype.to_real(), device=like.device)
+
+
+def _like(tensors: Tensors, others: Tensors) -> Tensors:
+    """In the precision of others."""
+    return [t.to(other.dtype) for t, other in zip(tensors, others, strict=True)]
 
 
 # Operations on lists, which a compiler for GPUs fuses across the tensors.
@@ -125,8 +166,9 @@ def _run(
     """Steps the parameters that a compiled kernel takes; gives back the others."""
     if params[0].dtype in LOW_PRECISION:  # their state is of another dtype
         return params
-    device, dtype = params[0].device, params[0].dtype.to_real()
-    packed = torch.tensor(scalars, dtype=dtype, device=device)
+    packed = pack(scalars, params[0])
+    device, dtype = packed.device, packed.dtype
+    require_fusible(device)  # the parameters may have moved
     compiled = _compile(kernel, packed)
     if compiled is None:
         return params

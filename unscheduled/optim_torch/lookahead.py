@@ -1,21 +1,18 @@
 """Lookahead around any optimizer of PyTorch's."""
 
 from collections.abc import Callable
-from typing import Any, Literal, Protocol, get_args, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 
-from unscheduled import ranges
 from unscheduled.optim_torch.base import (
     Tensors,
     parts,
     require_dense,
-    run_closure,
     state_like,
+    untraced,
 )
 from unscheduled.optim_torch.wrapper import OptimizerWrapper
-
-Momentum = Literal["keep", "reset", "pullback"]
 
 # What optimizers call the moving average of gradients that they step along.
 _MOMENTA = ("exp_avg", "momentum_buffer")
@@ -41,7 +38,8 @@ class Lookahead(OptimizerWrapper):
     and its momentum is kept, set to 0, or pulled back by the same α to what it was
     after the last sync. In training mode the parameters hold θ, in evaluation mode φ.
     Around a Schedule-Free optimizer θ is y, z follows as y does, and evaluation mode
-    gives the x of the slow y and z. With `adaptive`, α minimizes the quadratic model
+    gives the x of the slow y and z. In evaluation mode what the state calls slow is
+    fast. With `adaptive`, α minimizes the quadratic model
     of the loss whose curvature is F, the moving average of g²:
 
         α = 1 + gᵀd / (dᵀ F d),  d = φ - θ,  clipped to [alpha, 1]
@@ -55,6 +53,8 @@ class Lookahead(OptimizerWrapper):
       adaptive: α by Proposition 1; it takes one more tensor of state a parameter.
       momentum: "keep", "reset" or "pullback".
       fisher_decay: decay in [0, 1) of the moving average F.
+
+    In the groups these are `lookahead_k`, `lookahead_alpha` and so on.
 
     Raises:
       TypeError: if `optimizer` is not an optimizer.
@@ -74,6 +74,15 @@ class Lookahead(OptimizerWrapper):
     Source: Zhang et al., arXiv 1907.08610, Algorithm 1 and Proposition 1.
     """
 
+    _prefix = "lookahead_"
+    _kinds: ClassVar = {
+        "k": "k",
+        "alpha": "alpha",
+        "adaptive": "adaptive",
+        "momentum": "slow_momentum",
+        "fisher_decay": "fisher_decay",
+    }
+
     def __init__(
         self,
         optimizer: torch.optim.Optimizer,
@@ -81,23 +90,17 @@ class Lookahead(OptimizerWrapper):
         alpha: float = 0.5,
         *,
         adaptive: bool = False,
-        momentum: Momentum = "keep",
+        momentum: Literal["keep", "reset", "pullback"] = "keep",
         fisher_decay: float = 0.999,
     ):
-        ranges.check("k", k)
-        ranges.check("alpha", alpha)
-        ranges.check("fisher_decay", fisher_decay)
-        if momentum not in get_args(Momentum):
-            raise ValueError(
-                f"momentum must be one of {get_args(Momentum)}, got {momentum!r}."
-            )
-        self.k, self.alpha, self.adaptive = k, alpha, adaptive
-        self.momentum, self.fisher_decay = momentum, fisher_decay
-        super().__init__(optimizer, {"slow_mode": False})
-
-    def __getstate__(self) -> dict[str, Any]:
-        names = ("k", "alpha", "adaptive", "momentum", "fisher_decay")
-        return {**super().__getstate__(), **{n: getattr(self, n) for n in names}}
+        options = {
+            "k": k,
+            "alpha": alpha,
+            "adaptive": adaptive,
+            "momentum": momentum,
+            "fisher_decay": fisher_decay,
+        }
+        super().__init__(optimizer, options, slow_mode=False)
 
     @torch.no_grad()
     def train(self) -> None:
@@ -114,123 +117,165 @@ class Lookahead(OptimizerWrapper):
             self.optimizer.eval()
 
     def _swap(self, slow_mode: bool) -> None:
+        """Has the slow and the fast weights change places, where they have not yet."""
         for group in self.param_groups:
             if group["slow_mode"] == slow_mode:
                 continue
             for p in group["params"]:
-                state = self.state[p]
+                state = self.state.get(p, {})
                 for name, weights in self._weights(p).items():
-                    if slow_mode:
-                        state["fast" + name] = weights.clone()
-                        weights.copy_(state["slow" + name])
+                    slow = state["slow" + name]
+                    if slow.dtype == weights.dtype:
+                        fast = weights.clone()
+                        weights.copy_(slow)
+                        slow.copy_(fast)
+                    elif slow_mode:
+                        state["fast"].copy_(weights)
+                        weights.copy_(slow)
                     else:
-                        weights.copy_(state.pop("fast" + name))
+                        weights.copy_(state["fast"])
             group["slow_mode"] = slow_mode
 
     def _weights(self, p: torch.Tensor) -> dict[str, torch.Tensor]:
         """What has slow weights for this parameter, by the ending of their names."""
-        names = {"": p}
-        names.update((f"_{n}", t) for n, t in self._inside(p, _SEQUENCES).items())
-        return {n: t for n, t in names.items() if "slow" + n in self.state[p]}
-
-    def _inside(self, p: torch.Tensor, names: tuple) -> dict[str, torch.Tensor]:
-        """Those of the named tensors that the optimizer inside has."""
-        state = self.optimizer.state.get(p, {})
-        return {n: state[n] for n in names if torch.is_tensor(state.get(n))}
+        state = self.state.get(p, {})
+        names = {"": p, **{f"_{n}": t for n, t in _tensors(state, _SEQUENCES).items()}}
+        return {n: t for n, t in names.items() if "slow" + n in state}
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
         """One step of the optimizer inside and, after every k-th, a slow one.
 
         Args:
-          closure: recomputes the loss and its gradients, and returns the loss.
+          closure: recomputes the loss and its gradients, and returns the loss. The
+            optimizer inside calls it.
 
         Raises:
           RuntimeError: in evaluation mode.
         """
+        starts = self._starts(with_closure=closure is not None)
+        loss = self._inside_step(closure)
+        self._count_and_sync(starts)
+        return loss
+
+    @untraced
+    @torch.no_grad()
+    def _starts(
+        self, with_closure: bool
+    ) -> dict[torch.Tensor, dict[str, torch.Tensor]]:
+        """The first slow weights of the parameters that may have their first step."""
         if any(group["slow_mode"] for group in self.param_groups):
             raise RuntimeError(
                 "step() was called in evaluation mode, where the parameters hold the "
                 "slow weights; call optimizer.train() first."
             )
-        loss = run_closure(closure)
-        with torch.no_grad():
-            params = [p for p in self._all_params() if p.grad is not None]
-            if self.adaptive:
-                require_dense(params, "Lookahead(adaptive=True)")
-            for p in params:
-                self._start(p)
-            self.optimizer.step()
-            for p in params:
-                self._count(p)
-            due = [p for p in params if self.state[p]["step"] % self.k == 0]
-            if due:
-                self._sync(due)
-        return loss
+        starts = {}
+        for group in self.param_groups:
+            self._with_gradients(group)
+            for p in group["params"]:
+                state = self.state.get(p, {})
+                may_move = p.grad is not None or (with_closure and p.requires_grad)
+                if may_move and "slow" not in state:
+                    tensors = {"slow": p, **_tensors(state, _SEQUENCES, "slow_")}
+                    starts[p] = {n: state_like(t) for n, t in tensors.items()}
+        return starts
 
-    def _start(self, p: torch.Tensor) -> None:
-        """Slow weights, and a count, where the parameter has none."""
+    def _with_gradients(self, group: dict[str, Any]) -> Tensors:
+        params = [p for p in group["params"] if p.grad is not None]
+        if group["lookahead_adaptive"]:
+            require_dense(params, "Lookahead(adaptive=True)")
+        return params
+
+    @untraced
+    @torch.no_grad()
+    def _count_and_sync(self, starts: dict) -> None:
+        """What comes after the step inside: counts and averages, and the slow step."""
+        due, adaptive = [], []
+        for group in self.param_groups:
+            options = self._options(group)
+            for p in self._with_gradients(group):
+                if p in starts:
+                    self._start(p, starts[p], options)
+                self._count(p, options)
+                if self.state[p]["lookahead_step"] % options["k"]:
+                    continue
+                due.append((p, options))
+                if options["adaptive"]:
+                    sign = -1.0 if group.get("maximize") else 1.0
+                    adaptive.append((p, options["fisher_decay"], sign))
+        best = self._best_alpha(adaptive)
+        for p, options in due:
+            alpha = options["alpha"]
+            if options["adaptive"]:
+                alpha = min(1.0, max(alpha, best))
+            self._sync(p, alpha, options["momentum"])
+
+    def _start(self, p: torch.Tensor, slow: dict, options: dict[str, Any]) -> None:
         state = self.state[p]
-        if "step" in state:
-            return
-        state["step"] = 0
-        state["slow"] = state_like(p)
-        for name, sequence in self._inside(p, _SEQUENCES).items():
-            state[f"slow_{name}"] = state_like(sequence)
-        if self.adaptive:
+        state.update(slow, lookahead_step=0)
+        for name in _tensors(state, _SEQUENCES, "slow_"):
+            if name not in state:
+                # The optimizer inside began it in this step, at the slow weights.
+                state[name] = state["slow"].clone()
+        if state["slow"].dtype != p.dtype:
+            # In evaluation mode p has no room for what is slow, nor slow for p.
+            state["fast"] = torch.zeros_like(p)
+        if options["adaptive"]:
             state["fisher"] = torch.zeros_like(state["slow"])
 
-    def _count(self, p: torch.Tensor) -> None:
+    def _count(self, p: torch.Tensor, options: dict[str, Any]) -> None:
         state = self.state[p]
-        state["step"] += 1
-        if state["step"] == 1:
-            for name in self._inside(p, _SEQUENCES):
-                if f"slow_{name}" not in state:
-                    # The optimizer inside began it in this step, at the slow weights.
-                    state[f"slow_{name}"] = state["slow"].clone()
-        if self.adaptive:
-            grad, fisher = parts([p.grad, state["fisher"]])  # type: ignore[list-item]
-            fisher.mul_(self.fisher_decay)
-            fisher.addcmul_(grad, grad, value=1 - self.fisher_decay)
-
-    def _sync(self, params: Tensors) -> None:
-        """The slow step."""
-        alpha = self._adaptive_alpha(params) if self.adaptive else self.alpha
-        for p in params:
-            state = self.state[p]
-            for name, weights in self._weights(p).items():
-                slow = state["slow" + name]
-                slow.lerp_(weights.to(slow.dtype), alpha)
-                weights.copy_(slow)
-            self._sync_momentum(p, alpha)
-
-    def _sync_momentum(self, p: torch.Tensor, alpha: float) -> None:
-        for name, momentum in self._inside(p, _MOMENTA).items():
-            if self.momentum == "reset":
-                momentum.zero_()
-            elif self.momentum == "pullback":
-                state = self.state[p]
+        state["lookahead_step"] += 1
+        if options["momentum"] == "pullback":
+            for name, momentum in _tensors(state, _MOMENTA).items():
                 if f"slow_{name}" not in state:
                     state[f"slow_{name}"] = torch.zeros_like(momentum)
-                momentum.copy_(state[f"slow_{name}"].lerp_(momentum, alpha))
+        if options["adaptive"]:
+            grad, fisher = parts([p.grad, state["fisher"]])  # type: ignore[list-item]
+            fisher.mul_(options["fisher_decay"])
+            fisher.addcmul_(grad, grad, value=1 - options["fisher_decay"])
 
-    def _adaptive_alpha(self, params: Tensors) -> float:
-        """α of the class docstring; 1 where dᵀ F d = 0."""
-        ascending = {
-            p
-            for group in self.param_groups
-            if group.get("maximize")
-            for p in group["params"]
-        }
+    def _sync(self, p: torch.Tensor, alpha: float, momentum: str) -> None:
+        """The slow step."""
+        state = self.state[p]
+        for name, weights in self._weights(p).items():
+            slow = state["slow" + name]
+            slow.lerp_(weights.to(slow.dtype), alpha)
+            weights.copy_(slow)
+        for name, fast in _tensors(state, _MOMENTA).items():
+            if momentum == "reset":
+                fast.zero_()
+            elif momentum == "pullback":
+                fast.copy_(state[f"slow_{name}"].lerp_(fast, alpha))
+
+    def _best_alpha(self, params: list[tuple[torch.Tensor, float, float]]) -> float:
+        """α of the class docstring, before it is clipped; 1 where dᵀ F d = 0.
+
+        Args:
+          params: parameters, the decay of their F and the sign of their gradient.
+        """
         slope = curvature = 0.0
-        for p in params:
+        for p, decay, sign in params:
             state = self.state[p]
             tensors = [p, p.grad, state["slow"], state["fisher"]]
             fast, grad, slow, fisher = parts(tensors)
             d = slow - fast
-            correction = 1 - self.fisher_decay ** state["step"]
-            sign = -1 if p in ascending else 1
+            correction = 1 - decay ** state["lookahead_step"]
             slope = slope + sign * torch.sum(grad * d)
             curvature = curvature + torch.sum(fisher * d * d) / correction
-        if not curvature > 0:
-            return 1.0
-        return min(1.0, max(self.alpha, float(1 + slope / curvature)))
+        return float(1 + slope / curvature) if curvature > 0 else 1.0
+
+    def _state_names(self, group: dict[str, Any], state: dict[str, Any]) -> set[str]:
+        options = self._options(group)
+        names = {"slow", "lookahead_step", *_tensors(state, _SEQUENCES, "slow_")}
+        if options["adaptive"]:
+            names.add("fisher")
+        if options["momentum"] == "pullback":
+            names.update(_tensors(state, _MOMENTA, "slow_"))
+        return names | super()._state_names(group, state)
+
+
+def _tensors(
+    state: dict[str, Any], names: tuple[str, ...], prefix: str = ""
+) -> dict[str, torch.Tensor]:
+    """Those of the named tensors that a state has, with a prefix to their names."""
+    return {prefix + n: state[n] for n in names if torch.is_tensor(state.get(n))}

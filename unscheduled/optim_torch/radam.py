@@ -19,6 +19,7 @@ from unscheduled.optim_torch.base import (
     parts,
     run_closure,
     state_like,
+    untraced,
     update_second_moment,
 )
 from unscheduled.optim_torch.rectification import rectification
@@ -103,14 +104,28 @@ class RAdam(CheckedOptimizer):
           RuntimeError: on a sparse gradient.
         """
         loss = run_closure(closure)
+        for arguments in self._advance(torch.compiler.is_compiling()):
+            fused_kernels.radam_kernel(*arguments)
+        return loss
+
+    @untraced
+    def _advance(self, traced: bool) -> list[tuple]:
+        """Takes the step, or leaves it to the kernel that torch.compile traces.
+
+        Returns what the kernel takes, where it is traced.
+        """
+        left = []
         for group in self.param_groups:
             params = params_with_gradients(group, type(self).__name__)
             for p in params:
                 if "step" not in self.state[p]:
                     self._initialize(p)
             for bucket in buckets(group, params, lambda p: self.state[p]["step"]):
-                self._step_bucket(group, bucket)
-        return loss
+                left += self._step_bucket(group, bucket, traced)
+        return left
+
+    def _state_names(self, group: dict[str, Any], state: dict[str, Any]) -> set[str]:
+        return {"step", "exp_avg", "exp_avg_sq"}
 
     def _initialize(self, p: torch.Tensor) -> None:
         state = self.state[p]
@@ -118,7 +133,9 @@ class RAdam(CheckedOptimizer):
         state["exp_avg"] = torch.zeros_like(state_like(p))
         state["exp_avg_sq"] = torch.zeros_like(state["exp_avg"])
 
-    def _step_bucket(self, group: dict[str, Any], params: Tensors) -> None:
+    def _step_bucket(
+        self, group: dict[str, Any], params: Tensors, traced: bool
+    ) -> list[tuple]:
         states = [self.state[p] for p in params]
         t = states[0]["step"] + 1
         for state in states:
@@ -135,6 +152,13 @@ class RAdam(CheckedOptimizer):
         if rect is None and group["silent_sgd_phase"]:
             step = step._replace(decay=1.0, scale=0.0)
         moments = Moments(beta2, group["eps"], math.sqrt(1 - beta2**t))
+        if traced:
+            scalars = fused_kernels.radam_scalars(step, moments, rect is not None)
+            ms, vs = (
+                parts([s[name] for s in states]) for name in ("exp_avg", "exp_avg_sq")
+            )
+            packed = fused_kernels.pack(scalars, ms[0])
+            return [(parts(params), ms, vs, gradient_parts(params), packed)]
         if group["fused"] and rect is not None:
             params = fused_kernels.radam(
                 params, self.state, step, moments, self._vectors
@@ -142,6 +166,7 @@ class RAdam(CheckedOptimizer):
         for chunk in cache_sized(params):
             states = [self.state[p] for p in chunk]
             _update(chunk, states, step, moments, adaptive=rect is not None)
+        return []
 
 
 def _update(

@@ -1,20 +1,24 @@
 """Schedule-Free around any optimizer of PyTorch's."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
-from unscheduled import ranges
 from unscheduled.optim_torch.averaging import (
     Averaging,
     require_training,
+    require_x,
+    sequence_names,
     set_from_x,
     start_sequences,
     switch,
 )
-from unscheduled.optim_torch.base import Tensors, run_closure
+from unscheduled.optim_torch.base import run_closure, untraced
 from unscheduled.optim_torch.wrapper import OptimizerWrapper
+
+# A parameter, its sequences, the rate and the wrapper's hyperparameters.
+_Moved = tuple[torch.Tensor, dict[str, Any], float, dict[str, Any]]
 
 
 class ScheduleFreeWrapper(OptimizerWrapper):
@@ -39,6 +43,8 @@ class ScheduleFreeWrapper(OptimizerWrapper):
       decoupling_c: C of the refined averaging, c <- min(1, (1 - β) C c); None for
         C = 1 / (1 - β), which is c itself.
 
+    In the groups these are `schedule_free_momentum` and so on; β must not become 0.
+
     Raises:
       TypeError: if `optimizer` is not an optimizer.
       ValueError: for a value outside its range.
@@ -57,6 +63,15 @@ class ScheduleFreeWrapper(OptimizerWrapper):
     arXiv 2507.09846.
     """
 
+    _prefix = "schedule_free_"
+    _kinds: ClassVar = {
+        "momentum": "interpolation",
+        "weight_decay_at_y": "weight_decay",
+        "r": "r",
+        "weight_lr_power": "weight_lr_power",
+        "decoupling_c": "decoupling_c",
+    }
+
     def __init__(
         self,
         optimizer: torch.optim.Optimizer,
@@ -67,24 +82,16 @@ class ScheduleFreeWrapper(OptimizerWrapper):
         weight_lr_power: float = 2.0,
         decoupling_c: float | None = None,
     ):
-        ranges.check("interpolation", momentum, "momentum")
-        ranges.check("weight_decay", weight_decay_at_y, "weight_decay_at_y")
-        ranges.check("r", r)
-        ranges.check("weight_lr_power", weight_lr_power)
-        if decoupling_c is not None:
-            ranges.check("decoupling_c", decoupling_c)
-        self.momentum = momentum
-        self.weight_decay_at_y = weight_decay_at_y
-        self.options = {
+        if isinstance(optimizer, torch.optim.LBFGS):
+            raise ValueError("LBFGS can't step without a closure, as it would at z.")
+        options = {
+            "momentum": momentum,
+            "weight_decay_at_y": weight_decay_at_y,
             "r": r,
             "weight_lr_power": weight_lr_power,
             "decoupling_c": decoupling_c,
         }
-        super().__init__(optimizer, {"train_mode": True})
-
-    def __getstate__(self) -> dict[str, Any]:
-        names = ("momentum", "weight_decay_at_y", "options")
-        return {**super().__getstate__(), **{n: getattr(self, n) for n in names}}
+        super().__init__(optimizer, options, train_mode=True)
 
     def train(self) -> None:
         """Sets the parameters to y, for training. Does nothing in training mode."""
@@ -98,11 +105,10 @@ class ScheduleFreeWrapper(OptimizerWrapper):
     def _switch(self, train_mode: bool) -> None:
         for group in self.param_groups:
             if group["train_mode"] != train_mode:
-                states = [self.state[p] for p in group["params"]]
+                states = [self.state.get(p, {}) for p in group["params"]]
                 switch(group["params"], states, to_y=train_mode)
                 group["train_mode"] = train_mode
 
-    @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
         """One step from the gradients in `p.grad`, taken at y.
 
@@ -112,53 +118,75 @@ class ScheduleFreeWrapper(OptimizerWrapper):
         Raises:
           RuntimeError: in evaluation mode.
         """
-        require_training(self.param_groups)
+        require_training(self)
         loss = run_closure(closure)
-        moved = []
-        for group in self.param_groups:
-            params = [p for p in group["params"] if p.grad is not None]
-            moved.append((params, float(group["lr"])))
-            self._set_to_z(params, float(group["lr"]))
-        self.optimizer.step()
-        for params, rate in moved:
-            self._set_to_y(params, rate)
+        moved = self._set_to_z()
+        self._inside_step(None)
+        self._set_to_y(moved)
         return loss
 
-    def _set_to_z(self, params: Tensors, rate: float) -> None:
+    @untraced
+    @torch.no_grad()
+    def _set_to_z(self) -> list[_Moved]:
         """Parameters: y to z, decayed. Where the state keeps no x, its z is now x."""
-        decay = rate * self.weight_decay_at_y
-        for p in params:
-            state = self.state[p]
-            if "z" not in state:
-                start_sequences(state, p, self.momentum)
-            z = state["z"]
-            z.sub_(p, alpha=decay)
-            if "x" in state:
-                p.copy_(z)
-                continue
-            # x = y + (1 - 1 / β) (z - y), with the z that there was before the decay.
-            y = p.clone(memory_format=torch.preserve_format)
-            p.copy_(z)
-            z.add_(y, alpha=decay)
-            torch.lerp(y, z, 1 - 1 / self.momentum, out=z)
+        moved = []
+        for group in self.param_groups:
+            options, rate = self._options(group), float(group["lr"])
+            decay = rate * options["weight_decay_at_y"]
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                state = self.state.get(p, {})
+                if "z" not in state:
+                    # Not yet to be seen by the optimizer inside.
+                    state = {}
+                    start_sequences(state, p, options["momentum"])
+                require_x(state, options["momentum"])
+                _to_z(p, state, decay)
+                moved.append((p, state, rate, options))
+        return moved
 
-    def _set_to_y(self, params: Tensors, rate: float) -> None:
+    @untraced
+    @torch.no_grad()
+    def _set_to_y(self, moved: list[_Moved]) -> None:
         """Parameters: the new z to the new y."""
-        for p in params:
-            state = self.state[p]
-            after, c = Averaging(*state["averaging"]).advance(
-                rate, self.momentum, self.options
-            )
-            state["averaging"] = tuple(after)
-            if "x" in state:
-                # What the step changed, so that z keeps the precision it has over p.
-                z = state["z"]
-                z.add_(p.to(z.dtype) - z.to(p.dtype).to(z.dtype))
-                state["x"].lerp_(z, c)
-                set_from_x([p], [state], self.momentum)
-                continue
-            # state["z"] is x, and p is z: x moves, then they change places.
-            x = state["z"].lerp_(p, c)
-            y = torch.lerp(p, x, self.momentum)
-            x.copy_(p)
-            p.copy_(y)
+        for p, state, rate, options in moved:
+            _to_y(p, state, rate, options)
+            self.state[p].update(state)
+
+    def _state_names(self, group: dict[str, Any], state: dict[str, Any]) -> set[str]:
+        names = sequence_names(self._options(group)["momentum"])
+        return names | super()._state_names(group, state)
+
+
+def _to_z(p: torch.Tensor, state: dict[str, Any], decay: float) -> None:
+    z = state["z"]
+    z.sub_(p, alpha=decay)
+    if "x" in state:
+        p.copy_(z)
+        return
+    # x = y + (1 - 1 / β) (z - y), with the z that there was before the decay.
+    y = p.clone(memory_format=torch.preserve_format)
+    p.copy_(z)
+    z.add_(y, alpha=decay)
+    torch.lerp(y, z, 1 - 1 / Averaging.of(state).beta1, out=z)
+
+
+def _to_y(
+    p: torch.Tensor, state: dict[str, Any], rate: float, options: dict[str, Any]
+) -> None:
+    beta1 = options["momentum"]
+    after, c = Averaging.of(state).advance(rate, beta1, options)
+    state.update(after.named())
+    if "x" in state:
+        # What the step changed, so that z keeps the precision it has over p.
+        z = state["z"]
+        z.add_(p.to(z.dtype) - z.to(p.dtype).to(z.dtype))
+        state["x"].lerp_(z, c)
+        set_from_x([p], [state], beta1)
+        return
+    # state["z"] is x, and p is z: x moves, then they change places.
+    x = state["z"].lerp_(p, c)
+    y = torch.lerp(p, x, beta1)
+    x.copy_(p)
+    p.copy_(y)

@@ -107,10 +107,10 @@ def ratios_chart(report: Report) -> go.Figure:
         z=np.where(np.isfinite(ratios), np.log2(ratios), np.nan).tolist(),
         text=[
             [
-                verdict if math.isfinite(ratio) else ""
-                for verdict, ratio in zip(*row, strict=True)
+                ratio_word if math.isfinite(ratio) else ""
+                for ratio_word, ratio in zip(*row, strict=True)
             ]
-            for row in zip(report.verdicts, ratios.tolist(), strict=True)
+            for row in zip(report.ratio_words, ratios.tolist(), strict=True)
         ],
         customdata=[
             [[submission, workload] for workload in workloads]
@@ -131,7 +131,7 @@ def ratios_chart(report: Report) -> go.Figure:
         x=columns.tolist(),
         y=rows.tolist(),
         text=[
-            report.verdicts[r][c].replace("held-out ", "held-out<br>")
+            report.ratio_words[r][c].replace("held-out ", "held-out<br>")
             for r, c in zip(rows, columns, strict=True)
         ],
         mode="text",

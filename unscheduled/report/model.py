@@ -16,6 +16,7 @@ import numpy as np
 from unscheduled.scoring import profiles
 from unscheduled.scoring.budget import BudgetUse, budget_use
 from unscheduled.scoring.comparison import Comparison, compare
+from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.leaderboard import Row
 from unscheduled.scoring.logs import Trial
 from unscheduled.scoring.scored import MINE, Scored
@@ -208,7 +209,7 @@ class Report:
     """All that a report shows.
 
     Attributes:
-      verdicts: what to say of each ratio of `Row.ratios` on the workloads of
+      ratio_words: what to say of each ratio of `Row.ratios` on the workloads of
         `base_run`: `1.23`, `missed`, `over 4x`, `held-out missed` or `no logs`; a row
         an entry.
       max_curve_points: of each curve; None where all are drawn whole.
@@ -217,7 +218,7 @@ class Report:
     scored: Scored
     entries: tuple[Entry, ...]
     workloads: tuple[Workload, ...]
-    verdicts: tuple[tuple[str, ...], ...]
+    ratio_words: tuple[tuple[str, ...], ...]
     runs: tuple[Run, ...]
     max_curve_points: int | None
 
@@ -245,8 +246,13 @@ def make_report(
     Args:
       trials: that were read; those of workloads that do not count are passed over.
       max_points: of all curves together; longer ones are thinned by `thinned`.
+
+    Raises:
+      ScoringError: no submission has a score.
     """
     benchmark = scored.benchmark
+    if not scored.leaderboard.rows:
+        raise ScoringError(f"There is nothing to report. {' '.join(scored.notes)}")
     trials = [trial for trial in trials if trial.workload in benchmark.targets]
     limit = curve_limit([len(trial.score) for trial in trials], max_points)
     runs = [_run(trial, scored) for trial in trials]
@@ -254,7 +260,7 @@ def make_report(
         scored=scored,
         entries=_entries(scored),
         workloads=_workloads(scored, runs, limit),
-        verdicts=_verdicts(scored),
+        ratio_words=_ratio_words(scored),
         runs=tuple(runs),
         max_curve_points=limit,
     )
@@ -325,14 +331,14 @@ def window(curves: Sequence[Curve], target: Target) -> tuple[float, float]:
     return min(ends) - margin, max(ends) + margin
 
 
-def verdict(ratio: float, times_sec: Mapping[str, float], submission: str) -> str:
+def ratio_word(ratio: float, times_sec: Mapping[str, float], submission: str) -> str:
     """A word for a ratio on a workload: why it counts as a miss, where it does.
 
     Args:
       ratio: after the filters of the score.
       times_sec: submission -> median on that workload, before the filters.
 
-    >>> verdict(math.inf, {"a": 10.0, "b": 50.0}, "b")
+    >>> ratio_word(math.inf, {"a": 10.0, "b": 50.0}, "b")
     'over 4x'
     """
     if math.isfinite(ratio):
@@ -345,7 +351,7 @@ def verdict(ratio: float, times_sec: Mapping[str, float], submission: str) -> st
     return "over 4x" if times_sec[submission] > slowest_sec else "held-out missed"
 
 
-def _verdicts(scored: Scored) -> tuple[tuple[str, ...], ...]:
+def _ratio_words(scored: Scored) -> tuple[tuple[str, ...], ...]:
     times_sec: dict[str, dict[str, float]] = {}
     for result in scored.results:
         of_workload = times_sec.setdefault(result.workload, {})
@@ -353,7 +359,7 @@ def _verdicts(scored: Scored) -> tuple[tuple[str, ...], ...]:
     base = scored.benchmark.base
     return tuple(
         tuple(
-            verdict(row.ratios[base.index(w)], times_sec[w], row.submission)
+            ratio_word(row.ratios[base.index(w)], times_sec[w], row.submission)
             for w in scored.leaderboard.base_run
         )
         for row in scored.leaderboard.rows

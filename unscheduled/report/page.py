@@ -19,11 +19,12 @@ from plotly.offline import get_plotlyjs, get_plotlyjs_version
 from unscheduled.benchmark.text import printable
 from unscheduled.report import figures, words
 from unscheduled.report.model import Entry, Report, Run, Workload
-from unscheduled.scoring import profiles
+from unscheduled.scoring import profiles, why
 from unscheduled.scoring.comparison import PARTS_NOTE, Ratio
 from unscheduled.scoring.irregularities import RULES_OF_READING, Irregularity
 from unscheduled.scoring.leaderboard import Leaderboard
 from unscheduled.scoring.tables import comparison, coverage
+from unscheduled.scoring.verdicts import verdicts
 
 _HERE = Path(__file__).parent
 _GLYPHS = {
@@ -37,6 +38,7 @@ _GLYPHS = {
     "hexagon": "⬢",
 }
 _OPEN_RUNS = 60  # up to which the tables of runs are open at first
+_OPEN_PAGES = 3  # of one's own submissions, up to which their pages are open at first
 _ALL_FILES_RUNS = 1000  # up to which all files of a run are linked
 _SECTIONS = {
     "leaderboard": "Leaderboard",
@@ -44,6 +46,8 @@ _SECTIONS = {
     "times": "Time to target",
     "curves": "Training curves",
     "ratios": "Ratios to the fastest",
+    "why": "Why, submission by submission",
+    "frameworks": "What a step takes, by framework",
     "runs": "Runs and their files",
     "reading": "What was read",
 }
@@ -63,6 +67,8 @@ def render(report: Report, read: Sequence[str], out: Path) -> str:
         "times": _times(report),
         "curves": _curves(report),
         "ratios": _ratios(report),
+        "why": _why(report),
+        "frameworks": _frameworks(report),
         "runs": _runs(report, out),
         "reading": _reading(report, read),
     }
@@ -225,11 +231,16 @@ def _name(entry: Entry) -> str:
     glyph = _GLYPHS[entry.style.symbol]
     marks = ["baseline"] * entry.is_baseline + ["published"] * entry.is_published
     tags = "".join(f" <small>{mark}</small>" for mark in marks)
-    name = escape(entry.submission).replace("_", "_<wbr>")  # where to break a line
+    name = _breakable(entry.submission)
     return (
         f'<span class="mark" style="color:{entry.style.color}" aria-hidden="true">'
         f'{glyph}</span><span class="name">{name}</span>{tags}'
     )
+
+
+def _breakable(name: str) -> str:
+    """A name with places to break a line, which only a narrow page uses."""
+    return escape(name).replace("_", "_<wbr>")
 
 
 def _leaderboard(report: Report) -> str:
@@ -403,8 +414,8 @@ def _curves(report: Report) -> str:
 def _ratios(report: Report) -> str:
     caption = "Time over the fastest, by base workload"
     rows = [
-        [_name(entry), *map(escape, verdicts)]
-        for entry, verdicts in zip(report.entries, report.verdicts, strict=True)
+        [_name(entry), *map(escape, ratios)]
+        for entry, ratios in zip(report.entries, report.ratio_words, strict=True)
     ]
     width = 170 + 62 * len(report.base_run)
     return (
@@ -414,6 +425,35 @@ def _ratios(report: Report) -> str:
         + _chart("ratios", caption, width)
         + _folded(table(caption, ["submission", *report.base_run], rows))
     )
+
+
+def _why(report: Report) -> str:
+    """A page a submission; open are a few of one's own, else the leader's."""
+    scored, found = report.scored, verdicts(report.scored)
+    few = 0 < len(scored.own) <= _OPEN_PAGES
+    first = scored.own if few else (report.entries[0].submission,)
+    pages = []
+    for entry in report.entries:
+        name = entry.submission
+        opened = " open" if name in first else ""
+        caption = f"{name}, workload by workload"
+        rows = [
+            [_breakable(row[0]), *map(escape, row[1:])]
+            for row in why.rows(scored, name, found)
+        ]
+        pages.append(
+            f"<details{opened}><summary>{_name(entry)} {words.score(entry)}</summary>"
+            f"<p>{escape(why.summary(scored, name, found))}</p>"
+            f"{table(caption, why.COLUMNS, rows, names=(0, 1, 3))}</details>"
+        )
+    return "".join(pages) + _paragraphs([why.NOTE])
+
+
+def _frameworks(report: Report) -> str:
+    rows = [[*map(escape, row)] for row in why.framework_rows(report.scored)]
+    caption = "Milliseconds a step"
+    shown = table(caption, why.FRAMEWORK_COLUMNS, rows, names=(0, 1))
+    return f"<p>{escape(why.FRAMEWORK_NOTE)}</p>{shown}"
 
 
 def _runs(report: Report, out: Path) -> str:

@@ -160,7 +160,7 @@ def draw_ratios(report: Report) -> Figure:
             panel.text(
                 column,
                 row,
-                report.verdicts[row][column].replace("held-out ", "held-out\n"),
+                report.ratio_words[row][column].replace("held-out ", "held-out\n"),
                 ha="center",
                 va="center",
                 fontsize=7,

@@ -5,10 +5,11 @@ Only the module of the framework in use is ever imported.
 
 import importlib
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from unscheduled.runner.ranks import Ranks
-from unscheduled.runner.seeds import RandomSource
+if TYPE_CHECKING:
+    from unscheduled.runner.ranks import Ranks
+    from unscheduled.runner.seeds import RandomSource
 
 FRAMEWORKS = ("jax", "pytorch")
 
@@ -24,9 +25,9 @@ class TrainingState(NamedTuple):
 class Backend(Protocol):
     """A framework, as the runner sees it."""
 
-    random: RandomSource
+    random: "RandomSource"
 
-    def join_ranks(self) -> Ranks:
+    def join_ranks(self) -> "Ranks":
         """Joins the processes that torchrun has started with this one.
 
         Raises:
@@ -50,6 +51,14 @@ class Backend(Protocol):
         """Waits until the state is computed."""
         ...
 
+    def fault(self, state: TrainingState, before: TrainingState) -> str | None:
+        """What is wrong with a state that a submission returned, or None.
+
+        Args:
+          before: the state that it was given.
+        """
+        ...
+
     def generator_state(self) -> Any:
         """The state of the framework's global generators."""
         ...
@@ -57,7 +66,7 @@ class Backend(Protocol):
     def restore_generators(self, state: Any) -> None: ...
 
     def save(self, path: Path, state: TrainingState, record: dict[str, Any]) -> None:
-        """Writes a checkpoint, whole or not at all.
+        """Writes a checkpoint: a zip file or a folder.
 
         Args:
           record: plain values: the training's bookkeeping.

@@ -4,40 +4,19 @@ The framework's part is written by the backend; this is the runner's: bookkeepin
 position in the data, generators, clock, and how many rows of the CSV files count.
 """
 
-import dataclasses
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from unscheduled.benchmark.errors import UserError, first_line
-from unscheduled.runner import rules, seeds
+from unscheduled.benchmark.write import remove, whole
+from unscheduled.runner import digests, seeds
 from unscheduled.runner.backend import Backend, TrainingState
 from unscheduled.runner.clock import Clock
 from unscheduled.runner.input_queue import CountedQueue
 from unscheduled.runner.ranks import Ranks
-from unscheduled.runner.run_directory import TrialDirectory, remove
-
-
-@dataclasses.dataclass
-class Bookkeeping:
-    """What the runner carries from step to step.
-
-    train_state: as the rules have it, times in seconds.
-    eval_results: (global step, metrics) of each evaluation.
-    preemption_count: how often the trial was resumed.
-    csv_rows: rows written to (measurements.csv, eval_measurements.csv).
-    finished: whether the trial has ended and written its last rows.
-    """
-
-    train_state: dict[str, Any] = dataclasses.field(
-        default_factory=rules.new_train_state
-    )
-    eval_results: list[tuple[int, dict[str, float]]] = dataclasses.field(
-        default_factory=list
-    )
-    global_step: int = 0
-    preemption_count: int = 0
-    csv_rows: tuple[int, int] = (0, 0)
-    finished: bool = False
+from unscheduled.runner.records import Bookkeeping, check_record
+from unscheduled.runner.run_directory import TrialDirectory
 
 
 class Checkpoints:
@@ -87,7 +66,9 @@ class Checkpoints:
         older = self._directory.checkpoints()
         path = self._directory.checkpoint(books.global_step)
         try:
-            self._backend.save(path, state, record)
+            with whole(path) as temporary:
+                self._backend.save(temporary, state, record)
+                digests.seal(temporary)
         except Exception as error:  # each format has its own
             raise UserError(
                 f"{path} can't be written ({first_line(error)}); the checkpoints "
@@ -105,21 +86,22 @@ class Checkpoints:
           state: freshly initialised.
 
         Raises:
-          UserError: where the newest checkpoint can't be read.
+          UserError: where the newest checkpoint is damaged or does not fit.
         """
         path = self._ranks.from_first(self._newest)
         if path is None:
             return state, Bookkeeping()
-        try:
+        with _blaming(path, "is damaged"):
+            digests.check(path)
+        with _blaming(path, "can't be read"):
             state, record = self._backend.restore(path, state)
-        except Exception as error:  # each format has its own
-            raise UserError(
-                f"{path} can't be read ({first_line(error)}): remove it to go on from "
-                "the checkpoint before it, or start anew with --overwrite."
-            ) from error
-        self._queue.skip(record["batches_taken"])
-        seeds.restore_global_generators(record["global_generators"])
-        self._backend.restore_generators(record["framework_generators"])
+            check_record(record)
+            if path != self._directory.checkpoint(record["global_step"]):
+                raise ValueError(f"it is that of step {record['global_step']}")
+        self._queue.skip(record["batches_taken"])  # may draw from the generators
+        with _blaming(path, "can't be read"):
+            seeds.restore_global_generators(record["global_generators"])
+            self._backend.restore_generators(record["framework_generators"])
         books = Bookkeeping(
             train_state=dict(record["train_state"]),
             eval_results=[(step, dict(r)) for step, r in record["eval_results"]],
@@ -134,7 +116,21 @@ class Checkpoints:
         return state, books
 
     def _newest(self) -> Path | None:
-        """The newest checkpoint that is whole; what is not is removed."""
-        self._directory.remove_unfinished()
+        """The newest checkpoint, once those half written are put right."""
+        self._directory.recover()
         checkpoints = self._directory.checkpoints()
         return checkpoints[-1] if checkpoints else None
+
+
+@contextlib.contextmanager
+def _blaming(path: Path, what: str) -> Iterator[None]:
+    """Turns whatever goes wrong with a checkpoint into a sentence."""
+    try:
+        yield
+    except Exception as error:  # each format has its own
+        lacks = "it lacks " if isinstance(error, KeyError) else ""
+        reason = lacks + first_line(error).rstrip(".")
+        raise UserError(
+            f"{path} {what} ({reason}): remove it to go on from the checkpoint before "
+            "it, or start anew with --overwrite."
+        ) from error

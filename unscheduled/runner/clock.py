@@ -26,10 +26,10 @@ class WallClock:
     """Real time. Evaluation and logging pass on it too: the rules leave them out.
 
     Args:
-      time_source: returns seconds.
+      time_source: returns seconds, and never goes back: no time of day, which is set.
     """
 
-    def __init__(self, time_source: Callable[[], float] = time.time):
+    def __init__(self, time_source: Callable[[], float] = time.monotonic):
         self._time = time_source
 
     def now(self) -> float:
@@ -64,7 +64,7 @@ class StepsClock:
         return 0.0
 
 
-def parse_clock(text: str, time_source: Callable[[], float] = time.time) -> Clock:
+def parse_clock(text: str, time_source: Callable[[], float] = time.monotonic) -> Clock:
     """The clock that a --clock flag asks for: "wall" or "steps:SECONDS".
 
     Args:

@@ -10,7 +10,7 @@ import numpy as np
 from unscheduled.benchmark.errors import UserError
 from unscheduled.runner.backend import TrainingState
 from unscheduled.runner.ranks import Ranks
-from unscheduled.runner.run_directory import check_space, whole_folder
+from unscheduled.runner.run_directory import check_space
 
 
 class JaxRandom:
@@ -50,6 +50,14 @@ class JaxBackend:
     def wait_for(self, state: TrainingState) -> None:
         jax.block_until_ready((state.model_params, state.model_state))
 
+    def fault(self, state: TrainingState, before: TrainingState) -> str | None:
+        pair = state.optimizer_state
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            return "must return an optimizer_state that is a pair (pytree, function)"
+        if _shapes(state.model_params) != _shapes(before.model_params):
+            return "must return model_params of the shapes that it was given"
+        return None
+
     def generator_state(self) -> Any:
         return None
 
@@ -61,12 +69,9 @@ class JaxBackend:
 
         arrays = jax.tree.map(np.asarray, _arrays(state))
         check_space(path.parent, sum(a.nbytes for a in jax.tree.leaves(arrays)))
-        with (
-            whole_folder(path) as temporary,
-            ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer,
-        ):
+        with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
             checkpointer.save(
-                temporary,
+                path,
                 ocp.args.Composite(
                     arrays=ocp.args.PyTreeSave(arrays),
                     # As text: JSON keeps every bit of a float, and NaN.
@@ -126,6 +131,10 @@ def _arrays(state: TrainingState) -> dict[str, Any]:
         "model_state": state.model_state,
         "optimizer_state": state.optimizer_state[0],
     }
+
+
+def _shapes(tree: Any) -> list[tuple[int, ...]]:
+    return [np.shape(leaf) for leaf in jax.tree.leaves(tree)]
 
 
 def _like(template: Any, saved: np.ndarray) -> Any:

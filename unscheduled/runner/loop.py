@@ -16,7 +16,7 @@ from unscheduled.runner.profiler import Profiler
 from unscheduled.runner.progress import ProgressLine
 from unscheduled.runner.ranks import ALONE, Ranks
 from unscheduled.runner.run_directory import TrialDirectory
-from unscheduled.runner.submission import Submission
+from unscheduled.runner.submission import Submission, SubmissionError, calling
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +55,8 @@ class Trial:
       seed: the trial's own.
 
     Raises:
-      UserError: where the submission refuses the hyperparameters, or a checkpoint
-        can't be read.
+      UserError: where the submission refuses the hyperparameters or returns what is
+        no optimizer state, or a checkpoint can't be read.
     """
 
     def __init__(
@@ -76,19 +76,12 @@ class Trial:
         )
         profile = settings.profiler.section
         with profile("Initializing dataset"):
-            self._queue = CountedQueue(
-                settings.workload._build_input_queue(
-                    data_rng,
-                    "train",
-                    data_dir=settings.data_dir,
-                    global_batch_size=settings.global_batch_size,
-                )
-            )
+            self._queue = CountedQueue(self._build_queue(data_rng))
         with profile("Initializing model"):
             params, model_state = settings.workload.init_model_fn(model_rng)
             params = settings.backend.compile_model(params, settings.torch_compile)
         with profile("Initializing optimizer"):
-            optimizer_state = self._init_optimizer(params, model_state, optimizer_rng)
+            self._state = self._init_state(params, model_state, optimizer_rng)
         self._checkpoints = Checkpoints(
             directory,
             settings.backend,
@@ -97,9 +90,7 @@ class Trial:
             settings.ranks,
             keep_all=settings.save_intermediate_checkpoints,
         )
-        self._state, self.books = self._checkpoints.restore(
-            TrainingState(optimizer_state, params, model_state)
-        )
+        self._state, self.books = self._checkpoints.restore(self._state)
 
     def run(self, logger: Logger, progress: ProgressLine) -> None:
         """Trains until a rule ends it; writes measurements and checkpoints.
@@ -134,17 +125,36 @@ class Trial:
     def _submission_time(self) -> float:
         return self.books.train_state["accumulated_submission_time"]
 
-    def _init_optimizer(self, params, model_state, rng) -> Any:
+    def _build_queue(self, rng: Any) -> Any:
+        settings = self._settings
         try:
-            return self._settings.submission.init_optimizer_state(
-                self._settings.workload,
-                params,
-                model_state,
-                self._hyperparameters,
+            return settings.workload._build_input_queue(
                 rng,
+                "train",
+                data_dir=settings.data_dir,
+                global_batch_size=settings.global_batch_size,
             )
-        except ValueError as error:
-            raise UserError(f"{self._settings.submission.path}: {error}") from error
+        except ValueError as error:  # of the batch size
+            raise UserError(f"{settings.submission.path}: {error}") from error
+
+    def _init_state(self, params: Any, model_state: Any, rng: Any) -> TrainingState:
+        function, submission = "init_optimizer_state", self._settings.submission
+        with calling(submission.path, function):
+            try:
+                optimizer_state = submission.init_optimizer_state(
+                    self._settings.workload,
+                    params,
+                    model_state,
+                    self._hyperparameters,
+                    rng,
+                )
+            except ValueError as error:
+                raise UserError(f"{submission.path}: {error}") from error
+        state = TrainingState(optimizer_state, params, model_state)
+        fault = self._settings.backend.fault(state, state)
+        if fault:
+            raise self._wrong(function, fault, optimizer_state)
+        return state
 
     def _step(self) -> tuple[Any, Any]:
         """One timed step; returns the keys of (prepare_for_eval, evaluation)."""
@@ -152,31 +162,22 @@ class Trial:
         step_rng = self._random.fold_in(self._rng, self.books.global_step)
         select_rng, update_rng, prepare_rng, eval_rng = self._random.split(step_rng, 4)
         with profile("Data selection"):
-            batch = settings.submission.data_selection(
-                settings.workload,
-                self._queue,
-                self._state.optimizer_state,
-                self._state.model_params,
-                self._state.model_state,
-                self._hyperparameters,
-                self.books.global_step,
-                select_rng,
-            )
+            batch = self._select(select_rng)
         extra = {}
         if settings.submission.takes_train_state:
             extra["train_state"] = MappingProxyType(self.books.train_state)
-        try:
-            with profile("Update parameters"):
-                self._state = TrainingState(
-                    *settings.submission.update_params(
-                        **self._api_arguments(),
-                        batch=batch,
-                        rng=update_rng,
-                        **extra,
-                    )
+        with (
+            profile("Update parameters"),
+            calling(settings.submission.path, "update_params"),
+        ):
+            try:
+                returned = settings.submission.update_params(
+                    **self._api_arguments(), batch=batch, rng=update_rng, **extra
                 )
-        except spec.TrainingCompleteError:
-            self.books.train_state["training_complete"] = True
+            except spec.TrainingCompleteError:
+                self.books.train_state["training_complete"] = True
+                returned = self._state
+        self._state = self._taken("update_params", returned)
         self.books.global_step += 1
         if rules.steps_exhausted(self.books.global_step, settings.max_global_steps):
             self.books.train_state["training_complete"] = True
@@ -184,6 +185,41 @@ class Trial:
         settings.clock.step_done()
         self._spend(settings.clock.now() - self.books.train_state["last_step_end_time"])
         return prepare_rng, eval_rng
+
+    def _select(self, rng: Any) -> Any:
+        function, submission = "data_selection", self._settings.submission
+        with calling(submission.path, function):
+            batch = submission.data_selection(
+                self._settings.workload,
+                self._queue,
+                self._state.optimizer_state,
+                self._state.model_params,
+                self._state.model_state,
+                self._hyperparameters,
+                self.books.global_step,
+                rng,
+            )
+        if not isinstance(batch, dict | tuple | list):
+            raise self._wrong(function, "must return a batch", batch)
+        return batch
+
+    def _taken(self, function: str, returned: Any) -> TrainingState:
+        """What update_params or prepare_for_eval returned, if it is a state."""
+        if not isinstance(returned, tuple | list) or len(returned) != 3:
+            expected = "must return (optimizer_state, model_params, model_state)"
+            raise self._wrong(function, expected, returned)
+        state = TrainingState(*returned)
+        fault = self._settings.backend.fault(state, self._state)
+        if fault:
+            raise self._wrong(function, fault, returned)
+        return state
+
+    def _wrong(self, function: str, expected: str, returned: Any) -> UserError:
+        path = self._settings.submission.path
+        kind = type(returned).__name__
+        if isinstance(returned, tuple | list):
+            kind += f" of {', '.join(type(item).__name__ for item in returned)}"
+        return UserError(f"{path}: {function} {expected}, got {kind}.")
 
     def _api_arguments(self) -> dict[str, Any]:
         """What update_params and prepare_for_eval both take."""
@@ -216,12 +252,14 @@ class Trial:
         settings = self._settings
         start = settings.clock.now()
         if settings.submission.prepare_for_eval is not None:
-            with settings.profiler.section("Prepare for eval"):
-                self._state = TrainingState(
-                    *settings.submission.prepare_for_eval(
-                        **self._api_arguments(), rng=rng
-                    )
+            with (
+                settings.profiler.section("Prepare for eval"),
+                calling(settings.submission.path, "prepare_for_eval"),
+            ):
+                returned = settings.submission.prepare_for_eval(
+                    **self._api_arguments(), rng=rng
                 )
+            self._state = self._taken("prepare_for_eval", returned)
         # What was only dispatched so far is the submission's time, not evaluation's.
         settings.backend.wait_for(self._state)
         self._spend(settings.clock.now() - start)
@@ -232,7 +270,7 @@ class Trial:
     def _evaluate(self, rng: Any) -> None:
         """Untimed: metrics, targets, bookkeeping."""
         settings, clock = self._settings, self._settings.clock
-        start = clock.now()
+        start, what = clock.now(), f"the evaluation at step {self.books.global_step}"
         with settings.profiler.section("Evaluation"):
             try:
                 results = settings.workload.eval_model(
@@ -244,10 +282,14 @@ class Trial:
                     settings.imagenet_v2_data_dir,
                     self.books.global_step,
                 )
-            except RuntimeError as error:
-                raise UserError(
-                    f"the evaluation at step {self.books.global_step} failed: "
-                    f"{first_line(error)}"
+            except (RuntimeError, MemoryError) as error:
+                raise UserError(f"{what} failed: {first_line(error)}") from error
+            except (UserError, OSError):
+                raise
+            except Exception as error:
+                kind = type(error).__name__
+                raise SubmissionError(
+                    f"{settings.submission.path}: {what} failed with the {kind} above."
                 ) from error
         results = as_numbers(results)
         state, workload = self.books.train_state, settings.workload

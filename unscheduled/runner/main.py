@@ -1,7 +1,6 @@
 """From flags to a finished run, with one sentence where it can't be."""
 
 import functools
-import logging
 import os
 import sys
 import time
@@ -11,7 +10,9 @@ from typing import Any
 
 from rich.console import Console
 
+from unscheduled.benchmark import embedded
 from unscheduled.benchmark.errors import UserError
+from unscheduled.benchmark.read import expand
 from unscheduled.runner import official, rules, search_space
 from unscheduled.runner.backend import load_backend
 from unscheduled.runner.clock import parse_clock
@@ -23,10 +24,21 @@ from unscheduled.runner.run_directory import (
     experiment_path,
     open_experiment,
 )
-from unscheduled.runner.submission import global_batch_sizes, load_submission
+from unscheduled.runner.submission import (
+    SubmissionError,
+    calling,
+    global_batch_sizes,
+    load_submission,
+)
 from unscheduled.runner.trials import Outcome, run_trials
 
 INTERRUPTED = 130
+_OF_EXTERNAL_TUNING = (
+    "tuning_search_space",
+    "num_tuning_trials",
+    "hparam_start_index",
+    "hparam_end_index",
+)
 
 
 def run(flags: Any) -> int:
@@ -35,9 +47,9 @@ def run(flags: Any) -> int:
     With `--harness=official` it does not return: the official runner takes over.
 
     A mistake of the user's, or a mishap with files, is one sentence on standard error
-    and status 1. With `--verbosity=1` its traceback comes too. Where torchrun has
-    started several processes, the first to fail says why, and none waits for another
-    that has ended.
+    and status 1. With `--verbosity=1`, or where submitted code failed, its traceback
+    comes too. Where torchrun has started several processes, the first to fail says
+    why, and none waits for another that has ended.
     """
     ranks: Ranks = ALONE
     try:
@@ -48,25 +60,29 @@ def run(flags: Any) -> int:
         _run(flags, ranks)
         ranks.leave()
     except (UserError, OSError) as error:
-        if flags.verbosity > 0:
-            logging.exception("The run failed.")
-        return _fail(ranks, f"Error: {_sentence(error)}", 1)
+        trace = _trace(error) if flags.verbosity > 0 else ""
+        if isinstance(error, SubmissionError) and not trace:
+            trace = _trace(error.__cause__)
+        return _fail(ranks, f"{trace}Error: {_sentence(error)}", 1)
     except KeyboardInterrupt:
         interrupted = "Interrupted; go on with --resume_last_run."
         return _fail(ranks, interrupted, INTERRUPTED)
-    except Exception:
+    except Exception as error:
         if ranks.count == 1:
             raise
-        return _fail(ranks, traceback.format_exc(), 1)
+        return _fail(ranks, _trace(error), 1)
     return 0
 
 
-def _check_workload(flags: Any) -> None:
-    from workloads_ext.registry import WORKLOADS
+def _trace(error: BaseException | None) -> str:
+    return "".join(traceback.format_exception(error))
 
-    if flags.workload not in WORKLOADS:
+
+def _check_workload(flags: Any) -> None:
+    known = embedded.registry().WORKLOADS
+    if flags.workload not in known:
         raise UserError(
-            f"--workload must be one of {', '.join(WORKLOADS)}, got "
+            f"--workload must be one of {', '.join(known)}, got "
             f"{flags.workload!r}; official workloads need --harness=official."
         )
 
@@ -90,8 +106,8 @@ def _sentence(error: Exception) -> str:
 
 
 def _run(flags: Any, ranks: Ranks) -> None:
-    settings = _settings(flags, ranks)
     points, indices = _trials(flags)
+    settings = _settings(flags, ranks)
     experiment = ranks.from_first(functools.partial(_open_experiment, flags))
     if flags.capture_jax_trace:
         settings.backend.start_trace(TrialDirectory(experiment).traces)
@@ -123,12 +139,15 @@ def _open_experiment(flags: Any) -> Path:
 
 
 def _settings(flags: Any, ranks: Ranks) -> Settings:
+    # From here, where all ranks are at the same time: each machine has its own origin.
+    start = time.monotonic()
     try:
-        clock = parse_clock(flags.clock, lambda: ranks.latest(time.time()))
+        clock = parse_clock(flags.clock, lambda: ranks.latest(time.monotonic() - start))
     except ValueError as error:
         raise UserError(str(error)) from error
     workload = _load_workload(flags)
-    submission = load_submission(flags.submission_path)
+    with calling(flags.submission_path, "the import"):
+        submission = load_submission(flags.submission_path)
     backend = load_backend(flags.framework)
     batch_size, eval_batch_size = global_batch_sizes(
         submission, flags.workload, workload.eval_batch_size, backend.device_count()
@@ -142,11 +161,11 @@ def _settings(flags: Any, ranks: Ranks) -> Settings:
         profiler=Profiler(flags.profile),
         global_batch_size=batch_size,
         global_eval_batch_size=eval_batch_size,
-        data_dir=str(Path(flags.data_dir).expanduser()),
+        data_dir=str(expand(flags.data_dir)),
         budget_sec=rules.budget_sec(
             workload.max_allowed_runtime_sec, flags.tuning_ruleset
         ),
-        imagenet_v2_data_dir=test_dir and str(Path(test_dir).expanduser()),
+        imagenet_v2_data_dir=test_dir and str(expand(test_dir)),
         torch_compile=flags.torch_compile,
         max_global_steps=flags.max_global_steps,
         save_checkpoints=flags.save_checkpoints,
@@ -157,11 +176,11 @@ def _settings(flags: Any, ranks: Ranks) -> Settings:
 
 
 def _load_workload(flags: Any) -> Any:
-    from workloads_ext import registry
-
-    vocabulary = flags.librispeech_tokenizer_vocab_path
-    extra = {"tokenizer_vocab_path": vocabulary} if vocabulary else {}
-    workload: Any = registry.load(flags.workload, flags.framework, **extra)
+    if flags.librispeech_tokenizer_vocab_path:
+        raise UserError(
+            f"--librispeech_tokenizer_vocab_path is of no use to {flags.workload}."
+        )
+    workload: Any = embedded.registry().load(flags.workload, flags.framework)
     if hasattr(workload, "eval_num_workers"):
         workload.eval_num_workers = flags.pytorch_eval_num_workers
     return workload
@@ -170,15 +189,23 @@ def _load_workload(flags: Any) -> Any:
 def _trials(flags: Any) -> tuple[list[Any], range]:
     """The hyperparameters of all trials, and the indices of those to run."""
     if flags.tuning_ruleset == "self":
-        if flags.tuning_search_space is not None:
-            raise UserError("--tuning_search_space needs --tuning_ruleset=external.")
+        for name in _OF_EXTERNAL_TUNING:
+            if flags[name].value != flags[name].default:
+                raise UserError(f"--{name} needs --tuning_ruleset=external.")
         return [None], range(1)
     if flags.tuning_search_space is None:
         raise UserError("--tuning_ruleset=external needs --tuning_search_space.")
     space = search_space.read_search_space(flags.tuning_search_space)
     points = search_space.trial_points(space, flags.num_tuning_trials)
-    indices = range(len(points))[flags.hparam_start_index : flags.hparam_end_index]
-    return points, indices
+    start, end = flags.hparam_start_index or 0, flags.hparam_end_index
+    end = len(points) if end is None else end
+    if not 0 <= start < end <= len(points):
+        raise UserError(
+            "--hparam_start_index and --hparam_end_index must be from 0 to "
+            f"{len(points)}, the number of trials, with the start before the end, got "
+            f"{start} and {end}."
+        )
+    return points, range(start, end)
 
 
 def _start_wandb(directory: TrialDirectory, hyperparameters: Any) -> Any:

@@ -11,7 +11,7 @@ import runpy
 import sys
 from pathlib import Path
 
-import workloads_ext
+from unscheduled.benchmark import embedded
 
 
 def register_workloads() -> list[str]:
@@ -22,8 +22,8 @@ def register_workloads() -> list[str]:
     """
     package = importlib.import_module("algoperf.workloads")
     registry = importlib.import_module("algoperf.workloads.workloads")
-    package.__path__.append(str(Path(workloads_ext.__file__).parent))
-    for name, info in workloads_ext.WORKLOADS.items():
+    package.__path__.append(str(embedded.FOLDER))
+    for name, info in embedded.registry().WORKLOADS.items():
         registry.WORKLOADS.setdefault(name, dict(info))
     return [*registry.WORKLOADS]
 

@@ -11,7 +11,7 @@ from unscheduled.benchmark.errors import UserError
 from unscheduled.runner.backend import TrainingState
 from unscheduled.runner.pytorch_ranks import TorchRanks
 from unscheduled.runner.ranks import Ranks
-from unscheduled.runner.run_directory import check_space, whole_file
+from unscheduled.runner.run_directory import check_space
 from unscheduled.runner.seeds import NumpyRandom
 
 
@@ -46,6 +46,20 @@ class PytorchBackend:
     def wait_for(self, state: TrainingState) -> None:
         self.synchronize()
 
+    def fault(self, state: TrainingState, before: TrainingState) -> str | None:
+        saved = state.optimizer_state
+        if not isinstance(saved, dict) or not all(
+            hasattr(value, "state_dict") and hasattr(value, "load_state_dict")
+            for value in saved.values()
+        ):
+            return (
+                "must return an optimizer_state that is a dict of objects with "
+                "state_dict() and load_state_dict()"
+            )
+        if not isinstance(state.model_params, torch.nn.Module):
+            return "must return a torch.nn.Module as model_params"
+        return None
+
     def generator_state(self) -> Any:
         # Of this rank's GPU alone: asking for all would start a context on each.
         cuda = [torch.cuda.get_rng_state()] if torch.cuda.is_available() else []
@@ -67,8 +81,7 @@ class PytorchBackend:
             **record,
         }
         check_space(path.parent, _tensor_bytes(checkpoint))
-        with whole_file(path) as temporary:
-            torch.save(checkpoint, temporary)
+        torch.save(checkpoint, path)
 
     def restore(
         self, path: Path, state: TrainingState

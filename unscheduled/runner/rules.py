@@ -7,6 +7,7 @@ and "Scoring"; the names in `train_state` are the official runner's.
 from typing import Any
 
 RULESETS = ("external", "self")
+REASONS = ("both targets reached", "out of time", "training complete")
 
 
 def new_train_state() -> dict[str, Any]:
@@ -82,9 +83,9 @@ def steps_exhausted(global_step: int, max_global_steps: int | None) -> bool:
 
 
 def why_ended(train_state: dict[str, Any]) -> str:
-    """The reason that a run ended, in words."""
+    """The reason that a run ended: one of `REASONS`."""
     if goals_reached(train_state):
-        return "both targets reached"
+        return REASONS[0]
     if not train_state["is_time_remaining"]:
-        return "out of time"
-    return "training complete"
+        return REASONS[1]
+    return REASONS[2]

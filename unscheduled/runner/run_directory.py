@@ -1,23 +1,24 @@
-"""Every path of a run, and how files are written: whole or not at all.
+"""Every path of a run, and the lock that keeps it to one run at a time.
 
 `<experiment_dir>/<experiment_name>/<workload>_<framework>/trial_<n>/`, as the official
 runner lays it out and its scoring reads it.
 """
 
-import contextlib
 import datetime
 import errno
-import json
+import fcntl
 import os
+import platform
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from unscheduled.benchmark.errors import UserError
+from unscheduled.benchmark.read import expand
+from unscheduled.benchmark.write import UNFINISHED, recover, whole
 
-_CHECKPOINT = re.compile(r"checkpoint_(\d+)")
+_CHECKPOINT = re.compile("checkpoint_(0|[1-9][0-9]*)")
+_HOLDER = re.compile(r"process \d+ on [\w.-]+ since [\d :-]+")
 
 
 class TrialDirectory:
@@ -45,18 +46,19 @@ class TrialDirectory:
         return self.path / f"checkpoint_{global_step}"
 
     def checkpoints(self) -> list[Path]:
-        """All whole checkpoints, oldest first; those being written do not count."""
+        """All checkpoints, oldest first; those being written do not count."""
         matches = [
             _CHECKPOINT.fullmatch(p.name) for p in self.path.glob("checkpoint_*")
         ]
         steps = sorted(int(m.group(1)) for m in matches if m)
         return [self.checkpoint(step) for step in steps]
 
-    def remove_unfinished(self) -> None:
-        """Removes what a killed process left half written."""
-        for path in self.path.iterdir():
-            if ".tmp" in path.name:
-                remove(path)
+    def recover(self) -> None:
+        """Puts right the checkpoints that a killed process left half written."""
+        for path in [*self.path.glob(f"checkpoint_*{UNFINISHED}")]:
+            checkpoint = path.with_name(path.name.removesuffix(UNFINISHED))
+            if _CHECKPOINT.fullmatch(checkpoint.name):
+                recover(checkpoint)
 
 
 def experiment_path(
@@ -69,21 +71,57 @@ def experiment_path(
     """The folder of an experiment's runs on one workload in one framework."""
     if append_timestamp:
         experiment_name += datetime.datetime.now().strftime("-%Y-%m-%d-%H-%M-%S")
-    root = Path(experiment_dir).expanduser().resolve()
-    return root / experiment_name / f"{workload}_{framework}"
+    path = expand(experiment_dir) / experiment_name / f"{workload}_{framework}"
+    return Path(os.path.realpath(path))  # so that no two paths lead to one run
 
 
 def open_experiment(path: Path, resume: bool, overwrite: bool) -> None:
     """Makes the folder of an experiment, or takes the one that is there.
 
     Raises:
-      UserError: where it is there and neither flag says what to do with it.
+      UserError: where it is there and neither flag says what to do with it, or another
+        run is in it.
     """
-    if path.exists() and overwrite:
-        shutil.rmtree(path)
+    lock_experiment(path)
+    recover(path)
+    if overwrite:
+        with whole(path) as empty:
+            empty.mkdir()
     elif not resume:
         check_free(path)
-    path.mkdir(parents=True, exist_ok=True)
+    path.mkdir(exist_ok=True)
+
+
+def lock_experiment(path: Path) -> None:
+    """Keeps other runs out of an experiment for as long as this process lives.
+
+    The lock is on a file beside the experiment's folder, which stays where it is when
+    the folder is removed. It is this process's own (POSIX, and so on a network too): no
+    child inherits it, and what takes this process's place by `exec` does.
+
+    Raises:
+      UserError: where another process has it, or the file system has no locks.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.with_name(f".{path.name}.lock")
+    # Never closed: closing any descriptor of the file would free the lock.
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+    descriptor = os.open(file, flags, 0o666)
+    os.set_inheritable(descriptor, True)
+    now = datetime.datetime.now().strftime("%Y-%m-%d %H:%M:%S")
+    holder = f"process {os.getpid()} on {platform.node()} since {now}"
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, holder.encode(), 0)
+    except (BlockingIOError, PermissionError) as error:
+        known = _HOLDER.fullmatch(os.pread(descriptor, 200, 0).decode(errors="replace"))
+        raise UserError(
+            f"{path} is in use by {known.group() if known else 'another process'}: "
+            "wait until it ends, or choose another --experiment_name."
+        ) from error
+    except OSError as error:
+        raise UserError(f"{file} can't be locked: {error.strerror}.") from error
 
 
 def check_free(path: Path) -> None:
@@ -93,54 +131,6 @@ def check_free(path: Path) -> None:
             f"{path} is there already: say --resume_last_run to go on with it, "
             "--overwrite to start anew, or another --experiment_name."
         )
-
-
-def remove(path: Path) -> None:
-    """Removes a file, or a folder with all that is in it."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
-
-
-@contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary path that takes the place of `path` once the block has ended well.
-
-    The content is on disk before the name changes, so that a crash at any moment
-    leaves either the old file or the new one.
-    """
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-@contextlib.contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """As `whole_file`, for a folder that the block makes.
-
-    What the block writes beside it, under names of its own, is removed too.
-    """
-    around = path.with_name(path.name + ".tmp")
-    shutil.rmtree(around, ignore_errors=True)
-    around.mkdir()
-    try:
-        yield around / path.name
-        shutil.rmtree(path, ignore_errors=True)
-        os.replace(around / path.name, path)
-    finally:
-        shutil.rmtree(around, ignore_errors=True)
 
 
 def check_space(folder: Path, size: int) -> None:
@@ -155,21 +145,3 @@ def check_space(folder: Path, size: int) -> None:
             f"{os.strerror(errno.ENOSPC)}: {needed / 1e6:.1f} MB needed, "
             f"{free / 1e6:.1f} MB free",
         )
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file, whole or not at all."""
-    with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, default=str) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """Reads a JSON file.
-
-    Raises:
-      UserError: where it is not JSON.
-    """
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise UserError(f"{path} is not a JSON file: {error}.") from error

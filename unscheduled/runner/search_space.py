@@ -1,13 +1,14 @@
 """Tuning search spaces in the official format, and the points that trials get."""
 
 import collections
-import json
 import keyword
 import math
 from pathlib import Path
+from reprlib import repr as brief
 from typing import Any
 
 from unscheduled.benchmark.errors import UserError
+from unscheduled.benchmark.read import expand, read_json
 
 SCALINGS = ("linear", "log")
 
@@ -21,13 +22,7 @@ def read_search_space(path: str) -> list[dict[str, Any]] | dict[str, dict[str, A
     Raises:
       UserError: where the file is not of this format, naming what is wrong.
     """
-    try:
-        text = Path(path).expanduser().read_text()
-        space = json.loads(text, object_pairs_hook=_without_repeats)
-    except _RepeatedNameError as error:
-        raise UserError(f"{path}: {error} is there twice in one object.") from error
-    except ValueError as error:
-        raise UserError(f"{path} is not a JSON file: {error}.") from error
+    space = read_json(expand(path))
     if not isinstance(space, list | dict) or not space:
         raise UserError(f"{path} must hold a list of points or an object of ranges.")
     fault = _fault_of_points(space) if isinstance(space, list) else _fault(space)
@@ -36,24 +31,12 @@ def read_search_space(path: str) -> list[dict[str, Any]] | dict[str, dict[str, A
     return space
 
 
-class _RepeatedNameError(Exception):
-    """A name that is twice in one object, of which JSON readers keep the last."""
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    counts = collections.Counter(name for name, _ in pairs)
-    for name, count in counts.items():
-        if count > 1:
-            raise _RepeatedNameError(name)
-    return dict(pairs)
-
-
 def _fault(space: dict[str, Any]) -> str | None:
     """What is wrong with an object of dimensions, or None."""
     for name, dimension in space.items():
         fault = _fault_of_name(name) or _fault_of_dimension(dimension)
         if fault:
-            return f"{name} {fault}"
+            return f"{_label(name)} {fault}"
     return None
 
 
@@ -66,32 +49,38 @@ def _fault_of_points(points: list[Any]) -> str | None:
         for name, value in point.items():
             fault = _fault_of_name(name)
             if not fault and not _is_finite(value):
-                fault = f"must be finite, got {value!r}"
+                fault = f"must be finite, got {brief(value)}"
             if fault:
-                return f"{name} of point {number} {fault}"
+                return f"{_label(name)} of point {number} {fault}"
     return None
 
 
 def _fault_of_name(name: str) -> str | None:
-    is_name = name.isidentifier() and not keyword.iskeyword(name)
+    is_name = name.isidentifier() and name.isascii() and not keyword.iskeyword(name)
     if is_name and not name.startswith("_"):
         return None
     return "is no name for a hyperparameter: letters, digits and _, a letter first"
 
 
+def _label(name: str) -> str:
+    return brief(name) if _fault_of_name(name) else name
+
+
 def _fault_of_dimension(dimension: Any) -> str | None:
     if not isinstance(dimension, dict):
-        return f"must be an object, got {dimension!r}"
+        return f"must be an object, got {brief(dimension)}"
     if set(dimension) == {"feasible_points"}:
         points = dimension["feasible_points"]
         if not isinstance(points, list) or not points:
-            return f"needs a list of feasible_points, got {points!r}"
+            return f"needs a list of feasible_points, got {brief(points)}"
         faulty = [p for p in points if not _is_finite(p)]
-        return f"needs finite feasible_points, got {faulty[0]!r}" if faulty else None
+        return (
+            f"needs finite feasible_points, got {brief(faulty[0])}" if faulty else None
+        )
     unknown = set(dimension) - {"min", "max", "scaling"}
     if unknown:
         return (
-            f"has the unknown key {min(unknown)!r}; a dimension has min, max and "
+            f"has the unknown key {brief(min(unknown))}; a dimension has min, max and "
             "scaling, or feasible_points"
         )
     missing = {"min", "max", "scaling"} - set(dimension)
@@ -103,23 +92,27 @@ def _fault_of_dimension(dimension: Any) -> str | None:
 def _fault_of_range(min_: Any, max_: Any, scaling_: Any) -> str | None:
     is_number = all(type(v) in (int, float) and _is_finite(v) for v in (min_, max_))
     if not is_number or min_ > max_:
-        return f"needs finite numbers with min <= max, got {min_!r} and {max_!r}"
+        return (
+            f"needs finite numbers with min <= max, got {brief(min_)} and {brief(max_)}"
+        )
     if scaling_ not in SCALINGS:
-        return f"must have a scaling of {' or '.join(SCALINGS)}, got {scaling_!r}"
+        return f"must have a scaling of {' or '.join(SCALINGS)}, got {brief(scaling_)}"
     if scaling_ == "log" and min_ <= 0:
-        return f"needs a positive min for log scaling, got {min_!r}"
+        return f"needs a positive min for log scaling, got {brief(min_)}"
     width = max_ / min_ if scaling_ == "log" else max_ - min_
     if not _is_finite(width):
-        return f"has a range too wide for a float, {min_!r} to {max_!r}"
+        return f"has a range too wide for a float, {brief(min_)} to {brief(max_)}"
     return None
 
 
-def _is_finite(value: Any) -> bool:
-    """Whether a value of JSON can be a hyperparameter: no NaN, no infinity."""
+def _is_finite(value: Any, depth: int = 16) -> bool:
+    """Whether a value of JSON can be a hyperparameter: no NaN, no infinity.
+
+    Lists in lists and the like end after `depth`, sooner than Python's stack.
+    """
     if isinstance(value, list | dict):
-        return all(
-            map(_is_finite, value if isinstance(value, list) else value.values())
-        )
+        inner = value if isinstance(value, list) else value.values()
+        return depth > 0 and all(_is_finite(item, depth - 1) for item in inner)
     try:
         return not isinstance(value, int | float) or math.isfinite(value)
     except OverflowError:  # an integer beyond the floats
@@ -177,3 +170,18 @@ def _scale(dimension: dict[str, Any], u: float) -> Any:
 def as_hyperparameters(values: dict[str, Any]) -> Any:
     """A namedtuple of the values, as the official runner hands to submissions."""
     return collections.namedtuple("Hyperparameters", values)(**values)
+
+
+def read_point(path: Path) -> dict[str, Any]:
+    """The hyperparameters in `hparams.json`: a point of a search space.
+
+    Raises:
+      UserError: for any other content.
+    """
+    values = read_json(path)
+    fault = _fault_of_points([values])
+    if fault:
+        raise UserError(
+            f"{path}: {fault}; put it back, or start anew with --overwrite."
+        )
+    return values

@@ -1,13 +1,17 @@
 """A submission: the functions of the API, from a file of the user's."""
 
+import contextlib
 import importlib
 import inspect
+import numbers
+import reprlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from unscheduled.benchmark.errors import UserError
+from unscheduled.benchmark.read import expand
 
 REQUIRED = ("init_optimizer_state", "update_params", "data_selection", "get_batch_size")
 
@@ -29,6 +33,37 @@ class Submission(NamedTuple):
         return "train_state" in inspect.signature(self.update_params).parameters
 
 
+class SubmissionError(UserError):
+    """An exception out of submitted code, whose author wants the traceback too."""
+
+
+@contextlib.contextmanager
+def calling(path: str, function: str) -> Iterator[None]:
+    """What goes wrong inside a submission, under the names of its file and function.
+
+    Args:
+      path: the submission's file.
+      function: which of its functions the block calls.
+
+    Raises:
+      UserError: where it ends the process; one from below passes through.
+      SubmissionError: for any other exception of its.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except SystemExit as end:
+        raise UserError(
+            f"{path}: {function} called sys.exit({reprlib.repr(end.code)}), which "
+            "must not end a run."
+        ) from end
+    except Exception as error:
+        raise SubmissionError(
+            f"{path}: {function} failed with the {type(error).__name__} above."
+        ) from error
+
+
 def load_submission(submission_path: str) -> Submission:
     """Imports a submission from its file.
 
@@ -42,14 +77,19 @@ def load_submission(submission_path: str) -> Submission:
     folder, name = locate(submission_path)
     sys.path.insert(0, str(folder))
     module = importlib.import_module(name)
-    missing = [name for name in REQUIRED if not hasattr(module, name)]
+    functions: dict[str, Any] = {
+        name: function
+        for name in Submission._fields
+        if callable(function := getattr(module, name, None))
+    }
+    missing = [name for name in REQUIRED if name not in functions]
     if missing:
         raise UserError(f"{submission_path} lacks {', '.join(missing)}.")
     return Submission(
         path=submission_path,
-        **{name: getattr(module, name) for name in REQUIRED},
-        prepare_for_eval=getattr(module, "prepare_for_eval", None),
-        get_eval_batch_size=getattr(module, "get_eval_batch_size", None),
+        **{name: functions[name] for name in REQUIRED},
+        prepare_for_eval=functions.get("prepare_for_eval"),
+        get_eval_batch_size=functions.get("get_eval_batch_size"),
     )
 
 
@@ -62,7 +102,7 @@ def locate(submission_path: str) -> tuple[Path, str]:
     Raises:
       UserError: where there is no such file.
     """
-    path = Path(submission_path).expanduser().resolve()
+    path = expand(submission_path).resolve()
     if path.suffix != ".py" or not path.is_file():
         raise UserError(
             f"--submission_path must be a Python file that exists, "
@@ -81,18 +121,30 @@ def global_batch_sizes(
     """The global batch sizes of (training, evaluation).
 
     Raises:
-      UserError: where the submission has none for the workload, or one does not
-        divide over the devices.
+      UserError: where the submission has none for the workload, or one is no size or
+        does not divide over the devices.
     """
-    try:
-        train = submission.get_batch_size(workload_name)
-    except ValueError as error:
-        raise UserError(f"{submission.path}: {error}") from error
+    train = _batch_size(submission, "get_batch_size", workload_name)
     if submission.get_eval_batch_size is not None:
-        eval_batch_size = submission.get_eval_batch_size(workload_name)
+        eval_batch_size = _batch_size(submission, "get_eval_batch_size", workload_name)
     for kind, size in (("batch", train), ("evaluation batch", eval_batch_size)):
         if size % devices:
             raise UserError(
                 f"the global {kind} size {size} does not divide over {devices} devices."
             )
     return train, eval_batch_size
+
+
+def _batch_size(submission: Submission, function: str, workload_name: str) -> int:
+    with calling(submission.path, function):
+        try:
+            size = getattr(submission, function)(workload_name)
+        except ValueError as error:
+            raise UserError(f"{submission.path}: {error}") from error
+    is_whole = isinstance(size, numbers.Integral) and not isinstance(size, bool)
+    if not is_whole or not 1 <= int(size) < 2**31:
+        raise UserError(
+            f"{submission.path}: {function} must return a whole number from 1 to "
+            f"2**31 - 1, got {reprlib.repr(size)}."
+        )
+    return int(size)

@@ -8,23 +8,15 @@ from typing import Any
 
 from rich.console import Console
 
+from unscheduled.benchmark.text import printable
+from unscheduled.benchmark.write import write_json
 from unscheduled.runner import meta_data, rules, seeds
 from unscheduled.runner.loop import Settings, Trial
 from unscheduled.runner.measurements import Logger, MetricsLogger, NoLogger
 from unscheduled.runner.progress import ProgressLine
-from unscheduled.runner.run_directory import TrialDirectory, read_json, write_json
-from unscheduled.runner.search_space import as_hyperparameters
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """How a trial ended; times in seconds of submission time."""
-
-    trial: int
-    reason: str
-    global_step: int
-    submission_time_sec: float
-    time_to_target_sec: float | None
+from unscheduled.runner.records import Outcome, read_seed
+from unscheduled.runner.run_directory import TrialDirectory
+from unscheduled.runner.search_space import as_hyperparameters, read_point
 
 
 def run_trials(
@@ -72,7 +64,7 @@ def run_trials(
             if ranks.is_first:
                 write_json(directory.outcome, dataclasses.asdict(outcome))
         outcomes.append(outcome)
-        console.print(_describe(outcome), highlight=False, soft_wrap=True)
+        console.print(_describe(outcome), highlight=False, markup=False, soft_wrap=True)
     return outcomes
 
 
@@ -87,7 +79,7 @@ def _begin(
     directory.path.mkdir(exist_ok=True)
     outcome = None
     if directory.outcome.exists():
-        outcome = Outcome(**read_json(directory.outcome))
+        outcome = Outcome.read(directory.outcome)
     seed = _trial_seed(directory, rng_seed, index)
     return seed, _trial_hyperparameters(directory, point), outcome
 
@@ -120,7 +112,7 @@ def _trial_seed(directory: TrialDirectory, rng_seed: int | None, index: int) -> 
     """The seed that the trial began with, else a new one."""
     meta = directory.meta_data(0)
     if meta.exists():
-        return read_json(meta)["rng_seed"]
+        return read_seed(meta)
     if rng_seed is None:
         rng_seed = seeds.hardware_seed()
     return seeds.trial_seed(rng_seed, index)
@@ -134,7 +126,7 @@ def _trial_hyperparameters(
         return None
     if not directory.hparams.exists():
         write_json(directory.hparams, point._asdict())
-    return read_json(directory.hparams)
+    return read_point(directory.hparams)
 
 
 def _outcome(number: int, trial: Trial, settings: Settings) -> Outcome:
@@ -156,7 +148,7 @@ def _describe(outcome: Outcome) -> str:
     target = outcome.time_to_target_sec
     reached = "missed" if target is None else f"reached after {target:.2f} s"
     return (
-        f"trial {outcome.trial}: {outcome.reason} at step {outcome.global_step}, "
-        f"{outcome.submission_time_sec:.2f} s of submission time; "
-        f"validation target {reached}"
+        f"trial {outcome.trial}: {printable(outcome.reason)} at step "
+        f"{outcome.global_step}, {outcome.submission_time_sec:.2f} s of submission "
+        f"time; validation target {reached}"
     )

@@ -16,9 +16,9 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "benchmark",
         "auto",
-        "Targets to score by: ext, 0.6, 0.5, the path of a targets file, or auto for "
-        "the first of the three that has every workload found; with --against its "
-        "version.",
+        "Targets to score by: ext, 0.6, 0.5, rolling, the path of a targets file, or "
+        "auto for the first of the four that has every workload found; with --against "
+        "its version.",
     )
     flags.DEFINE_enum(
         "ruleset",
@@ -44,8 +44,9 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "against",
         None,
-        "Published submissions to score in one group with LOGS: published:0.5 or "
-        "published:0.6, with /NAME,NAME after it for some of them.",
+        "Published submissions to score in one group with LOGS: published:0.5, "
+        "published:0.6 or published:rolling, the rolling leaderboard, with /NAME,NAME "
+        "after it for some of them.",
     )
     flags.DEFINE_bool(
         "strict", False, "Whether anything irregular about the logs is an error."

@@ -8,16 +8,21 @@ import io
 import json
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from unscheduled.scoring import profiles
 from unscheduled.scoring.leaderboard import Leaderboard, Row
+from unscheduled.scoring.logs import Trial
 from unscheduled.scoring.scored import Part, Scored
 from unscheduled.scoring.spread import Spread
 from unscheduled.scoring.tables import comparison, coverage, what_was_read
 from unscheduled.scoring.targets import Benchmark
 from unscheduled.scoring.times import MISS, Study
 from unscheduled.scoring.uncertainty import result_intervals
+from unscheduled.scoring.verdicts import Verdict, verdicts
+from unscheduled.scoring.what_if import WhatIf
+from unscheduled.scoring.why import framework_facts
 
 FORMAT = 1  # of the JSON; goes up where a key changes its meaning
 
@@ -51,16 +56,28 @@ CSV_COLUMNS = (
     "time_low_sec",
     "time_high_sec",
     "time_level",
+    "verdict",
+    "why",
+    "best",
+    "budget_used",
+    "run_steps",
+    "steps_needed",
+    "step_sec",
+    "step_ratio",
 )
 
 
-def to_json(scored: Scored, of: Spread | None = None) -> str:
+def to_json(
+    scored: Scored, of: Spread | None = None, if_so: WhatIf | None = None
+) -> str:
     """Everything, as strict JSON: there is no Infinity and no NaN in it.
 
     Args:
-      of: intervals and comparisons, where they were asked for.
+      of, if_so: intervals and comparisons, and what would be, where asked for.
     """
-    facts = {**as_dict(scored), "intervals": None if of is None else of.as_dict()}
+    facts = as_dict(scored)
+    facts["intervals"] = None if of is None else of.as_dict()
+    facts["what_if"] = None if if_so is None else _what_if(if_so)
     return json.dumps(_finite(facts), indent=1, allow_nan=False) + "\n"
 
 
@@ -136,6 +153,8 @@ def as_dict(scored: Scored) -> dict[str, Any]:
         "part": None if scored.part is None else _part(scored.part),
         "cells": cells(scored),
         "studies": [_study(study, scored) for study in scored.studies],
+        "frameworks": framework_facts(scored),
+        "unscored": [_unscored(trial) for trial in scored.unscored],
         "profiles": {
             "tau": profiles.TAU.tolist(),
             "share": {r.submission: list(r.profile) for r in scored.leaderboard.rows},
@@ -174,6 +193,7 @@ def cells(scored: Scored) -> list[dict[str, Any]]:
         for workload, ratio in zip(scored.benchmark.base, row.ratios, strict=True)
     }
     use, intervals = scored.budget_use(), result_intervals(scored.studies)
+    judged, never_ran = verdicts(scored), Verdict("never_ran", "never ran")
     found = []
     for submission in scored.submissions:
         for workload in scored.benchmark.workloads:
@@ -195,6 +215,7 @@ def cells(scored: Scored) -> list[dict[str, Any]]:
                 "time_low_sec": None,
                 "time_high_sec": None,
                 "time_level": None,
+                **_verdict(judged.get(key, never_ran)),
             }
             if result is not None:
                 cell |= {
@@ -216,6 +237,46 @@ def cells(scored: Scored) -> list[dict[str, Any]]:
                     }
             found.append(cell)
     return found
+
+
+def _unscored(trial: Trial) -> dict[str, Any]:
+    ran = len(trial.score) > 0
+    return {
+        "submission": trial.submission,
+        "workload": trial.workload,
+        "framework": trial.framework,
+        "study": trial.study,
+        "trial": trial.number,
+        "time_sec": float(trial.score[-1]) if ran else None,
+        "steps": float(trial.global_step[-1]) if ran else None,
+        "n_evaluations": len(trial.score),
+    }
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    names = {"kind": "verdict", "words": "why", "budget_share": "budget_used"}
+    names["steps"] = "run_steps"
+    return {names.get(key, key): value for key, value in vars(verdict).items()}
+
+
+def _what_if(if_so: WhatIf) -> dict[str, Any]:
+    return {
+        "assumptions": [
+            {
+                **vars(change.assumption),
+                "times_sec": [
+                    {"workload": workload, "before": before, "after": after}
+                    for workload, (before, after) in change.times_sec.items()
+                ],
+                "score_alone": change.score,
+            }
+            for change in if_so.changes
+        ],
+        "scores": [
+            {**asdict(if_so.intervals[name]), "before": if_so.before[name]}
+            for name in if_so.after
+        ],
+    }
 
 
 def _scores(row: Row, benchmark: Benchmark) -> dict[str, Any]:
@@ -268,6 +329,7 @@ def _study(study: Study, scored: Scored) -> dict[str, Any]:
         "best": study.best,
         "run_sec": study.run_sec,
         "step_sec": study.step_sec,
+        "course": vars(study.course),
     }
 
 

@@ -16,6 +16,7 @@ RULES_OF_READING = {
     "misplaced": f"it is left out: a log lies at {LAYOUT}",
     "not_searched": "nothing in there is read",
     "linked": "a run counts once in a submission: it is read by its other name",
+    "timestamped": "it is read as more studies of the submission without the time",
     "no_log": f"a trial's folder without {FILE_NAME} is left out, as if never run",
     "two_logs": f"{FILE_NAME} is read, {ZIPPED_NAME} is not",
     # files

@@ -31,6 +31,7 @@ from unscheduled.scoring.irregularities import (
     unreadable,
 )
 from unscheduled.scoring.measurements import VALIDATION, Measurements, parse
+from unscheduled.scoring.timestamps import join_timestamped
 
 _COPIED_ROWS = 3  # two runs can agree in less, by a clock that counts steps
 
@@ -136,7 +137,8 @@ def read_logs(roots: Sequence[str | Path]) -> Reading:
         if twin is not trial and len(trial.score) >= _COPIED_ROWS:
             what = f"the same, byte for byte, as {twin.path}"
             irregularities.append(Irregularity("copy", log.path, what))
-    return Reading(trials, irregularities)
+    trials, joined = join_timestamped(trials)
+    return Reading(trials, irregularities + joined)
 
 
 def without_metric(

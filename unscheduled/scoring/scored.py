@@ -44,6 +44,7 @@ class Scored:
       notes: sentences about the scores.
       irregularities: about the logs, and what the ruleset expects that they lack.
       summary: of what was read; None where nothing was to be read.
+      unscored: trials of workloads that the benchmark does not score.
     """
 
     benchmark: Benchmark
@@ -59,6 +60,7 @@ class Scored:
     notes: list[str]
     irregularities: list[Irregularity]
     summary: Summary | None
+    unscored: tuple[Trial, ...] = ()
 
     @property
     def submissions(self) -> list[str]:
@@ -116,6 +118,7 @@ def score_group(
     if baseline is None and "baseline" in theirs:
         baseline = "baseline"
     chosen = results[rule]
+    unscored = tuple(t for t in reading.trials if t.workload not in benchmark.targets)
     return Scored(
         benchmark=benchmark,
         ruleset=ruleset,
@@ -128,14 +131,17 @@ def score_group(
         leaderboard=rank(chosen, benchmark, baseline, ruleset.budget_factor),
         part=_part(chosen, benchmark, tuple(names.values()), baseline, ruleset),
         notes=[
-            *_left_out(reading.trials, benchmark),
+            *_left_out(unscored, benchmark),
+            *benchmark.notes,
             *_renamed(names),
+            *(_dated(published) if published else ()),
             *hardware,
             *(published.notes if published else ()),
             *rule_differences(results["documented"], results["official"]),
         ],
         irregularities=reading.irregularities,
         summary=reading.summary() if reading.trials else None,
+        unscored=unscored,
     )
 
 
@@ -195,10 +201,19 @@ def _renamed(names: dict[str, str]) -> list[str]:
 
 def _left_out(trials: Iterable[Trial], benchmark: Benchmark) -> list[str]:
     """What workloads the logs have beside those of the benchmark."""
-    ignored = sorted({trial.workload for trial in trials} - set(benchmark.workloads))
+    ignored = sorted({trial.workload for trial in trials})
     if not ignored:
         return []
-    return [f"Not in this benchmark, and left out: {', '.join(ignored)}."]
+    return [
+        f"Not in this benchmark, and left out: {', '.join(ignored)}. Benchmark "
+        f"{benchmark.version} has no target for it, so there are times and steps alone."
+    ]
+
+
+def _dated(published: Published) -> list[str]:
+    if published.date is None:
+        return []
+    return [f"The published runs are those of {published.date}. {published.source}"]
 
 
 def _part(

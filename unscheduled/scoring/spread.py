@@ -131,7 +131,7 @@ def _scores(scored: Scored, of: Spread) -> Table:
     )
     for row in scored.leaderboard.rows:
         found = of.scores[row.submission]
-        cells = (_ends(found.interval, 4), f"{100 * found.p_best:.1f}%")
+        cells = (ends(found.interval, 4), f"{100 * found.p_best:.1f}%")
         table.add_row(row.submission, f"{row.score:.4f}", *cells)
     return table
 
@@ -228,7 +228,7 @@ def sentences(text: str) -> Text:
     return Text(text, overflow="fold")
 
 
-def _ends(interval: Interval | None, digits: int) -> str:
+def ends(interval: Interval | None, digits: int) -> str:
     if interval is None:
         return "-"
     return f"{interval.low:.{digits}f} to {interval.high:.{digits}f}"
@@ -237,7 +237,7 @@ def _ends(interval: Interval | None, digits: int) -> str:
 def _ratio(ratio: Ratio) -> str:
     if math.isnan(ratio.value):
         return "n/a"
-    return f"{ratio.value:.3f} ({_ends(ratio.interval, 3)})"
+    return f"{ratio.value:.3f} ({ends(ratio.interval, 3)})"
 
 
 def _seconds_span(interval: Interval | None) -> str:

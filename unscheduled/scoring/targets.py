@@ -8,20 +8,21 @@ from typing import Any
 
 import numpy as np
 
+from unscheduled.benchmark import embedded
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import read_json
 from unscheduled.benchmark.text import printable
 from unscheduled.scoring.errors import ScoringError
 
 _TARGETS = Path(__file__).parent / "targets"
-_PROJECT = Path(__file__).parents[2]
 _MAX_NAME, _MAX_WORKLOADS, _MAX_NUMBER = 200, 1_000, 1e300
 
 # In the order in which `auto` tries them.
 BENCHMARKS = {
-    "ext": _PROJECT / "workloads_ext" / "workload_targets.json",
+    "ext": embedded.FOLDER / "workload_targets.json",
     "0.6": _TARGETS / "algoperf_v06.json",
     "0.5": _TARGETS / "algoperf_v05.json",
+    "rolling": _TARGETS / "algoperf_rolling.json",
 }
 
 LOWER_IS_BETTER = {
@@ -43,11 +44,14 @@ class Target:
     Attributes:
       max_allowed_runtime_sec: budget of a run under the external tuning ruleset; NaN
         where the targets file does not say.
+      step_hint: steps that the benchmark's own baseline was given; NaN where the file
+        does not say.
     """
 
     metric: str
     value: float
     max_allowed_runtime_sec: float = math.nan
+    step_hint: float = math.nan
 
     def __post_init__(self):
         known = LOWER_IS_BETTER | HIGHER_IS_BETTER
@@ -89,12 +93,14 @@ class Benchmark:
 
     Attributes:
       held_out: held-out variant -> the base workload that it decides about.
+      notes: sentences about this version, from its file.
     """
 
     version: str
     base: tuple[str, ...]
     held_out: dict[str, str]
     targets: dict[str, Target]
+    notes: tuple[str, ...] = ()
 
     @property
     def workloads(self) -> tuple[str, ...]:
@@ -105,8 +111,9 @@ class Benchmark:
 def choose_benchmark(name: str, workloads: Iterable[str]) -> Benchmark:
     """Load the benchmark called `name`, for logs of `workloads`.
 
-    `auto` takes the first of `BENCHMARKS` that scores all of the workloads. Another
-    name is one of `BENCHMARKS` or the path of a targets file in the official format.
+    `auto` takes the first of `BENCHMARKS` that scores all of the workloads, apart from
+    those that none scores. Another name is one of `BENCHMARKS` or the path of a targets
+    file in the official format.
 
     Raises:
       ScoringError: no such benchmark, or it scores none of the workloads.
@@ -151,6 +158,7 @@ def load_benchmark(path: Path) -> Benchmark:
             targets={
                 workload: _target(workload, facts) for workload in (*base, *held_out)
             },
+            notes=_notes(facts.get("notes", [])),
         )
     except UserError as error:
         raise ScoringError(str(error)) from None
@@ -176,16 +184,14 @@ def budgets_sec(
 
 def _first_with_all(found: set[str]) -> Benchmark:
     benchmarks = {name: load_benchmark(path) for name, path in BENCHMARKS.items()}
-    for benchmark in benchmarks.values():
-        if found <= set(benchmark.workloads):
-            return benchmark
     known = {w for benchmark in benchmarks.values() for w in benchmark.workloads}
+    for benchmark in benchmarks.values():
+        if found & known <= set(benchmark.workloads):
+            return benchmark
     valid = "; ".join(
         f"{name}: {_listed(benchmark.workloads)}"
         for name, benchmark in benchmarks.items()
     )
-    if found - known:
-        raise ScoringError(f"Unknown workloads {_listed(found - known)} ({valid}).")
     raise ScoringError(
         f"No one benchmark scores all of {_listed(found)}: say which one to score "
         f"({valid})."
@@ -196,7 +202,8 @@ def _target(workload: str, facts: dict) -> Target:
     settings = facts.get("run_settings", {}).get(workload, {})
     budget_sec = settings.get("max_allowed_runtime_sec", math.nan)
     facts = {**facts["workloads"][workload], "max_allowed_runtime_sec": budget_sec}
-    for name in ("validation_target_value", "max_allowed_runtime_sec"):
+    facts.setdefault("step_hint", math.nan)
+    for name in ("validation_target_value", "max_allowed_runtime_sec", "step_hint"):
         if type(facts[name]) not in (int, float) or abs(facts[name]) > _MAX_NUMBER:
             shown = printable(facts[name], 40)
             raise ScoringError(f"{name} of {workload} is {shown!r}, not a number")
@@ -208,7 +215,14 @@ def _target(workload: str, facts: dict) -> Target:
         metric=facts["target_metric_name"],
         value=facts["validation_target_value"],
         max_allowed_runtime_sec=budget_sec,
+        step_hint=facts["step_hint"],
     )
+
+
+def _notes(notes: Any) -> tuple[str, ...]:
+    if not isinstance(notes, list) or not all(isinstance(n, str) for n in notes):
+        raise ScoringError("notes is not a list of sentences")
+    return tuple(map(printable, notes))
 
 
 def _workloads(facts: Any, name: str) -> tuple[str, ...]:

@@ -38,6 +38,25 @@ RULES: dict[str, Callable[[Hit], float]] = {
 
 
 @dataclass(frozen=True)
+class Course:
+    """How a study's trial went: the one that stands for it, or that came closest.
+
+    Attributes:
+      end_sec, end_steps: at its last evaluation.
+      near_sec: when what it still lacked was within 5% of the least it ever lacked;
+        what came later brought it hardly closer.
+      lost: share of its progress, from the first evaluation to the best, that was gone
+        at the last one; 1 where that was not finite. In the logarithm of a metric that
+        goes down.
+    """
+
+    end_sec: float = math.nan
+    end_steps: float = math.nan
+    near_sec: float = math.nan
+    lost: float = math.nan
+
+
+@dataclass(frozen=True)
 class Study:
     """One study of a submission on a workload; its trials share a search.
 
@@ -49,6 +68,8 @@ class Study:
       run_sec: submission time of its longest trial; NaN where there is none.
       step_sec: seconds a step of the trial that stands for the study, up to its hit;
         where all missed, the median of the whole trials; NaN where it is not known.
+      course: of the trial that stands for the study; where all missed, of the one that
+        came closest. NaN where it is not known.
     """
 
     submission: str
@@ -61,6 +82,7 @@ class Study:
     best: float = math.nan
     run_sec: float = math.nan
     step_sec: float = math.nan
+    course: Course = Course()
 
     @property
     def key(self) -> tuple[str, str, str, str]:
@@ -165,8 +187,13 @@ def _study(trials: Sequence[Trial], target: Target, rule: str) -> Study:
     hits = [first_hit(trial, target) for trial in trials]
     hit = study_hit(hits, rule)
     ran = [trial for trial in trials if len(trial.score)]
-    values = [t.validation[target.metric] for t in ran if target.metric in t.validation]
-    values = np.concatenate(values or [[]])
+    values = [_values(trial, target) for trial in ran]
+    best = target.best(np.concatenate(values or [[]]))
+    if hit is not MISS:
+        stands = trials[hits.index(hit)]
+    else:
+        of_best = (t for t, v in zip(ran, values, strict=True) if (v == best).any())
+        stands = next(of_best, trials[0])
     first = trials[0]
     return Study(
         submission=first.submission,
@@ -176,10 +203,44 @@ def _study(trials: Sequence[Trial], target: Target, rule: str) -> Study:
         hit=hit,
         n_hit=sum(hit is not MISS for hit in hits),
         n_trials=len(trials),
-        best=target.best(values),
+        best=best,
         run_sec=max((float(trial.score.max()) for trial in ran), default=math.nan),
         step_sec=_step_sec(hit, ran),
+        course=course(stands, target),
     )
+
+
+def course(trial: Trial, target: Target) -> Course:
+    """How `trial` went by the metric of `target`."""
+    if not len(trial.score):
+        return Course()
+    end_sec, end_steps = float(trial.score[-1]), float(trial.global_step[-1])
+    values = _values(trial, target)
+    finite = np.flatnonzero(np.isfinite(values))
+    if not len(finite):
+        return Course(end_sec, end_steps, lost=1.0)
+    sign = 1 if target.lower_is_better else -1
+    lacks = np.maximum(sign * (values[finite] - target.value), 0)
+    near = finite[(lacks <= 1.05 * lacks.min()).argmax()]
+    return Course(
+        end_sec,
+        end_steps,
+        near_sec=float(trial.score[near]),
+        lost=1.0 if np.isnan(values[-1]) else _lost(values[finite], target),
+    )
+
+
+def _lost(values: np.ndarray, target: Target) -> float:
+    best = target.best(values)
+    if target.lower_is_better and best > 0:
+        values, best = np.log(values), math.log(best)
+    progress = abs(float(best - values[0]))
+    return abs(float(best - values[-1])) / progress if progress else 0.0
+
+
+def _values(trial: Trial, target: Target) -> np.ndarray:
+    """The target's metric; NaN where the trial was not evaluated by it."""
+    return trial.validation.get(target.metric, np.full(len(trial.score), np.nan))
 
 
 def _step_sec(hit: Hit, trials: Sequence[Trial]) -> float:

@@ -8,13 +8,19 @@ from itertools import chain
 from pathlib import Path
 
 from unscheduled.benchmark.errors import UserError
+from unscheduled.benchmark.read import parse_python, read_text
 from unscheduled.runner.search_space import read_search_space
 from unscheduled.submit.imports import imports_of, rewrite_imports
-from unscheduled.submit.sources import LIBRARY, PROJECT, is_library, sources
-
-SEARCH_SPACE = "tuning_search_space.json"
-REQUIREMENTS = "requirements.txt"
-NUM_TRIALS = 5  # of external tuning, by its rules
+from unscheduled.submit.rules.package import SEARCH_SPACE, check_points
+from unscheduled.submit.rules.requirements import REQUIREMENTS
+from unscheduled.submit.sources import (
+    LIBRARY,
+    PROJECT,
+    is_library,
+    own_file,
+    parse,
+    sources,
+)
 
 # `unscheduled.spec` looks for algoperf and falls back on a mirror. Under the official
 # harness algoperf is always there.
@@ -53,13 +59,13 @@ def bundle(
       UserError: where a file can't move along as it is, with its line.
     """
     files = _modules(submission)
-    requirements = submission.resolve().with_name(REQUIREMENTS)
-    _check_imports(files, framework, requirements.is_file())
-    if requirements.is_file():
-        files[REQUIREMENTS] = requirements.read_text(encoding="utf-8")
+    requirements = own_file(submission.resolve().parent, REQUIREMENTS)
+    _check_imports(files, framework, requirements is not None)
+    if requirements is not None:
+        files[REQUIREMENTS] = read_text(requirements)
     if search_space is not None:
         _check_names(search_space, files["submission.py"])
-        files[SEARCH_SPACE] = search_space.read_text(encoding="utf-8")
+        files[SEARCH_SPACE] = read_text(search_space)
     return files
 
 
@@ -80,22 +86,15 @@ def library_version() -> str:
 
 def _modules(submission: Path) -> dict[str, str]:
     """The Python files: those used, moved, and the packages that lead to them."""
-    try:
-        found = sources(submission, without=_SPEC)
-        homes = {name: _home(name, submission) for name in found} | _SPEC
-        files: dict[str, str] = {}
-        for name, path in found.items():
-            place = _place(homes[name], path)
-            if place in files:
-                raise UserError(f"{path} and another file would both be {place}.")
-            text = path.read_text(encoding="utf-8")
-            files[place] = _header(path) + _spaced(
-                rewrite_imports(text, path, name, homes)
-            )
-    except SyntaxError as error:
-        raise UserError(
-            f"{error.filename}:{error.lineno}: not Python: {error.msg}."
-        ) from error
+    found = sources(submission, without=_SPEC)
+    homes = {name: _home(name, submission) for name in found} | _SPEC
+    files: dict[str, str] = {}
+    for name, path in found.items():
+        place = _place(homes[name], path)
+        if place in files:
+            raise UserError(f"{path} and another file would both be {place}.")
+        text, _ = parse(path)
+        files[place] = _header(path) + _spaced(rewrite_imports(text, path, name, homes))
     files |= _packages(files, submission)
     files["submission.py"] = files["submission.py"].replace(
         _LICENCE, _LICENCE + _signpost(files), 1
@@ -132,8 +131,7 @@ def _packages(files: Mapping[str, str], submission: Path) -> dict[str, str]:
 
 
 def _docstring(path: Path) -> str:
-    text = path.read_text(encoding="utf-8")
-    module = ast.parse(text)
+    text, module = parse(path)
     if ast.get_docstring(module) is None:
         return ""
     return f"{ast.get_source_segment(text, module.body[0])}\n"
@@ -193,17 +191,13 @@ def _roots(node: ast.Import | ast.ImportFrom) -> set[str]:
 
 def _check_names(search_space: Path, submission: str) -> None:
     """The search space is readable and long enough, and its names are fields."""
-    if not search_space.is_file():
+    if not search_space.exists():
         raise UserError(
             f"external tuning needs a search space, and {search_space} is missing; "
             "--tuning_search_space names another."
         )
     space = read_search_space(str(search_space))
-    if isinstance(space, list) and len(space) < NUM_TRIALS:
-        raise UserError(
-            f"{search_space} lists {len(space)} points; external tuning runs "
-            f"{NUM_TRIALS} trials."
-        )
+    check_points(search_space, space)
     known = _hyperparameters(submission)
     for name in space[0] if isinstance(space, list) else space:
         if known and name not in known:
@@ -217,7 +211,7 @@ def _hyperparameters(submission: str) -> list[str]:
     """The fields of the class `Hyperparameters` in a text, none without it."""
     return [
         field.target.id
-        for node in ast.parse(submission).body
+        for node in parse_python(submission, "submission.py").body
         if isinstance(node, ast.ClassDef) and node.name == "Hyperparameters"
         for field in node.body
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)

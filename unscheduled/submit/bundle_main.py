@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from unscheduled.benchmark.errors import UserError
+from unscheduled.benchmark.read import expand
+from unscheduled.benchmark.text import printable
 from unscheduled.submit.bundle import bundle
 from unscheduled.submit.evidence import evidence
 from unscheduled.submit.info import FILE_NAME, FOLDERS, read_info, sent_in
 from unscheduled.submit.pull_request import pull_request
-from unscheduled.submit.sources import PROJECT, submission_file
+from unscheduled.submit.rules.package import SEARCH_SPACE
+from unscheduled.submit.sources import PROJECT, own_file, submission_file
 from unscheduled.submit.write import write_whole
-
-PULL_REQUEST = "PULL_REQUEST.md"
 
 
 def run(flags: Any, arguments: Sequence[str]) -> int:
@@ -27,26 +28,31 @@ def run(flags: Any, arguments: Sequence[str]) -> int:
                 "name one submission, such as submissions/nadamw_jax, "
                 f"got {' '.join(arguments) or 'none'}."
             )
-        folder = _run(flags, submission_file(arguments[0]).resolve())
-    except (UserError, OSError, UnicodeDecodeError) as error:
-        print(f"bundle.py: {error}", file=sys.stderr)
+        folder, text = _run(flags, submission_file(arguments[0]).resolve())
+    except (UserError, OSError) as error:
+        print(f"bundle.py: {printable(error)}", file=sys.stderr)
         return 1
     print(
-        f"{folder} goes under submissions/ of a fork of mlcommons/"
+        f"{printable(folder)} goes under submissions/ of a fork of mlcommons/"
         "submissions_algorithms,\nas a pull request to its branch `evaluation`: its "
-        f"title begins with [submission],\nits text is {folder.parents[1]}/"
-        f"{PULL_REQUEST}."
+        f"title begins with [submission],\nits text is {printable(text)}."
     )
     return 0
 
 
 def search_space_of(submission: Path) -> Path:
-    """Where the search space of an entry is: one serves both frameworks."""
+    """Where the search space of an entry is, if not beside it.
+
+    In this project one serves both frameworks.
+    """
+    if own := own_file(submission.parent, SEARCH_SPACE):
+        return own
     algorithm = submission.parent.name.removesuffix("_pytorch").removesuffix("_jax")
     return PROJECT / "tuning_search_spaces" / f"{algorithm}.json"
 
 
-def _run(flags: Any, submission: Path) -> Path:
+def _run(flags: Any, submission: Path) -> tuple[Path, Path]:
+    """The folder that it writes, and the file with the text of the pull request."""
     missing = [f"--{n}" for n in ("authors", "affiliations") if not flags[n].value]
     if missing:
         raise UserError(
@@ -55,7 +61,7 @@ def _run(flags: Any, submission: Path) -> Path:
         )
     entry = submission.parent.name
     info = sent_in(
-        read_info(submission.with_name(FILE_NAME)),
+        read_info(submission.parent),
         ruleset=flags.ruleset,
         folder=flags.name or entry,
         authors=flags.authors,
@@ -64,16 +70,18 @@ def _run(flags: Any, submission: Path) -> Path:
     search_space = None
     if flags.ruleset == "external":
         given = flags.tuning_search_space
-        search_space = Path(given) if given else search_space_of(submission)
+        search_space = expand(given) if given else search_space_of(submission)
     elif flags.tuning_search_space:
         raise UserError("--tuning_search_space is for --ruleset=external only.")
     files = bundle(submission, info.framework, search_space)
     files[FILE_NAME] = info.to_yaml()
     proof = None
     if flags.evidence:
-        proof = evidence(Path(flags.evidence), entry, flags.benchmark)
+        proof = evidence(expand(flags.evidence), entry, flags.benchmark)
     place = f"{FOLDERS[flags.ruleset]}/{info.submission_folder}"
     text = pull_request(info, flags.ruleset, files, proof)
-    out = Path(flags.out).expanduser()
-    write_whole(out, {place: files, PULL_REQUEST: text}, flags.overwrite)
-    return out / place
+    # Of a name of its own: several bundles may go to one folder.
+    request = f"PULL_REQUEST_{place.replace('/', '_')}.md"
+    out = expand(flags.out)
+    write_whole(out, {place: files, request: text}, flags.overwrite)
+    return out / place, out / request

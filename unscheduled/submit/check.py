@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from unscheduled.benchmark.errors import UserError
+from unscheduled.benchmark.read import expand
+from unscheduled.benchmark.text import printable
 from unscheduled.submit import dry_run
 from unscheduled.submit.rules import package
-from unscheduled.submit.rules.code import Code
+from unscheduled.submit.rules.code import Code, depth
 from unscheduled.submit.rules.findings import SEVERITIES, Finding, shown
 from unscheduled.submit.rules.hyperparameters import check_self_tuning
 from unscheduled.submit.rules.interface import check_interface
@@ -17,7 +19,7 @@ from unscheduled.submit.rules.internals import check_internals
 from unscheduled.submit.rules.outside import check_outside
 from unscheduled.submit.rules.requirements import check_requirements
 from unscheduled.submit.rules.workload import check_workload
-from unscheduled.submit.sources import sources, submission_file
+from unscheduled.submit.sources import SourceError, sources, submission_file
 
 FORMATS = ("text", "json")
 _CHECKS = (check_interface, check_workload, check_outside, check_internals)
@@ -40,27 +42,31 @@ def check_files(
     folder = submission.resolve().parent
     ruleset = ruleset or _ruleset(folder)
     found = [
-        *check_requirements(folder / "requirements.txt"),
+        *check_requirements(folder),
         *package.check_info(folder),
         *package.check_search_space(folder, ruleset, search_space),
     ]
     try:
         codes = [Code(name, path) for name, path in sources(submission).items()]
-    except SyntaxError as error:
-        message = f"not Python ({error.msg}): nothing of it can be run or checked."
-        path = str(error.filename)
-        return sorted([*found, Finding(path, error.lineno or 1, "E101", message)])
+    except SourceError as error:
+        message = f"{error.problem}: nothing of it can be run or checked."
+        return sorted([*found, Finding(str(error.path), error.line, "E101", message)])
     found += package.check_licence(folder, codes)
-    for check in _CHECKS:
-        found += check(codes)
-    if ruleset == "self-tuning":
-        found += check_self_tuning(codes)
+    try:
+        for check in _CHECKS:
+            found += check(codes)
+        if ruleset == "self-tuning":
+            found += check_self_tuning(codes)
+    except RecursionError:
+        deepest = max(codes, key=lambda code: depth(code.tree))
+        message = "is nested too deeply to be checked: write it in smaller steps."
+        found.append(deepest.finding(deepest.tree, "E101", message))
     return sorted(set(found))
 
 
 def _ruleset(folder: Path) -> str:
     """What submission_info.yml says, or else the official folder; or self-tuning."""
-    said = package.read_info(folder).get("ruleset")
+    said = package.says(folder, "ruleset")
     if said in package.RULESETS:
         return said
     return "external" if folder.parent.name == "external_tuning" else "self-tuning"
@@ -72,7 +78,7 @@ def framework_of(submission: Path) -> str:
     Raises:
       UserError: where neither tells.
     """
-    said = package.read_info(submission.resolve().parent).get("framework")
+    said = package.says(submission.resolve().parent, "framework")
     if said in package.FRAMEWORKS:
         return package.FRAMEWORKS[said]
     imported = {
@@ -98,7 +104,7 @@ def run(flags: Any, submission: str) -> int:
     try:
         findings = _check(flags, submission_file(submission))
     except (UserError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
+        print(f"Error: {printable(error)}", file=sys.stderr)
         return 1
     counts = Counter(finding.severity for finding in findings)
     if flags.format == "json":
@@ -106,7 +112,7 @@ def run(flags: Any, submission: str) -> int:
     else:
         for finding in findings:
             print(finding)
-        print(_summary(submission, counts))
+        print(_summary(submission, findings))
     return 1 if counts["error"] else 0
 
 
@@ -115,7 +121,7 @@ def _check(flags: Any, submission: Path) -> list[Finding]:
     ruleset = {"external": "external", "self": "self-tuning", None: _ruleset(folder)}[
         flags.tuning_ruleset
     ]
-    given = flags.tuning_search_space and Path(flags.tuning_search_space).expanduser()
+    given = flags.tuning_search_space and expand(flags.tuning_search_space)
     findings = check_files(submission, ruleset, given)
     codes = {finding.code for finding in findings}
     if flags.dry_run and not codes & {"E101", "E102", "E505"}:
@@ -139,9 +145,12 @@ def _as_json(
     }
 
 
-def _summary(submission: str, counts: Counter[str]) -> str:
+def _summary(submission: str, findings: list[Finding]) -> str:
+    counts = Counter(finding.severity for finding in findings)
     parts = [
         f"{counts[name]} {name}{'' if counts[name] == 1 else 's'}"
         for name in ("error", "warning")
     ]
-    return f"{shown(submission)}: {', '.join(parts)}."
+    untried = any(finding.code == "N601" for finding in findings)
+    more = "; the dry run did not take place" if untried else ""
+    return f"{shown(submission)}: {', '.join(parts)}{more}."

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from unscheduled.benchmark.errors import UserError
+from unscheduled.benchmark.text import fenced, printable
 from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.logs import Trial, read_logs
 from unscheduled.scoring.meta_data import newest
@@ -14,6 +15,7 @@ from unscheduled.scoring.scored import score_group
 from unscheduled.scoring.tables import print_scores
 from unscheduled.scoring.targets import choose_benchmark
 
+_LONGEST = 80  # characters of a fact
 # Of a run's meta data: how each fact is said.
 _FACTS = {
     "gpu_count": "GPUs: {}",
@@ -57,9 +59,10 @@ def evidence(root: Path, submission: str, benchmark: str = "auto") -> str:
     text = "\n".join(lines).replace(f"{root.absolute()}/", "").strip("\n")
     own = [trial for trial in trials if trial.submission == submission]
     return (
-        f"Runs of `{submission}`; seconds are submission time, a submission's time on "
-        "a workload is the median over its studies, and scores depend on who is in "
-        f"the table.\n\n```text\n{text}\n```\n\n{_conditions(own)}"
+        "Seconds are submission time, a submission's time on a workload is the median "
+        "over its studies, and scores depend on who is in the table.\n\n"
+        # What logs say is text of others, and no markup.
+        + fenced(f"{text}\n\nRuns of {printable(submission)}:\n{_conditions(own)}")
     )
 
 
@@ -75,18 +78,25 @@ def _conditions(trials: Iterable[Trial]) -> str:
 def _condition(trial: Path) -> str:
     meta = _newest(trial, "meta_data")
     flags = _newest(trial, "flags")
-    facts = [form.format(meta[key]) for key, form in _FACTS.items() if key in meta]
+    facts = [
+        form.format(printable(meta[key], _LONGEST))
+        for key, form in _FACTS.items()
+        if key in meta
+    ]
     machine = ", ".join(facts) or "machine and versions not recorded"
-    ruleset = flags.get("tuning_ruleset", "not recorded")
-    return f"{machine}; tuning ruleset: {ruleset}; {_clock(flags.get('clock', 'wall'))}"
+    ruleset = printable(flags.get("tuning_ruleset", "not recorded"), _LONGEST)
+    clock = _clock(printable(flags.get("clock", "wall"), _LONGEST))
+    return f"{machine}; tuning ruleset: {ruleset}; {clock}"
 
 
 def _clock(clock: str) -> str:
-    kind, _, seconds = clock.partition(":")
-    if kind == "steps":
-        each = f"{float(seconds):.4g}"
-        return f"seconds are not measured: a clock that counts {each} s a step."
-    return "wall-clock time."
+    if clock == "wall":
+        return "wall-clock time."
+    try:
+        each = f"counts {float(clock.removeprefix('steps:')):.4g} s a step"
+    except ValueError:
+        each = f"is not known here, {clock}"
+    return f"seconds are not measured: a clock that {each}."
 
 
 def _newest(trial: Path, kind: str) -> dict[str, Any]:

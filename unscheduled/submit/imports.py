@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from unscheduled.benchmark.errors import UserError
+from unscheduled.benchmark.read import parse_python
 from unscheduled.submit.sources import is_library, origin, package_of
 
 _MODULE = re.compile(rb"\Afrom\b.*?\bimport\b", re.DOTALL)
@@ -47,7 +48,7 @@ def rewrite_imports(text: str, path: Path, name: str, homes: Mapping[str, str]) 
 
 def imports_of(text: str, path: Path) -> list[ast.Import | ast.ImportFrom]:
     """The import statements of a text, wherever they stand, in its order."""
-    nodes = ast.walk(ast.parse(text, str(path)))
+    nodes = ast.walk(parse_python(text, path))
     found = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
     return sorted(found, key=lambda node: (node.lineno, node.col_offset))
 

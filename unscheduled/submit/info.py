@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from unscheduled.benchmark.errors import UserError
+from unscheduled.benchmark.read import read_bytes, read_yaml
+from unscheduled.benchmark.text import printable
+from unscheduled.submit.sources import own_file
 
 FILE_NAME = "submission_info.yml"
 FRAMEWORKS = ("PyTorch", "JAX")
@@ -17,6 +18,7 @@ FOLDERS = {"self": "self_tuning", "external": "external_tuning"}
 _SPELLINGS = {"self": "self-tuning", "external": "external"}
 # Upstream cuts each line at "#", and hands the values to a shell.
 _FORBIDDEN = "#$`\\"
+_MAX_BYTES = 64 << 10
 
 
 @dataclass(frozen=True)
@@ -44,21 +46,33 @@ class SubmissionInfo:
         )
 
 
-def read_info(path: Path) -> SubmissionInfo:
-    """Reads a `submission_info.yml`.
+def read_values(folder: Path) -> dict[str, Any] | None:
+    """What the file of a folder says, key by key; None where there is no such file.
+
+    Raises:
+      UserError: where it can't be read, or has no keys.
+    """
+    path = own_file(folder, FILE_NAME)
+    if path is None:
+        return None
+    read_bytes(path, _MAX_BYTES)
+    values = read_yaml(path)
+    if not isinstance(values, dict):
+        raise UserError(f"{path} must have lines of the form `key: value`.")
+    return values
+
+
+def read_info(folder: Path) -> SubmissionInfo:
+    """What the file of a folder says, in full.
 
     Raises:
       UserError: where there is none, or it is not of the format.
     """
-    keys = [field.name for field in fields(SubmissionInfo)]
-    if not path.is_file():
+    path, keys = folder / FILE_NAME, [field.name for field in fields(SubmissionInfo)]
+    values = read_values(folder)
+    if values is None:
         raise UserError(f"{path} is missing; it needs {', '.join(keys)}.")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path} is not a YAML file: {reason}.") from error
-    if not isinstance(values, dict) or set(values) != set(keys):
+    if set(values) != set(keys):
         raise UserError(f"{path} must have the keys {', '.join(keys)}, and no other.")
     info = SubmissionInfo(**{key: _text(values[key]) for key in keys})
     if info.framework not in FRAMEWORKS:
@@ -101,7 +115,9 @@ def sent_in(
 
 def _text(value: Any) -> str:
     """One line of text."""
-    return "" if value is None else " ".join(str(value).split())
+    if isinstance(value, str):
+        value = " ".join(value.split())
+    return "" if value is None else printable(value)
 
 
 def _checked(key: str, value: str) -> str:

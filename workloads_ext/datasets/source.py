@@ -1,18 +1,32 @@
 """Makes a data set once, and reads it without TensorFlow."""
 
 import contextlib
+import hashlib
 import io
 import os
+import random
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 
+from unscheduled.benchmark.errors import UserError
+from unscheduled.benchmark.lock import alone
+from unscheduled.benchmark.read import expand, read_bytes, read_text
+
 __all__ = ["Source", "prepare"]
+
+_SUMS = "SHA256SUMS"  # of all files beside it, as of sha256sum
+_MAX_BYTES = 1 << 30
 
 
 def prepare(builder_class: type, data_dir: str | os.PathLike) -> Any:
     """Makes the data set in `data_dir` unless it is there, and returns its builder.
+
+    Of several processes at a time, one makes it and the others wait.
 
     Args:
       builder_class: a TFDS builder class.
@@ -21,29 +35,74 @@ def prepare(builder_class: type, data_dir: str | os.PathLike) -> Any:
     Raises:
       ValueError: if `data_dir` is empty.
       OSError: if the data set is missing and cannot be written.
+      UserError: if one of its files is not as it was written.
     """
     if not data_dir:
         raise ValueError(f"data_dir must be a folder, got {data_dir!r}.")
-    builder = builder_class(data_dir=data_dir, file_format="array_record")
-    if not builder.data_path.exists():
+    root = expand(data_dir)
+    name, folder = builder_class.name, root / _place(builder_class)
+    if not folder.exists():
+        waiting = f"Waiting for another process that makes the data set {name!r}."
         try:
-            _write(builder)
+            root.mkdir(parents=True, exist_ok=True)
+            with alone(root / f"{name}.lock", waiting):
+                if not folder.exists():
+                    _make(builder_class, root, folder)
         except OSError as error:
-            if not builder.data_path.exists():  # or else another process made it
-                raise OSError(
-                    f"Cannot make the data set {builder.name!r} in data_dir "
-                    f"{os.fspath(data_dir)!r}: {error}"
-                ) from error
-            builder = builder_class(data_dir=data_dir, file_format="array_record")
-    return builder
+            raise OSError(
+                f"Cannot make the data set {name!r} in data_dir "
+                f"{os.fspath(data_dir)!r}: {error}"
+            ) from error
+    _check(folder)
+    return builder_class(data_dir=root, file_format="array_record")
 
 
-def _write(builder: Any) -> None:
+def _place(builder_class: Any) -> str:
+    """The folder of a data set in its `data_dir`, by the rules of TFDS."""
+    configs = [config.name for config in builder_class.BUILDER_CONFIGS[:1]]
+    return "/".join([builder_class.name, *configs, str(builder_class.VERSION)])
+
+
+def _make(builder_class: Any, root: Path, folder: Path) -> None:
     """Writes the data set into a folder of its own, then renames; prints nothing."""
-    os.makedirs(builder.data_path.parent, exist_ok=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
     tfds.disable_progress_bar()
-    with contextlib.redirect_stdout(io.StringIO()):
-        builder.download_and_prepare()
+    with tempfile.TemporaryDirectory(dir=root, prefix=f"{folder.parts[-2]}.") as made:
+        builder = builder_class(data_dir=made, file_format="array_record")
+        with _generator_left_alone(), contextlib.redirect_stdout(io.StringIO()):
+            builder.download_and_prepare()
+        files = sorted(Path(builder.data_path).iterdir())
+        sums = [f"{_sum(path)}  {path.name}\n" for path in files]
+        Path(builder.data_path, _SUMS).write_text("".join(sums))
+        os.replace(builder.data_path, folder)
+
+
+@contextlib.contextmanager
+def _generator_left_alone() -> Iterator[None]:
+    """Python's global generator, which TFDS takes names from, is the run's."""
+    state = random.getstate()
+    try:
+        yield
+    finally:
+        random.setstate(state)
+
+
+def _check(folder: Path) -> None:
+    """Raises UserError where a file of a data set is not as it was written."""
+    way_out = f"remove {folder} and run again, which makes the data set anew."
+    try:
+        lines = [line.partition("  ") for line in read_text(folder / _SUMS).split("\n")]
+        sums = {name: value for value, _, name in lines if name}
+        found = {path.name for path in folder.iterdir()} - {_SUMS}
+        for name in sorted(found | set(sums)):
+            if _sum(folder / name) != sums.get(name):
+                raise UserError(f"{folder / name} is not as it was written.")
+    except (UserError, OSError) as error:
+        raise UserError(f"{str(error).removesuffix('.')}: {way_out}") from error
+
+
+def _sum(path: Path) -> str:
+    return hashlib.sha256(read_bytes(path, _MAX_BYTES)).hexdigest()
 
 
 class Source:

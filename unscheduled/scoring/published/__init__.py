@@ -1,22 +1,23 @@
-"""The published submissions of versions 0.5 and 0.6, as figures a study.
+"""The published submissions of each version of the benchmark, as figures a study.
 
-The files beside this one say where their figures come from and what they mean.
+`rolling` is the rolling leaderboard, which goes on: its figures are of a date. The
+files beside this one say where their figures come from and what they mean;
+scripts/update_published.py makes them.
 """
 
 import json
 import math
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.rulesets import RULESETS
-from unscheduled.scoring.times import MISS, Hit, Study
+from unscheduled.scoring.times import MISS, Course, Hit, Study
 
-VERSIONS = ("0.5", "0.6")
-
-_FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent
+VERSIONS = ("0.5", "0.6", "rolling")
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Published:
     """The submissions of one ruleset of one version.
 
     Attributes:
+      date: of the source, as 2026-06-26; None for a version that is closed.
       gpu_model_name, gpu_count: what all of them ran on.
       notes: sentences about their scores.
       studies: of the scored workloads, by rule: the trial that stands for a study may
@@ -33,6 +35,7 @@ class Published:
     version: str
     ruleset: str
     source: str
+    date: str | None
     gpu_model_name: str
     gpu_count: int
     notes: tuple[str, ...]
@@ -76,12 +79,17 @@ def load_published(version: str, ruleset: str) -> Published:
             f"Nothing published as version {version!r}, {ruleset!r} tuning: choose "
             f"from {', '.join(VERSIONS)} and {', '.join(RULESETS)}."
         )
-    name = f"v{version.replace('.', '')}_{ruleset}.json"
-    facts = json.loads((_FOLDER / name).read_text(encoding="utf-8"))
+    path = published_path(version, ruleset)
+    if not path.exists():
+        raise ScoringError(
+            f"Nothing is published as version {version} by {ruleset} tuning."
+        )
+    facts = json.loads(path.read_text(encoding="utf-8"))
     return Published(
         version=facts["version"],
         ruleset=facts["ruleset"],
         source=facts["_source"],
+        date=facts.get("date"),
         gpu_model_name=facts["gpu_model_name"],
         gpu_count=facts["gpu_count"],
         notes=tuple(facts["notes"]),
@@ -90,6 +98,12 @@ def load_published(version: str, ruleset: str) -> Published:
             "official": _studies(facts, facts["official"]),
         },
     )
+
+
+def published_path(version: str, ruleset: str, folder: Path = FOLDER) -> Path:
+    """The file of a version and ruleset, as `v05_self.json` or `rolling_self.json`."""
+    stem = f"v{version.replace('.', '')}" if version[0].isdigit() else version
+    return folder / f"{stem}_{ruleset}.json"
 
 
 def parse_against(text: str, ruleset: str) -> Published:
@@ -137,7 +151,15 @@ def _study(names: tuple[str, str, str, str], hit: Hit, figures: dict) -> Study:
         best=_number(figures["best"]),
         run_sec=_number(figures["run_sec"]),
         step_sec=_number(step_sec),
+        course=_course(figures, _number(figures["run_sec"]), _number(step_sec)),
     )
+
+
+def _course(figures: dict, run_sec: float, step_sec: float) -> Course:
+    """As recorded; files without it know when a run ended, and at what pace it went."""
+    if "end_sec" in figures:
+        return Course(**{f.name: _number(figures[f.name]) for f in fields(Course)})
+    return Course(end_sec=run_sec, end_steps=run_sec / step_sec)
 
 
 def _hit(time_sec: float | None, steps: float | None, index: float | None) -> Hit:

@@ -1,23 +1,38 @@
-"""Reads the task, rehearses, writes the findings."""
+"""Reads the task, rehearses, and tells what happens, a line at a time."""
 
 import json
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from unscheduled.submit.dry_run import DONE, STOPPED
 from unscheduled.submit.rehearsal.rehearsal import CannotGoOnError, rehearse
 from unscheduled.submit.rehearsal.report import Report
 
 
-def main(task: dict) -> None:
-    report = Report(Path(task["submission"]))
+def main(task: dict[str, Any]) -> None:
+    tell = _teller(task.pop("pipe"), task.pop("secret"))
     try:
-        rehearse(task, report)
+        rehearse(task, Report(Path(task["submission"]), tell))
     except CannotGoOnError:
-        pass  # what stopped it has been reported
-    finally:
-        rows = [vars(finding) for finding in report.findings]
-        Path(task["findings"]).write_text(json.dumps(rows))
+        tell(STOPPED, None)
+    else:
+        tell(DONE, None)
+
+
+def _teller(pipe: int, secret: str) -> Callable[[str, Any], None]:
+    """What writes a line to the process that waits for it."""
+    os.set_inheritable(pipe, False)
+
+    def tell(kind: str, value: Any) -> None:
+        line = f"{secret} {json.dumps([kind, value])}\n".encode()
+        while line:
+            line = line[os.write(pipe, line) :]
+
+    return tell
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    main(json.load(sys.stdin))

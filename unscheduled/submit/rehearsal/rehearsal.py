@@ -32,22 +32,25 @@ def rehearse(task: dict[str, Any], report: Report) -> None:
     backend, tools = load_backend(framework), load_tools(framework)
     _import_harness()
     tools.prepare(Path(task["folder"], "compiled"))
+    report.reach("its import")
     submission = _import(task["submission"], tools, report)
+    report.reach("its batch sizes")
     sizes = _batch_sizes(submission, task["workloads"], report)
     environment, settings = surroundings.environment(), tools.settings()
     for name in task["workloads"]:
-        training = Training(
-            submission,
-            backend,
-            tools,
-            report,
-            name,
-            framework,
-            hyperparameters=_hyperparameters(task["search_space"]),
-            data_dir=task["data_dir"] or str(Path(task["folder"], "data")),
-            batch_size=sizes[name],
-        )
-        training.run(Path(task["folder"], f"checkpoint_{name}"))
+        with report.calling(f"training on {name}"):
+            training = Training(
+                submission,
+                backend,
+                tools,
+                report,
+                name,
+                framework,
+                hyperparameters=_hyperparameters(task["search_space"]),
+                data_dir=task["data_dir"] or str(Path(task["folder"], "data")),
+                batch_size=sizes[name],
+            )
+            training.run(Path(task["folder"], f"checkpoint_{name}"))
     _report_changes(report, "training", environment, settings, tools)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from unscheduled.benchmark import embedded
 from unscheduled.benchmark.errors import first_line
 from unscheduled.runner import rules
 from unscheduled.runner.backend import Backend, TrainingState
@@ -15,7 +16,6 @@ from unscheduled.runner.submission import Submission
 from unscheduled.submit.rehearsal import surroundings
 from unscheduled.submit.rehearsal.report import CannotGoOnError, Report
 from unscheduled.submit.rehearsal.tools import Tools
-from workloads_ext import registry
 
 STEPS = 3
 ROUNDS = 7  # of timing; the median of fewer jumps on a busy machine
@@ -57,7 +57,7 @@ class Training:
         self._report = report
         self._name = name
         self._hyperparameters = hyperparameters
-        self._workload: Any = registry.load(name, framework)
+        self._workload: Any = embedded.registry().load(name, framework)
         self._random = backend.random
         backend.start_trial(SEED)
         data_rng, self._init_rng, self._model_rng, self._rng = self._random.split(
@@ -137,6 +137,7 @@ class Training:
         }
 
     def _step(self, state: TrainingState, batch: Any, step: int) -> TrainingState:
+        self._report.reach(f"step {step + 1} on {self._name}")
         arguments = self._arguments(state, step) | {"batch": batch}
         if self._submission.takes_train_state:
             arguments["train_state"] = MappingProxyType(self._train_state)
@@ -147,6 +148,7 @@ class Training:
     def _prepare_for_eval(self, state: TrainingState, step: int) -> TrainingState:
         if self._submission.prepare_for_eval is None:
             return state
+        self._report.reach(f"prepare_for_eval on {self._name}")
         with self._report.calling("prepare_for_eval"):
             returned = self._submission.prepare_for_eval(**self._arguments(state, step))
         return self._state(returned, "prepare_for_eval")

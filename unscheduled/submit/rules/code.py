@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from unscheduled.submit.rules.findings import Finding
+from unscheduled.submit.sources import parse
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 _OPERATIONS: dict[type, Any] = {
@@ -18,6 +19,7 @@ _OPERATIONS: dict[type, Any] = {
     ast.FloorDiv: operator.floordiv,
     ast.Pow: operator.pow,
 }
+_MAX_BITS, _MAX_LENGTH = 4096, 10_000  # of constants that are worked out
 _BATCH_SIZE_FUNCTIONS = ("get_batch_size", "get_eval_batch_size")
 
 
@@ -29,14 +31,14 @@ class Code:
       path: the file.
 
     Raises:
-      SyntaxError: where it is not Python.
+      SourceError: where it is not Python.
     """
 
     def __init__(self, module: str, path: Path):
         self.module = module
         self.path = path
-        self.text = path.read_text(encoding="utf-8")
-        self.tree = ast.parse(self.text, str(path))
+        self.text, self.tree = parse(path)
+        self._constants: dict[ast.AST, Any] = {}
 
     def finding(self, node: ast.AST, code: str, message: str) -> Finding:
         """A finding at a node."""
@@ -113,8 +115,17 @@ class Code:
     def constant(self, node: ast.AST | None) -> Any:
         """The value of a constant expression, or None.
 
-        Followed are names that the module assigns once, at its top level.
+        Followed are names that the module assigns once, at its top level. Tuples and
+        the like are flat, and None where they are very long.
         """
+        if node is None:
+            return None
+        if node not in self._constants:
+            self._constants[node] = None  # while it is followed: x = x + 1 has none
+            self._constants[node] = self._constant(node)
+        return self._constants[node]
+
+    def _constant(self, node: ast.AST) -> Any:
         if isinstance(node, ast.Name):
             statement = self.top_level.get(node.id)
             if isinstance(statement, ast.Assign | ast.AnnAssign):
@@ -123,10 +134,9 @@ class Code:
         if isinstance(node, ast.Constant):
             return node.value
         if isinstance(node, ast.Tuple | ast.List | ast.Set):
-            values = tuple(self.constant(element) for element in node.elts)
-            return None if None in values else values
+            return _flat([self.constant(element) for element in node.elts])
         if isinstance(node, ast.Dict):
-            return self.constant(ast.Tuple([k for k in node.keys if k], ast.Load()))
+            return _flat([self.constant(key) for key in node.keys if key])
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
             value = self.constant(node.operand)
             return -value if _is_number(value) else None
@@ -143,13 +153,44 @@ class Code:
             return None  # it could take for ever
         operation = _OPERATIONS.get(type(node.op))
         try:
-            return operation(left, right) if operation else None
+            value = operation(left, right) if operation else None
         except ArithmeticError:
             return None
+        return value if _is_number(value) else None
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float)
+    """Whether a value is a number of a size that numbers in programs have."""
+    return isinstance(value, float) or (
+        isinstance(value, int) and value.bit_length() <= _MAX_BITS
+    )
+
+
+def _flat(values: list[Any]) -> tuple[Any, ...] | None:
+    """The values of a tuple and of tuples in it, unless they are too many."""
+    flat: list[Any] = []
+    for value in values:
+        if value is None or len(flat) > _MAX_LENGTH:
+            return None
+        flat.extend(value if isinstance(value, tuple) else [value])
+    return tuple(flat)
+
+
+def text_of(node: ast.AST) -> str:
+    """The source of an expression; its kind, where Python can't write it out."""
+    try:
+        return ast.unparse(node)
+    except ValueError:  # integers of thousands of digits; some f-strings
+        return type(node).__name__
+
+
+def depth(tree: ast.AST) -> int:
+    """How many levels a syntax tree has."""
+    levels, nodes = 0, [tree]
+    while nodes:
+        levels += 1
+        nodes = [child for node in nodes for child in ast.iter_child_nodes(node)]
+    return levels
 
 
 def _definitions(body: list[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
@@ -168,13 +209,6 @@ def _definitions(body: list[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
             yield from _definitions(statement.body)
 
 
-def outermost(code: Code, node: ast.AST) -> ast.AST:
-    """The statement of the module that a node is in."""
-    while not isinstance(code.parents.get(node, code.tree), ast.Module):
-        node = code.parents[node]
-    return node
-
-
 def for_batch_sizes(codes: list[Code]) -> set[ast.AST]:
     """The statements that serve the choice of a batch size and nothing else.
 
@@ -187,18 +221,27 @@ def for_batch_sizes(codes: list[Code]) -> set[ast.AST]:
         if getattr(statement, "name", None) in _BATCH_SIZE_FUNCTIONS
     }
     users = _users(codes)
-    while True:
-        more = {
-            statement
-            for code in codes
-            for name, statement in code.top_level.items()
-            if statement not in exempt
-            and users.get(name)
-            and users[name] - {statement} <= exempt
-        }
-        if not more:
-            return exempt
-        exempt |= more
+    used_by: dict[ast.AST, list[str]] = {}
+    for name, statements in users.items():
+        for statement in statements:
+            used_by.setdefault(statement, []).append(name)
+    definitions: dict[str, list[ast.AST]] = {}
+    for code in codes:
+        for name, statement in code.top_level.items():
+            definitions.setdefault(name, []).append(statement)
+    others = {name: statements - exempt for name, statements in users.items()}
+    pending = [name for name in definitions if name in users]
+    while pending:
+        name = pending.pop()
+        if len(others[name]) > 1:
+            continue
+        for statement in definitions.get(name, []):
+            if statement not in exempt and others[name] <= {statement}:
+                exempt.add(statement)
+                for used in used_by.get(statement, []):
+                    others[used].discard(statement)
+                    pending.append(used)
+    return exempt
 
 
 def _users(codes: list[Code]) -> dict[str, set[ast.AST]]:

@@ -10,6 +10,10 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from unscheduled.benchmark.errors import UserError
+from unscheduled.benchmark.text import printable
+
+_LONGEST = 1000  # characters of a message
 SEVERITIES = {"E": "error", "W": "warning", "N": "note"}
 
 
@@ -127,8 +131,8 @@ class Finding:
     def __str__(self) -> str:
         document, section = self.rule
         return (
-            f"{shown(self.path)}:{self.line}: {self.code} {self.message} "
-            f'({document}, "{section}")'
+            f"{shown(self.path)}:{self.line}: {self.code} "
+            f'{printable(self.message, _LONGEST)} ({document}, "{section}")'
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -140,7 +144,12 @@ class Finding:
         }
 
 
+def unreadable(path: Path, code: str, error: UserError) -> Finding:
+    """What went wrong in reading a file, which the error names."""
+    return Finding(str(path), 1, code, str(error).removeprefix(f"{path} "))
+
+
 def shown(path: str | Path) -> str:
     """A path as a user would type it: from the current folder, where it is below."""
     relative = os.path.relpath(path)
-    return str(path) if relative.startswith(os.pardir) else relative
+    return printable(path if relative.startswith(os.pardir) else relative)

@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator
 
-from unscheduled.submit.rules.code import Code, Function
+from unscheduled.submit.rules.code import Code, Function, text_of
 from unscheduled.submit.rules.findings import Finding
 from unscheduled.submit.rules.interface import SIGNATURES, find_function
 
@@ -26,7 +26,7 @@ def check_self_tuning(codes: list[Code]) -> Iterator[Finding]:
         read = next(_reads(function), None)
         if read is not None:
             message = (
-                f"{name} reads {ast.unparse(read)}, but self-tuning has no "
+                f"{name} reads {text_of(read)}, but self-tuning has no "
                 "hyperparameters (None): use constants where there are none."
             )
             yield code.finding(read, "E507", message)

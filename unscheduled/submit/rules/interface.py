@@ -71,14 +71,18 @@ def find_function(
     codes: list[Code], code: Code, name: str
 ) -> tuple[Code, Function] | None:
     """A function by the name it has in a module: defined there, or imported."""
-    statement = code.top_level.get(name)
-    if isinstance(statement, Function):
-        return code, statement
-    module, _, original = code.imports.get(name, "").rpartition(".")
-    tail = module.lstrip(".")
-    for other in codes:
-        if original and tail and other is not code and _same(other.module, tail):
-            return find_function(codes, other, original)
+    seen: set[tuple[Code, str]] = set()
+    while (code, name) not in seen:
+        seen.add((code, name))
+        statement = code.top_level.get(name)
+        if isinstance(statement, Function):
+            return code, statement
+        module, _, original = code.imports.get(name, "").rpartition(".")
+        tail = module.lstrip(".")
+        homes = [c for c in codes if c is not code and _same(c.module, tail)]
+        if not (original and tail and homes):
+            return None
+        code, name = homes[0], original
     return None
 
 
@@ -166,11 +170,11 @@ def _check_unknown_names(
     reached, pending = {function}, [(code, function)]
     while pending:
         where, body = pending.pop()
-        for node in ast.walk(body):
-            if isinstance(node, ast.Raise) and _raises_value_error(node):
-                return
-            name = node.id if isinstance(node, ast.Name) else ""
-            found = find_function(codes, where, name) if name else None
+        nodes = list(ast.walk(body))
+        if any(isinstance(n, ast.Raise) and _raises_value_error(n) for n in nodes):
+            return
+        for name in {node.id for node in nodes if isinstance(node, ast.Name)}:
+            found = find_function(codes, where, name)
             if found and found[1] not in reached:
                 reached.add(found[1])
                 pending.append(found)

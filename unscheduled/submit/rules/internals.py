@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator
 
-from unscheduled.submit.rules.code import Code
+from unscheduled.submit.rules.code import Code, text_of
 from unscheduled.submit.rules.findings import Finding
 from unscheduled.submit.rules.outside import starts_with
 from unscheduled.submit.rules.quantities import is_workload
@@ -132,13 +132,16 @@ def _assigned(node: ast.AST) -> Iterator[tuple[ast.AST, str]]:
         targets = [node.target]
     elif _is_setattr(node):
         owner, name, *_ = node.__dict__["args"]
-        yield owner, str(getattr(name, "value", ast.unparse(name)))
+        if isinstance(name, ast.Constant) and isinstance(name.value, str):
+            yield owner, name.value
+        else:
+            yield owner, text_of(name)
     for target in targets:
         for part in target.elts if isinstance(target, ast.Tuple) else [target]:
             if isinstance(part, ast.Attribute):
                 yield part.value, part.attr
             elif isinstance(part, ast.Subscript):  # vars(workload)["x"] = ...
-                yield part.value, ast.unparse(part.slice)
+                yield part.value, text_of(part.slice)
 
 
 def _is_setattr(node: ast.AST) -> bool:
@@ -182,7 +185,7 @@ def _is_of_workload(node: ast.AST) -> bool:
 
 def _is_model(node: ast.AST) -> bool:
     """Whether an expression is a model, or a part of one, by its name."""
-    text = ast.unparse(node)
+    text = text_of(node)
     return any(
         text == name or text.startswith((f"{name}.", f"{name}[")) for name in _MODELS
     )

@@ -1,27 +1,30 @@
 """Rules on the folder: what is filed with a submission, and under which licence."""
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from unscheduled.benchmark.errors import UserError, first_line
+from unscheduled.benchmark.errors import UserError
+from unscheduled.benchmark.read import read_text
+from unscheduled.benchmark.text import printable
 from unscheduled.runner.search_space import read_search_space
 from unscheduled.submit.info import FILE_NAME as INFO
+from unscheduled.submit.info import read_values
 from unscheduled.submit.rules.code import Code
-from unscheduled.submit.rules.findings import Finding
+from unscheduled.submit.rules.findings import Finding, unreadable
 from unscheduled.submit.rules.workload_names import names_in
+from unscheduled.submit.sources import own_file
 
 SEARCH_SPACE = "tuning_search_space.json"
 RULESETS = ("external", "self-tuning")
 FRAMEWORKS = {"PyTorch": "pytorch", "JAX": "jax"}
-POINTS = 5
+NUM_TRIALS = 5  # of external tuning, by its rules
 _REQUIRED = ("submission_name", "submission_folder", "authors", "ruleset")
 _WANTED = ("affiliations", "version", "framework", "description")
-_HEADER_LINES = 40
+_HEADER_LINES, _HEADER_COLUMNS = 40, 400
 _SPDX = re.compile(r"SPDX-License-Identifier:\s*(\S+)")
 _OTHER_LICENCES = re.compile(
     r"(BSD|MIT|Mozilla Public|GNU [\w ]*General Public|Creative Commons)"
@@ -30,26 +33,26 @@ _OTHER_LICENCES = re.compile(
 )
 
 
-def read_info(folder: Path) -> dict[str, Any]:
-    """What submission_info.yml says; empty where it is missing or not readable."""
+def says(folder: Path, key: str) -> str | None:
+    """What submission_info.yml says of a key; None where that can't be told."""
     try:
-        info = yaml.safe_load((folder / INFO).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError):
-        return {}
-    return info if isinstance(info, dict) else {}
+        value = (read_values(folder) or {}).get(key)
+    except UserError:  # a finding of `check_info`
+        return None
+    return value if isinstance(value, str) else None
 
 
 def check_info(folder: Path) -> Iterator[Finding]:
     """Checks submission_info.yml."""
     path = folder / INFO
-    if not path.is_file():
+    try:
+        info = read_values(folder)
+    except UserError as error:
+        yield unreadable(path, "E503", error)
+        return
+    if info is None:
         message = f"{INFO} is missing: the pull request asks for what is in it."
         yield Finding(str(path), 1, "W502", message)
-        return
-    info = read_info(folder)
-    if not info:
-        message = "not readable as YAML: write `key: value` lines."
-        yield Finding(str(path), 1, "E503", message)
         return
     for code, key, message in _faults(info):
         yield Finding(str(path), _line_of(path, f"{key}:"), code, message)
@@ -61,31 +64,43 @@ def _faults(info: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
         if key not in info:
             code = "E503" if key in _REQUIRED else "W502"
             yield code, key, f"the key {key} is missing: add it."
-        elif not str(info[key] or "").strip():
+        elif info[key] is None or not printable(info[key]).strip():
             empty = (
                 "E503" if key in ("submission_name", "submission_folder") else "W502"
             )
             yield empty, key, f"{key} is empty: fill it in before the pull request."
     for key, choices in (("ruleset", RULESETS), ("framework", tuple(FRAMEWORKS))):
-        if info.get(key) and info[key] not in choices:
+        if info.get(key) and info[key] not in choices:  # a list is in neither
             wanted = " or ".join(map(repr, choices))
-            yield "E503", key, f"{key} must be {wanted}, got {info[key]!r}."
+            yield (
+                "E503",
+                key,
+                f"{key} must be {wanted}, got {printable(info[key], 80)!r}.",
+            )
 
 
 def _line_of(path: Path, text: str) -> int:
     """The first line that has the text, or 1."""
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = read_text(path).splitlines()
     return next((n for n, line in enumerate(lines, start=1) if text in line), 1)
 
 
 def check_licence(folder: Path, codes: list[Code]) -> Iterator[Finding]:
     """Checks that everything is, or can be, under Apache-2.0."""
-    for path in sorted(folder.glob("LICEN[CS]E*")):
-        if "Apache License" not in path.read_text(encoding="utf-8"):
+    for path in sorted(p for p in folder.glob("LICEN[CS]E*") if not p.is_dir()):
+        try:
+            own_file(folder, path.name)
+            text = read_text(path)
+        except UserError as error:
+            yield unreadable(path, "E504", error)
+            continue
+        if "Apache License" not in text:
             message = "submissions must be licensed under Apache-2.0: use its text."
             yield Finding(str(path), 1, "E504", message)
     for code in codes:
-        for number, line in enumerate(code.text.splitlines()[:_HEADER_LINES], start=1):
+        header = code.text.split("\n", _HEADER_LINES)[:_HEADER_LINES]
+        for number, whole_line in enumerate(header, start=1):
+            line = whole_line[:_HEADER_COLUMNS]
             identifier = _SPDX.search(line)
             if identifier and identifier[1] != "Apache-2.0":
                 message = (
@@ -112,7 +127,7 @@ def check_search_space(
       given: the file, where it is in another place.
     """
     path = given or folder / SEARCH_SPACE
-    if not path.is_file():
+    if not os.path.lexists(path):
         if ruleset == "external" or given:
             message = f"{path.name} is missing: external tuning needs a search space."
             yield Finding(str(path), 1, "E505", message)
@@ -121,14 +136,26 @@ def check_search_space(
         message = "self-tuning reads no search space: remove it, or say external."
         yield Finding(str(path), 1, "W504", message)
     try:
+        if not given:
+            own_file(folder, SEARCH_SPACE)
         space = read_search_space(str(path))
+        check_points(path, space)
     except UserError as error:
-        message = f"not a search space: {first_line(error)}"
-        yield Finding(str(path), 1, "E505", message)
+        yield unreadable(path, "E505", error)
         return
-    if isinstance(space, list) and len(space) != POINTS:
-        message = f"lists {len(space)} points: the rules ask for {POINTS}, or ranges."
-        yield Finding(str(path), 1, "E505", message)
     for name in names_in(json.dumps(space)):
         message = f"names a workload ({name}): the space must be the same for all."
         yield Finding(str(path), _line_of(path, name), "E506", message)
+
+
+def check_points(path: Path, space: list[Any] | dict[str, Any]) -> None:
+    """Checks that a search space has a point a trial, or ranges.
+
+    Raises:
+      UserError: where it lists more or fewer points.
+    """
+    if isinstance(space, list) and len(space) != NUM_TRIALS:
+        raise UserError(
+            f"{path} lists {len(space)} points: the rules ask for {NUM_TRIALS}, or "
+            "ranges."
+        )

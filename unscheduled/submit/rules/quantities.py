@@ -2,7 +2,7 @@
 
 import ast
 
-from unscheduled.submit.rules.code import Code, Function
+from unscheduled.submit.rules.code import Code, Function, text_of
 
 IDENTITY = "identity"  # the class or the name
 DATA_SIZE = "data size"
@@ -105,7 +105,7 @@ class Flow:
 
         That of a shape is a number of dimensions, and generic.
         """
-        text = ast.unparse(node)
+        text = text_of(node)
         if "param_shapes" in text:
             return True
         is_shape = "shape" in text or self._kind(node, variables) == SHAPE
@@ -160,4 +160,4 @@ def _is_size(node: ast.AST) -> bool:
 
 def _is_any_workload(node: ast.AST) -> bool:
     """Whether a class is the base of all workloads."""
-    return ast.unparse(node).rpartition(".")[2] == "Workload"
+    return text_of(node).rpartition(".")[2] == "Workload"

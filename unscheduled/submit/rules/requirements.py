@@ -7,7 +7,13 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from unscheduled.submit.rules.findings import Finding
+from unscheduled.benchmark.errors import UserError
+from unscheduled.benchmark.read import read_text
+from unscheduled.submit.rules.findings import Finding, unreadable
+from unscheduled.submit.sources import own_file
+
+REQUIREMENTS = "requirements.txt"
+_MAX_BYTES = 64 << 10
 
 # algoperf v0.6, pyproject.toml; jaxlib comes with jax.
 PINNED = {
@@ -43,11 +49,15 @@ _AT_LEAST = {"matplotlib": "3.9.2", "numpy": "2.0.2", "pandas": "2.0.1"}
 _NEWEST = "9999"
 
 
-def check_requirements(path: Path) -> Iterator[Finding]:
-    """Checks a requirements.txt; nothing where there is none."""
-    if not path.is_file():
+def check_requirements(folder: Path) -> Iterator[Finding]:
+    """Checks the requirements.txt of a folder; nothing where there is none."""
+    path = folder / REQUIREMENTS
+    try:
+        file = own_file(folder, REQUIREMENTS)
+        lines = read_text(file, _MAX_BYTES).splitlines() if file else []
+    except UserError as error:
+        yield unreadable(path, "E502", error)
         return
-    lines = path.read_text(encoding="utf-8").splitlines()
     for number, line in enumerate(lines, start=1):
         text, _, comment = line.partition(" #") if " #" in line else (line, "", "")
         text = text.strip()
@@ -65,8 +75,8 @@ def _check_line(text: str, has_reason: bool) -> Iterator[tuple[str, str]]:
     else:
         try:
             requirement = Requirement(text)
-        except InvalidRequirement:
-            yield "E502", f"pip can't read {text!r}: write name==version."
+        except (InvalidRequirement, RecursionError):
+            yield "E502", f"pip can't read {text[:100]!r}: write name==version."
             return
         name = canonicalize_name(requirement.name)
         pinned = PINNED.get(name) or _AT_LEAST.get(name)

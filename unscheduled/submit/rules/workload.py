@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from unscheduled.submit.rules import quantities
-from unscheduled.submit.rules.code import Code, for_batch_sizes, outermost
+from unscheduled.submit.rules.code import Code, for_batch_sizes, text_of
 from unscheduled.submit.rules.findings import Finding
 from unscheduled.submit.rules.workload_names import is_workload_name
 
@@ -25,9 +25,10 @@ def check_workload(codes: list[Code]) -> Iterator[Finding]:
     exempt = for_batch_sizes(codes)
     for code in codes:
         flow = quantities.Flow(code)
-        for node in ast.walk(code.tree):
-            if outermost(code, node) not in exempt:
-                yield from _check_node(code, flow, node)
+        for statement in code.tree.body:
+            if statement not in exempt:
+                for node in ast.walk(statement):
+                    yield from _check_node(code, flow, node)
 
 
 def _check_node(code: Code, flow: quantities.Flow, node: ast.AST) -> Iterator[Finding]:
@@ -86,7 +87,7 @@ def _check_decision(
     for subject in subjects:
         kind = flow.kind(subject)
         verdict = (
-            _JUDGEMENTS[kind](ast.unparse(subject), values, equality) if kind else None
+            _JUDGEMENTS[kind](text_of(subject), values, equality) if kind else None
         )
         if verdict:
             yield code.finding(node, *verdict)
@@ -140,8 +141,8 @@ def _judge_shape(what: str, values: list[Any], equality: bool) -> Verdict:
     if not equality or not particular:
         return None
     return "E204", (
-        f"{what} against {particular[0]!r} is a fingerprint of one "
-        "model: shapes may choose between routines, not recognise workloads."
+        f"{what} against {text_of(ast.Constant(particular[0]))} is a fingerprint of "
+        "one model: shapes may choose between routines, not recognise workloads."
     )
 
 

@@ -1,0 +1,1 @@
+"""The commands, a module each: flags, and a `main` that takes them."""

@@ -1,0 +1,123 @@
+"""A run in a process of its own, whose parent knows whether it came to its end.
+
+Submitted code can end its process at status 0, at any time and with no exception. So
+the child leaves a mark when its work is done, and the parent believes nothing else.
+
+A signal that asks the run to stop makes the parent kill the child, which may happen at
+any moment: what is on disk is whole. An exception raised in the child instead is lost
+where it strikes a callback, and crashes frameworks that start or end just then.
+"""
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+_PR_SET_PDEATHSIG = 1  # of Linux's prctl
+_STOPS = {signal.SIGINT: "Interrupted", signal.SIGTERM: "Terminated"}
+_DONE = b"done"
+
+
+def watched(work: Callable[[], int]) -> int:
+    """What `work` returns, called in a child process.
+
+    Where a signal ends the child, the parent ends by the same one. Under torchrun,
+    signals to stop are handed on: there the ranks tell each other why they end.
+
+    Args:
+      work: returns an exit status. No framework is imported yet, nor a thread started.
+
+    Returns:
+      Its status in the parent, and 0 in the child, which then ends like any process. A
+      child that has failed does not return.
+    """
+    done, mark = os.pipe()
+    # What the shell has set to be ignored, as for a job in the background, stays so.
+    stops = [n for n in _STOPS if signal.getsignal(n) != signal.SIG_IGN]
+    is_rank = "LOCAL_RANK" in os.environ
+    signal.pthread_sigmask(signal.SIG_BLOCK, stops)  # till there is a child to tell
+    parent, child = os.getpid(), os.fork()
+    if child == 0:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it ended before that
+            os._exit(1)
+        if not is_rank:  # a terminal sends it to both
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, stops)
+        status = work()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if status:
+            os._exit(status)
+        os.write(mark, _DONE)
+        return 0
+    os.close(mark)
+    received = _tell(child, stops, is_rank)
+    _, wait_status = os.waitpid(child, 0)
+    if _read(done) == _DONE:
+        return 0
+    if received and not is_rank:
+        return _stopped(received[0])
+    return _failed(os.waitstatus_to_exitcode(wait_status), received)
+
+
+def _tell(child: int, stops: list[signal.Signals], is_rank: bool) -> list[int]:
+    """From now on, signals to stop reach the child; returns the list of them."""
+    received: list[int] = []
+
+    def tell(number: int, _) -> None:
+        received.append(number)
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            os.kill(child, number if is_rank else signal.SIGKILL)
+
+    for number in stops:
+        signal.signal(number, tell)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, stops)
+    return received
+
+
+def _read(pipe: int) -> bytes:
+    """What is in a pipe, whose other end a grandchild may hold."""
+    os.set_blocking(pipe, False)
+    try:
+        return os.read(pipe, len(_DONE))
+    except BlockingIOError:
+        return b""
+
+
+def _stopped(number: int) -> int:
+    from rich.console import Console
+
+    console = Console()
+    if console.is_terminal:  # where the child's progress line was
+        console.show_cursor()
+        console.line()
+    how = _STOPS[signal.Signals(number)]
+    print(f"{how}; go on with --resume_last_run.", file=sys.stderr)
+    return 128 + number
+
+
+def _failed(status: int, received: list[int]) -> int:
+    """The exit status for a child that has left no mark."""
+    if status > 0:
+        return status
+    if status == 0:
+        print(
+            "Error: the process of the run ended before the run had, at status 0, as "
+            "by os._exit(0) in the submission.",
+            file=sys.stderr,
+        )
+        return 1
+    number = signal.Signals(-status)
+    if number not in received:
+        print(
+            f"Error: the process of the run was ended by {number.name}; go on with "
+            "--resume_last_run.",
+            file=sys.stderr,
+        )
+    if number != signal.SIGKILL:  # which has no handler
+        signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    return 128 + number

@@ -1,0 +1,227 @@
+"""Why a submission has the time that it has on a workload, or none: in words, by rules.
+
+A miss is judged by one study, the middle one of those that missed, the closest first.
+The first of these that holds is its verdict:
+
+never ran          it has no logs, or no evaluation in them
+diverged           at its end it had lost a third of its progress, or was not finite
+stopped improving  it came hardly closer in the last tenth of its run; or in the last
+                   half, where it took fewer steps than are needed
+ended early        its last evaluation was before 90% of the budget
+too slow           it took fewer steps than are needed
+not enough         it took as many, and was still short
+
+The steps that are needed: those of the submission's own studies that reached the
+target, else those of the other submissions, the median; else, where nobody reached it,
+the benchmark's `step_hint`. Steps compare only where batch sizes are equal.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from unscheduled.scoring import profiles
+from unscheduled.scoring.budget import approach
+from unscheduled.scoring.scored import Scored
+from unscheduled.scoring.targets import Target, budgets_sec
+from unscheduled.scoring.times import MISS, Result, Study
+from unscheduled.scoring.uncertainty import Cells, by_cell
+
+LOST = 1 / 3
+EARLY = 0.9  # of a run, and of a budget
+CLOSE = 1.2  # a factor below it is told in percent
+DEAR = 1.25  # a factor from which on the cost of a step is worth a word
+
+# workload -> framework -> submission -> seconds a step, the median of its studies
+StepCosts = Mapping[str, Mapping[str, Mapping[str, float]]]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """On one submission on one workload; a figure is NaN where there is none.
+
+    Attributes:
+      kind: `fastest`, `reached` or `filtered` (over 4x the fastest, or by a held-out
+        variant) for a hit; for a miss `never_ran`, `diverged`, `stopped`, `ended`,
+        `too_slow` or `not_enough`.
+      words: the same for a reader, with the figure that decides.
+      best: value of the target's metric.
+      budget_share: of the budget, to the target or to the last evaluation.
+      steps: to there.
+      steps_needed: what `too_slow` goes by.
+      step_sec: seconds a step.
+      step_ratio: of that to the median of the submissions in the same framework.
+    """
+
+    kind: str
+    words: str
+    best: float = math.nan
+    budget_share: float = math.nan
+    steps: float = math.nan
+    steps_needed: float = math.nan
+    step_sec: float = math.nan
+    step_ratio: float = math.nan
+
+
+def verdicts(scored: Scored) -> dict[tuple[str, str], Verdict]:
+    """On every submission and every workload that anybody ran."""
+    board, benchmark = scored.leaderboard, scored.benchmark
+    cells, costs = by_cell(scored.studies), step_costs(scored.studies)
+    results = {(r.submission, r.workload): r for r in scored.results}
+    found = {}
+    for workload in (*board.base_run, *board.held_out_run):
+        factor = scored.ruleset.budget_factor
+        budget_sec = float(budgets_sec(benchmark, [workload], factor)[0])
+        ran = [result for result in scored.results if result.workload == workload]
+        fastest = min(ran, key=lambda result: (result.time_sec, result.submission))
+        for row in board.rows:
+            key = row.submission, workload
+            if key not in results:
+                found[key] = Verdict("never_ran", "never ran")
+                continue
+            target = benchmark.targets[workload]
+            study = typical(cells[key], target)
+            needed = steps_needed(key, cells, target)
+            ratio, dear = cost(study, costs[workload])
+            if study.hit == MISS:
+                kind, words = miss(study, target, budget_sec, needed, dear)
+                sec, steps = study.course.end_sec, study.course.end_steps
+            else:
+                base = dict(zip(benchmark.base, row.ratios, strict=True))
+                counts = math.isfinite(base.get(workload, 1.0))
+                kind, words = hit(results[key], fastest, counts)
+                sec, steps = study.hit.time_sec, study.hit.steps
+            share = _over(sec, budget_sec)
+            figures = (study.best, share, steps, needed, study.step_sec, ratio)
+            found[key] = Verdict(kind, words, *figures)
+    return found
+
+
+def hit(result: Result, fastest: Result, counts: bool = True) -> tuple[str, str]:
+    """The kind and words of a hit.
+
+    Args:
+      counts: whether its time is left after the filters of the score.
+
+    >>> hit(Result("a", "x", 6.0, 9, 3, 3), Result("b", "x", 4.0, 3, 3, 3))
+    ('reached', '1.50x the time of b: 3.00x the steps, 0.50x the time a step')
+    """
+    if not counts and result.time_sec <= profiles.SLOWEST * fastest.time_sec:
+        return "filtered", "reached, but not on the held-out variant: counts as a miss"
+    if result.time_sec == fastest.time_sec:
+        return "fastest", "fastest"
+    time = _over(result.time_sec, fastest.time_sec)
+    steps = _over(result.steps, fastest.steps)
+    words = f"{time:.2f}x the time of {fastest.submission}"
+    if steps > 0 and time > 0:
+        words += f": {steps:.2f}x the steps, {time / steps:.2f}x the time a step"
+    if counts:
+        return "reached", words
+    return "filtered", f"{words}; over {profiles.SLOWEST:g}x counts as a miss"
+
+
+def miss(
+    study: Study, target: Target, budget_sec: float, needed: float, dear: str = ""
+) -> tuple[str, str]:
+    """The kind and words of a miss, by the rules above.
+
+    Args:
+      needed: steps, NaN where nothing is known of them.
+      dear: what to say of the cost of a step where it is too slow.
+    """
+    course = study.course
+    share = _over(1, budget_sec)
+    if math.isnan(course.end_sec):
+        return "never_ran", "never ran"
+    if math.isnan(study.best):
+        return "diverged", f"diverged: never a finite {target.metric}"
+    near = _of_budget(course.near_sec * share)
+    if course.lost >= LOST:
+        return "diverged", f"diverged after {near}"
+    short = f"{100 * approach(study.best, target).short:.2g}% short"
+    factor = _over(needed, course.end_steps)
+    run = EARLY if not factor > 1 else 1 / 2
+    if course.near_sec < run * course.end_sec:
+        worse = " and got worse" if course.lost > 0.05 else ""
+        return "stopped", f"stopped improving at {near}{worse}, {short}"
+    if course.end_sec * share < EARLY:
+        return "ended", f"ended at {_of_budget(course.end_sec * share)}, {short}"
+    if factor > 1:
+        words = f"too slow: would need {factor:.1f}x the steps it had"
+        if factor < CLOSE:
+            words = f"too slow by {max(1, 100 * (factor - 1)):.0f}%"
+        return "too_slow", f"{words}{dear}"
+    had = f"{1 / factor:.1f}x the steps needed" if factor > 0 else "its whole run"
+    return "not_enough", f"not enough progress in {had}, {short}"
+
+
+def typical(studies: Sequence[Study], target: Target) -> Study:
+    """The middle one of the hits, by time, or of the misses, by closeness.
+
+    Of the hits where they decide the median, else of the misses.
+    """
+    hits = [study for study in studies if study.hit != MISS]
+    if 2 * len(hits) > len(studies):
+        return sorted(hits, key=lambda s: s.hit.time_sec)[(len(hits) - 1) // 2]
+    sign = 1 if target.lower_is_better else -1
+
+    def short(study: Study) -> float:
+        return math.inf if math.isnan(study.best) else sign * study.best
+
+    misses = [study for study in studies if study.hit == MISS]
+    return sorted(misses, key=short)[(len(misses) - 1) // 2]
+
+
+def steps_needed(key: tuple[str, str], cells: Cells, target: Target) -> float:
+    """By the submission's own hits, else by the others', else `step_hint`."""
+    hits = {
+        name: [study.hit.steps for study in studies if study.hit != MISS]
+        for (name, workload), studies in cells.items()
+        if workload == key[1]
+    }
+    others = [median(steps) for steps in hits.values() if steps]
+    return median(hits[key[0]] or others or [target.step_hint])
+
+
+def step_costs(studies: Iterable[Study]) -> StepCosts:
+    """Seconds a step of every submission, by workload and framework."""
+    costs: dict[str, dict[str, dict[str, float]]] = {}
+    for (submission, workload), cell in by_cell(studies).items():
+        known = [s.step_sec for s in cell if not math.isnan(s.step_sec)]
+        if known:
+            of_workload = costs.setdefault(workload, {})
+            of_framework = of_workload.setdefault(cell[0].framework, {})
+            of_framework[submission] = median(known)
+    return costs
+
+
+def cost(study: Study, costs: Mapping[str, Mapping[str, float]]) -> tuple[float, str]:
+    """A step's time over the median of its framework, and a remark if it is dear.
+
+    One framework is dearer than another where both its median and its lowest are, so
+    that a few runs on slow machines don't make it so.
+    """
+    own = sorted(costs.get(study.framework, {}).values())
+    ratio = _over(study.step_sec, median(own or [math.nan]))
+    if ratio >= DEAR:
+        return (
+            ratio,
+            f"; a step takes {ratio:.1f}x as long as usual in {study.framework}",
+        )
+    for name, of in costs.items():
+        times, lowest = _over(median(own or [0]), median(of.values())), min(of.values())
+        if times >= DEAR and own[0] >= DEAR * lowest:
+            dearer = f"{times:.1f}x as long in {study.framework} as in {name}"
+            return ratio, f"; a step takes {dearer}"
+    return ratio, ""
+
+
+def _over(value: float, other: float) -> float:
+    return value / other if other > 0 else math.nan
+
+
+def _of_budget(share: float) -> str:
+    return (
+        "an unknown share" if math.isnan(share) else f"{100 * share:.0f}% of the budget"
+    )

@@ -1,0 +1,134 @@
+"""A page a submission: where it wins, where it loses, and to what; as rows of text.
+
+The tables for a terminal and the report show the same rows.
+"""
+
+import math
+from collections.abc import Mapping
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from unscheduled.scoring import profiles
+from unscheduled.scoring.comparison import PARTS_NOTE
+from unscheduled.scoring.scored import Scored
+from unscheduled.scoring.verdicts import Verdict, step_costs
+
+Found = Mapping[tuple[str, str], Verdict]
+
+COLUMNS = (
+    *("workload", "verdict", "seconds", "fastest", "budget", "steps, needed"),
+    *("ms a step, of usual", "best, target"),
+)
+NOTE = (
+    "Seconds: the median to the target; fastest: of the group. The rest is about the "
+    "middle study, up to its hit or its last evaluation. Needed: by the submission's "
+    "own hits, else the median of the others', else the benchmark's step_hint. Of "
+    "usual: over the median ms a step of all submissions in the same framework. "
+    f"{PARTS_NOTE}"
+)
+FRAMEWORK_COLUMNS = (
+    "workload",
+    "framework",
+    "ms a step",
+    "lowest",
+    "highest",
+    "entries",
+)
+FRAMEWORK_NOTE = (
+    "What the choice of a framework decides before any algorithm does: the median over "
+    "the submissions of the group, whose batch sizes may differ."
+)
+
+
+def rows(scored: Scored, submission: str, found: Found) -> list[list[str]]:
+    """A row a workload, with `COLUMNS`."""
+    lines = []
+    for workload in _workloads(scored):
+        ran = [r for r in scored.results if r.workload == workload]
+        times = {r.submission: r.time_sec for r in ran}
+        best = min(times, key=lambda name: (times[name], name))
+        verdict, target = (
+            found[submission, workload],
+            scored.benchmark.targets[workload],
+        )
+        lines.append(
+            [
+                workload,
+                verdict.words,
+                _number(times.get(submission, math.nan)),
+                f"{_number(times[best])} {best}"
+                if times[best] < math.inf
+                else "nobody",
+                _number(100 * verdict.budget_share, 0, "%"),
+                f"{_number(verdict.steps)}, {_number(verdict.steps_needed)}",
+                f"{_number(1e3 * verdict.step_sec)}, "
+                f"{_number(verdict.step_ratio, 2, 'x')}",
+                f"{_number(verdict.best, 4)}, {target.value:g}",
+            ]
+        )
+    return lines
+
+
+def summary(scored: Scored, submission: str, found: Found) -> str:
+    """Where it is the fastest, and where it loses how much of the score."""
+    points, most = _points(scored, submission), 1 / len(scored.benchmark.base)
+    run = scored.leaderboard.base_run
+    wins = [w for w in run if found[submission, w].kind == "fastest"]
+    lost = {w: most - points[w] for w in run if most - points[w] >= 5e-4}
+    losses = [f"{lost[w]:.3f} on {w}" for w in sorted(lost, key=lambda w: -lost[w])]
+    return (
+        f"{submission} is the fastest on {', '.join(wins) or 'no workload'}. "
+        f"It loses {', '.join(losses) or 'nothing'}."
+    )
+
+
+def framework_rows(scored: Scored) -> list[list[str]]:
+    """A row a workload and framework, with `FRAMEWORK_COLUMNS`."""
+    return [
+        [
+            fact["workload"],
+            fact["framework"],
+            *(_number(1e3 * fact[key]) for key in ("step_sec", "low_sec", "high_sec")),
+            str(fact["n_submissions"]),
+        ]
+        for fact in framework_facts(scored)
+    ]
+
+
+def framework_facts(scored: Scored) -> list[dict[str, Any]]:
+    """Seconds a step by workload and framework over the submissions of the group."""
+    costs = step_costs(scored.studies)
+    return [
+        {
+            "workload": workload,
+            "framework": framework,
+            "step_sec": median(of.values()),
+            "low_sec": min(of.values()),
+            "high_sec": max(of.values()),
+            "n_submissions": len(of),
+        }
+        for workload in _workloads(scored)
+        for framework, of in sorted(costs.get(workload, {}).items())
+    ]
+
+
+def _workloads(scored: Scored) -> tuple[str, ...]:
+    return (*scored.leaderboard.base_run, *scored.leaderboard.held_out_run)
+
+
+def _points(scored: Scored, submission: str) -> dict[str, float]:
+    """What each base workload adds to the score of a submission."""
+    row = next(r for r in scored.leaderboard.rows if r.submission == submission)
+    base = scored.benchmark.base
+    parts = profiles.scores_of_ratios(np.array(row.ratios)[:, None], len(base))
+    return dict(zip(base, parts.tolist(), strict=True))
+
+
+def _number(value: float, digits: int | None = None, unit: str = "") -> str:
+    if not math.isfinite(value):
+        return "missed" if math.isinf(value) else "-"
+    if digits is None:
+        digits = 0 if abs(value) >= 100 else 1
+    return f"{value:,.{digits}f}{unit}"
