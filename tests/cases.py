@@ -1,13 +1,14 @@
-"""The table of algorithms that drives the generic optimizer tests.
+"""The table of algorithms: one row each, which drives every generic test.
 
-An algorithm is one row: its specification, its torch and JAX twins, and the settings
-they are compared under, by the specification's names. `run_*` train the same
+A row's optimizers are compared with its specification, and each with itself under what
+its framework does to it; its submissions train a small problem. `run_*` train the same
 parameters on the same gradients and give the trajectory of y (where the gradient is
 taken) and x (where one evaluates).
 """
 
 import contextlib
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,19 +27,63 @@ class Trajectory(NamedTuple):
     x: list[list[np.ndarray]]
 
 
-class Algorithm(NamedTuple):
-    """A row of the table. Settings are keyword arguments by their field names.
+class Rates(NamedTuple):
+    """The rates that generic tests train with; others where steps are of one size.
 
-    make_torch: from parameters and settings to an optimizer; make_jax: from settings
-    to a transformation; jax_eval_params: x from its state and y.
+    bowl: |x|² from up to 3, to 0.01 in 2000 steps; valley: Rosenbrock's function, to a
+    twentieth in 3000; optax: its common problems, in 30,000; submission: a linear model
+    on normal inputs, to half the loss in 100.
+    """
+
+    bowl: float = 0.1
+    valley: float = 0.02
+    optax: float = 0.01
+    submission: float = 0.05
+
+
+_USUAL = Rates()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Algorithm:
+    """A row of the table.
+
+    name: also the first part of the folders of its submissions.
+
+    Optimizers of our own, each by its name in `optim_torch` and `optim_jax`:
+      specification: from settings, keyword arguments by their field names.
+      settings: in which the three are compared.
+      eval_params: the function of `optim_jax` that gives x; None where it is y.
+      make_torch, make_jax: from (parameters and) settings, where the names are not
+        simply those of a class and a function that take them.
+      torch_inputs: whose inputs among torch's test inputs ours takes, such as "adamw";
+        None for a wrapper.
+      torch_tests, jax_tests: factories for the tests of a framework's machinery by
+        name, from (parameters and) a rate and options; the class and the function
+        themselves where there are none.
+      optax_tests: arguments for the tests that optax has for contributions; for a
+        wrapper, whose base is SGD, of both.
+
+    Submissions:
+      is_submitted: whether there are any.
+      moves_for_evaluation: whether they are evaluated elsewhere than they train.
     """
 
     name: str
-    specification: Callable[[Settings], Specification]
-    make_torch: Callable[[Any, Settings], Any]
-    make_jax: Callable[[Settings], Any]
-    jax_eval_params: Callable[[Any, Any], Any]
-    settings: tuple[Settings, ...]
+    rates: Rates = _USUAL
+    torch: str | None = None
+    jax: str | None = None
+    specification: Callable[[Settings], Specification] | None = None
+    settings: tuple[Settings, ...] = ()
+    eval_params: str | None = None
+    make_torch: Callable[[Any, Settings], Any] | None = None
+    make_jax: Callable[[Settings], Any] | None = None
+    torch_inputs: str | None = None
+    torch_tests: Mapping[str, Callable[..., Any]] | None = None
+    jax_tests: tuple[Callable[..., Any], ...] = ()
+    optax_tests: Settings = dataclasses.field(default_factory=dict)
+    is_submitted: bool = True
+    moves_for_evaluation: bool = False
 
     def run_numpy(self, settings: Settings, steps: int) -> Trajectory:
         specification = self.specification(settings)
@@ -51,12 +96,52 @@ class Algorithm(NamedTuple):
         return trajectory
 
     def run_torch(self, settings: Settings, steps: int) -> Trajectory:
-        return run_torch_optimizer(lambda ps: self.make_torch(ps, settings), steps)
+        return run_torch_optimizer(lambda ps: self.new_torch(ps, settings), steps)
 
     def run_jax(self, settings: Settings, steps: int) -> Trajectory:
         with jax_float64():
-            optimizer = self.make_jax(settings)
-            return run_jax_optimizer(optimizer, self.jax_eval_params, steps)
+            optimizer = self.new_jax(settings)
+            return run_jax_optimizer(optimizer, self.jax_eval_params(), steps)
+
+    def new_torch(self, params, settings: Settings):
+        """Its torch optimizer, from settings by the specification's names."""
+        if self.make_torch is not None:
+            return self.make_torch(params, settings)
+        return self.torch_class()(params, **torch_arguments(settings))
+
+    def new_jax(self, settings: Settings):
+        """Its JAX transformation, from settings by the specification's names."""
+        if self.make_jax is not None:
+            return self.make_jax(settings)
+        return self.jax_function()(**jax_arguments(settings))
+
+    def torch_class(self):
+        from unscheduled import optim_torch
+
+        return getattr(optim_torch, self.torch)
+
+    def jax_function(self):
+        from unscheduled import optim_jax
+
+        return getattr(optim_jax, self.jax)
+
+    def jax_eval_params(self):
+        """From (state, y) to x."""
+        from unscheduled import optim_jax
+
+        if self.eval_params is None:
+            return lambda state, params: params
+        return getattr(optim_jax, self.eval_params)
+
+    @property
+    def is_wrapper(self) -> bool:
+        return self.torch_inputs is None
+
+    def torch_factories(self) -> Mapping[str, Callable[..., Any]]:
+        return self.torch_tests or {self.torch: _torch(self.torch)}
+
+    def jax_factories(self) -> tuple[Callable[..., Any], ...]:
+        return self.jax_tests or (self.jax_function(),)
 
 
 def initial_params() -> list[np.ndarray]:
@@ -158,34 +243,15 @@ def jax_arguments(settings: Settings) -> Settings:
     return {names.get(k, k): v for k, v in settings.items()}
 
 
-def _torch_class(name: str):
-    def make(params, settings: Settings):
+def _torch(name: str, **fixed):
+    """A factory of a class of `optim_torch`, with these arguments and a usual rate."""
+
+    def make(params, lr=0.1, **options):
         from unscheduled import optim_torch
 
-        return getattr(optim_torch, name)(params, **torch_arguments(settings))
+        return getattr(optim_torch, name)(params, lr=lr, **fixed, **options)
 
     return make
-
-
-def _jax_function(name: str):
-    def make(settings: Settings):
-        from unscheduled import optim_jax
-
-        return getattr(optim_jax, name)(**jax_arguments(settings))
-
-    return make
-
-
-def _schedule_free_eval_params(state, params):
-    from unscheduled import optim_jax
-
-    return optim_jax.schedule_free_eval_params(state, params)
-
-
-def _lookahead_eval_params(state, params):
-    from unscheduled import optim_jax
-
-    return optim_jax.lookahead_eval_params(state, params)
 
 
 def _wrapper_torch(params, settings: Settings):
@@ -221,7 +287,7 @@ def _lookahead_torch(params, settings: Settings):
 
         fast = torch.optim.SGD(params, inner["lr"], momentum=inner["momentum"])
     else:
-        fast = by_name(inside).make_torch(params, inner)
+        fast = by_name(inside).new_torch(params, inner)
     return optim_torch.Lookahead(fast, **own)
 
 
@@ -234,8 +300,71 @@ def _lookahead_jax(settings: Settings):
 
         fast = optax.sgd(inner["lr"], momentum=inner["momentum"])
     else:
-        fast = by_name(inside).make_jax(inner)
+        fast = by_name(inside).new_jax(inner)
     return optim_jax.lookahead(fast, **own)
+
+
+# The wrappers as the tests of a framework's machinery have them.
+def _wrapped_rmsprop(params, lr=0.1, maximize=False, weight_decay=0.0):
+    import torch
+
+    from unscheduled import optim_torch
+
+    base = torch.optim.RMSprop(params, lr=lr, maximize=maximize)
+    return optim_torch.ScheduleFreeWrapper(base, weight_decay_at_y=weight_decay)
+
+
+def _lookahead_around_adamw(params, lr=0.1, **options):
+    import torch
+
+    from unscheduled import optim_torch
+
+    fast = torch.optim.AdamW(params, lr=lr, **options)
+    return optim_torch.Lookahead(
+        fast, k=3, momentum="pullback", adaptive=True, alpha=0.2
+    )
+
+
+def _lookahead_around_schedule_free(params, lr=0.1, **options):
+    from unscheduled import optim_torch
+
+    return optim_torch.Lookahead(
+        optim_torch.AdamWScheduleFree(params, lr=lr, **options), k=3
+    )
+
+
+def wrapped_sgd(learning_rate, b1=0.9, keep_x=False):
+    import optax
+
+    from unscheduled import optim_jax
+
+    base = optax.sgd(learning_rate, momentum=0.5)
+    return optim_jax.schedule_free(base, learning_rate, b1, keep_x=keep_x)
+
+
+def lookahead_adamw(learning_rate, k=3, alpha=0.5):
+    import optax
+
+    from unscheduled import optim_jax
+
+    base = optax.adamw(learning_rate)
+    return optim_jax.lookahead(base, k, alpha, momentum="pullback")
+
+
+def lookahead_sgd(learning_rate, k=2, alpha=0.2):
+    import optax
+
+    from unscheduled import optim_jax
+
+    base = optax.sgd(learning_rate, momentum=0.5)
+    return optim_jax.lookahead(base, k, alpha, adaptive=True, momentum="reset")
+
+
+def lookahead_schedule_free(learning_rate, k=3, alpha=0.5):
+    from unscheduled import optim_jax
+
+    base = optim_jax.schedule_free_adamw(learning_rate, keep_x=True)
+    return optim_jax.lookahead(base, k, alpha)
 
 
 _SGD = {"lr": 0.05, "beta1": 0.9}
@@ -247,9 +376,14 @@ ALGORITHMS = (
     Algorithm(
         name="schedule_free_sgd",
         specification=specifications.schedule_free_sgd,
-        make_torch=_torch_class("SGDScheduleFree"),
-        make_jax=_jax_function("schedule_free_sgd"),
-        jax_eval_params=_schedule_free_eval_params,
+        torch="SGDScheduleFree",
+        jax="schedule_free_sgd",
+        eval_params="schedule_free_eval_params",
+        torch_inputs="sgd",
+        torch_tests={"SGDScheduleFree": _torch("SGDScheduleFree", warmup_steps=3)},
+        optax_tests={"warmup_steps": 5000},
+        rates=Rates(valley=0.002),
+        is_submitted=False,
         settings=(
             {**_SGD},
             {**_SGD, "beta1": 0.0},
@@ -262,9 +396,16 @@ ALGORITHMS = (
     Algorithm(
         name="schedule_free_adamw",
         specification=specifications.schedule_free_adamw,
-        make_torch=_torch_class("AdamWScheduleFree"),
-        make_jax=_jax_function("schedule_free_adamw"),
-        jax_eval_params=_schedule_free_eval_params,
+        torch="AdamWScheduleFree",
+        jax="schedule_free_adamw",
+        eval_params="schedule_free_eval_params",
+        torch_inputs="adamw",
+        torch_tests={
+            "AdamWScheduleFree": _torch("AdamWScheduleFree"),
+            "AdamWScheduleFree-beta0": _torch("AdamWScheduleFree", betas=(0.0, 0.999)),
+        },
+        optax_tests={"warmup_steps": 5000},
+        moves_for_evaluation=True,
         settings=(
             {**_ADAM},
             {**_ADAM, "warmup_steps": 10},
@@ -287,9 +428,12 @@ ALGORITHMS = (
     Algorithm(
         name="schedule_free_radam",
         specification=specifications.schedule_free_radam,
-        make_torch=_torch_class("RAdamScheduleFree"),
-        make_jax=_jax_function("schedule_free_radam"),
-        jax_eval_params=_schedule_free_eval_params,
+        torch="RAdamScheduleFree",
+        jax="schedule_free_radam",
+        eval_params="schedule_free_eval_params",
+        torch_inputs="radam",
+        rates=Rates(submission=0.2),
+        moves_for_evaluation=True,
         settings=(
             {**_ADAM},
             {**_ADAM, "silent_sgd_phase": False, "weight_decay": 0.1},
@@ -302,9 +446,15 @@ ALGORITHMS = (
     Algorithm(
         name="schedule_free_wrapper",
         specification=specifications.schedule_free_wrapper,
+        torch="ScheduleFreeWrapper",
+        jax="schedule_free",
+        eval_params="schedule_free_eval_params",
         make_torch=_wrapper_torch,
         make_jax=_wrapper_jax,
-        jax_eval_params=_schedule_free_eval_params,
+        torch_tests={"ScheduleFreeWrapper": _wrapped_rmsprop},
+        jax_tests=(wrapped_sgd,),
+        optax_tests={"base": {"learning_rate": 1e-2}, "learning_rate": 1e-2},
+        is_submitted=False,
         settings=(
             {**_SGD},
             {**_SGD, "heavy_ball": 0.5, "weight_decay": 0.1, "r": 0.5},
@@ -316,9 +466,9 @@ ALGORITHMS = (
     Algorithm(
         name="radam",
         specification=specifications.radam,
-        make_torch=_torch_class("RAdam"),
-        make_jax=_jax_function("radam"),
-        jax_eval_params=lambda state, params: params,
+        torch="RAdam",
+        jax="radam",
+        torch_inputs="radam",
         settings=(
             {**_ADAM},
             {**_ADAM, "weight_decay": 0.1},
@@ -332,9 +482,18 @@ ALGORITHMS = (
     Algorithm(
         name="lookahead",
         specification=specifications.lookahead,
+        torch="Lookahead",
+        jax="lookahead",
+        eval_params="lookahead_eval_params",
         make_torch=_lookahead_torch,
         make_jax=_lookahead_jax,
-        jax_eval_params=_lookahead_eval_params,
+        torch_tests={
+            "Lookahead": _lookahead_around_adamw,
+            "Lookahead-AdamWScheduleFree": _lookahead_around_schedule_free,
+        },
+        jax_tests=(lookahead_adamw, lookahead_sgd, lookahead_schedule_free),
+        optax_tests={"base": {"learning_rate": 1e-3, "momentum": 0.9}, "k": 5},
+        is_submitted=False,
         settings=(
             {**_HEAVY_BALL},
             {**_HEAVY_BALL, "k": 3, "alpha": 0.8, "slow_momentum": "reset"},
@@ -349,7 +508,17 @@ ALGORITHMS = (
             {**_HEAVY_BALL, "lr": 0.0},
         ),
     ),
+    # Submitted, of optimizers above or of torch and optax.
+    Algorithm(name="lookahead_adamw", moves_for_evaluation=True),
+    Algorithm(name="lookahead_radam", moves_for_evaluation=True),
+    Algorithm(name="nadamw"),
+    Algorithm(name="adamw"),
+    Algorithm(name="nesterov", rates=Rates(submission=1e-3)),
+    Algorithm(name="heavy_ball", rates=Rates(submission=1e-3)),
 )
+OPTIMIZERS = tuple(a for a in ALGORITHMS if a.specification is not None)
+OWN = tuple(a for a in OPTIMIZERS if not a.is_wrapper)
+SUBMITTED = tuple(a for a in ALGORITHMS if a.is_submitted)
 
 
 def by_name(name: str) -> Algorithm:
@@ -369,6 +538,6 @@ def each_setting():
 
     return [
         pytest.param(algorithm, settings, id=label(algorithm, settings))
-        for algorithm in ALGORITHMS
+        for algorithm in OPTIMIZERS
         for settings in algorithm.settings
     ]

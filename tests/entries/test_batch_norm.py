@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.entries import stub
-from tests.entries.entries import FRAMEWORKS, load
+from tests.entries.submissions import FRAMEWORKS, load
 from tests.workloads import helpers
 from unscheduled.entries.batch_norm import batches_to_refresh_from
 

@@ -1,14 +1,15 @@
 """The PyTorch optimizers as optimizers of torch's: modes, state, groups, misuse."""
 
 import copy
+import inspect
 import io
+import math
 
 import numpy as np
 import pytest
 import torch
 
 from tests import cases
-from tests.optim.test_torch_inputs import PAIRS
 from unscheduled import optim_torch
 from unscheduled.optim_torch import (
     AdamWScheduleFree,
@@ -21,39 +22,14 @@ from unscheduled.optim_torch import (
 from unscheduled.optim_torch.base import require_fusible
 
 
-def _sgd(params, lr=0.1, **options):
-    return SGDScheduleFree(params, lr=lr, warmup_steps=3, **options)
+def _factories(algorithms):
+    return {name: f for a in algorithms for name, f in a.torch_factories().items()}
 
 
-def _wrapper(params, lr=0.1, maximize=False, weight_decay=0.0):
-    base = torch.optim.RMSprop(params, lr=lr, maximize=maximize)
-    return ScheduleFreeWrapper(base, weight_decay_at_y=weight_decay)
-
-
-def _lookahead(params, lr=0.1, **options):
-    fast = torch.optim.AdamW(params, lr=lr, **options)
-    return Lookahead(fast, k=3, momentum="pullback", adaptive=True, alpha=0.2)
-
-
-def _lookahead_schedule_free(params, lr=0.1, **options):
-    return Lookahead(AdamWScheduleFree(params, lr=lr, **options), k=3)
-
-
-OWN = {
-    "SGDScheduleFree": _sgd,
-    "AdamWScheduleFree": lambda ps, lr=0.1, **o: AdamWScheduleFree(ps, lr=lr, **o),
-    "AdamWScheduleFree-beta0": lambda ps, lr=0.1, **o: AdamWScheduleFree(
-        ps, lr=lr, betas=(0.0, 0.999), **o
-    ),
-    "RAdamScheduleFree": lambda ps, lr=0.1, **o: RAdamScheduleFree(ps, lr=lr, **o),
-    "RAdam": lambda ps, lr=0.1, **o: RAdam(ps, lr=lr, **o),
-}
-AROUND = {
-    "ScheduleFreeWrapper": _wrapper,
-    "Lookahead": _lookahead,
-    "Lookahead-AdamWScheduleFree": _lookahead_schedule_free,
-}
+OWN = _factories(cases.OWN)
+AROUND = _factories(a for a in cases.OPTIMIZERS if a.is_wrapper)
 ALL = {**OWN, **AROUND}
+ROWS = {name: a for a in cases.OPTIMIZERS for name in a.torch_factories()}
 PUBLIC = {name for name in optim_torch.__all__ if name[0].isupper()}
 
 
@@ -96,7 +72,6 @@ def assert_same(ours, theirs, **tolerance):
 def test_the_tables_have_every_optimizer():
     """A public optimizer that no test here sees."""
     assert {type(make(name)[1]).__name__ for name in ALL} == PUBLIC
-    assert {factory.__name__ for factory, _ in PAIRS} == PUBLIC - set(AROUND)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -477,8 +452,7 @@ def test_more_parameters_than_a_cache_holds_are_stepped_alike(name, monkeypatch)
 def test_it_converges_on_rosenbrock(name):
     """An optimizer that a valley throws off."""
     p = torch.nn.Parameter(torch.zeros(2, dtype=torch.float64))
-    is_sgd = name == "SGDScheduleFree"
-    optimizer = ALL[name]([p], lr=0.002 if is_sgd else 0.02)
+    optimizer = ALL[name]([p], lr=ROWS[name].rates.valley)
     start = end = None
     for _ in range(3000):
         optimizer.zero_grad()
@@ -519,6 +493,20 @@ def test_each_invalid_value_is_named(name, arguments, message):
     """A value outside its range that trains into NaN."""
     with pytest.raises(ValueError, match=message):
         make(name, **arguments)
+
+
+@pytest.mark.parametrize("factory", [a.torch_class() for a in cases.OWN])
+def test_no_hyperparameter_may_be_nan(factory):
+    """One without a range, which torch does not check."""
+    for name, parameter in inspect.signature(factory).parameters.items():
+        default = parameter.default
+        if type(default) is tuple:
+            values = [(math.nan, *default[1:]), (*default[:-1], math.nan)]
+        else:
+            values = [math.nan] if type(default) in (int, float) or name == "lr" else []
+        for value in values:
+            with pytest.raises(ValueError, match=rf"^{name}.* must be .*, got nan"):
+                factory(make_params(), **{"lr": 0.1, name: value})
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The compiled step of the PyTorch optimizers."""
 
 import copy
+import inspect
 import os
 import subprocess
 import sys
@@ -9,10 +10,10 @@ import pytest
 import torch
 
 from tests import cases
-from unscheduled.optim_torch import AdamWScheduleFree, RAdam, RAdamScheduleFree, fused
+from unscheduled.optim_torch import AdamWScheduleFree, fused
 
-# Few compilations: each takes seconds.
-FUSED = (AdamWScheduleFree, RAdam, RAdamScheduleFree)
+FACTORIES = [a.torch_class() for a in cases.OWN]
+FUSED = [f for f in FACTORIES if "fused" in inspect.signature(f).parameters]
 
 
 def make_params(dtype=torch.float32):
