@@ -63,6 +63,8 @@ class Algorithm:
         themselves where there are none.
       optax_tests: arguments for the tests that optax has for contributions; for a
         wrapper, whose base is SGD, of both.
+      jax_copies: those of the JAX factories, by name, whose compiled step copies the
+        parameters or the state.
 
     Submissions:
       is_submitted: whether there are any.
@@ -82,6 +84,7 @@ class Algorithm:
     torch_tests: Mapping[str, Callable[..., Any]] | None = None
     jax_tests: tuple[Callable[..., Any], ...] = ()
     optax_tests: Settings = dataclasses.field(default_factory=dict)
+    jax_copies: tuple[str, ...] = ()
     is_submitted: bool = True
     moves_for_evaluation: bool = False
 
@@ -453,6 +456,7 @@ ALGORITHMS = (
         make_jax=_wrapper_jax,
         torch_tests={"ScheduleFreeWrapper": _wrapped_rmsprop},
         jax_tests=(wrapped_sgd,),
+        jax_copies=("wrapped_sgd",),  # of z, as optax's wrapper
         optax_tests={"base": {"learning_rate": 1e-2}, "learning_rate": 1e-2},
         is_submitted=False,
         settings=(
@@ -492,6 +496,7 @@ ALGORITHMS = (
             "Lookahead-AdamWScheduleFree": _lookahead_around_schedule_free,
         },
         jax_tests=(lookahead_adamw, lookahead_sgd, lookahead_schedule_free),
+        jax_copies=("lookahead_sgd",),  # its α comes from sums over all parameters
         optax_tests={"base": {"learning_rate": 1e-3, "momentum": 0.9}, "k": 5},
         is_submitted=False,
         settings=(

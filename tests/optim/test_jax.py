@@ -57,6 +57,7 @@ SCHEDULE_FREE = tuple(
 )
 LOOKAHEAD = tuple(a for a in ALL if a.eval_params is optim_jax.lookahead_eval_params)
 OWN = tuple(a for a in ALL if a not in LOOKAHEAD)
+COPIES = {name for a in cases.OPTIMIZERS for name in a.jax_copies}
 
 
 def each(algorithms):
@@ -488,7 +489,7 @@ def temporary_memory(optimizer):
     return compiled.memory_analysis().temp_size_in_bytes / (2 * params["a"].nbytes)
 
 
-@each([a for a in ALL if a.name not in ("wrapped_sgd", "lookahead_sgd")])
+@each([a for a in ALL if a.name not in COPIES])
 def test_a_step_needs_no_memory_but_its_state(algorithm):
     """A copy of each tensor in the compiled step, which takes as long as the step."""
     assert temporary_memory(algorithm.make(0.1)) < 0.05
