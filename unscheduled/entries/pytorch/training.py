@@ -126,8 +126,10 @@ class Trainer:
         else:
             self._skipped += 1
             self._statistics.put_back(statistics)
-        if global_step % LOG_EVERY_STEPS == 0:
-            self._log(loss, grad_norm, global_step)
+        if global_step % LOG_EVERY_STEPS == 0 and self._workload.metrics_logger:
+            metrics = {"loss": loss.item(), "grad_norm": grad_norm.item()}
+            metrics["skipped_steps"] = self._skipped
+            self._workload.metrics_logger.append_scalar_metrics(metrics, global_step)
         return state, model, model_state
 
     def prepare_for_eval(
@@ -201,18 +203,6 @@ class Trainer:
             return torch.nn.utils.clip_grad_norm_(self._parameters, self._grad_clip)
         grads = [p.grad for p in self._parameters if p.grad is not None]
         return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
-
-    def _log(
-        self, loss: torch.Tensor, grad_norm: torch.Tensor, global_step: int
-    ) -> None:
-        if self._workload.metrics_logger is None:
-            return
-        metrics = {
-            "loss": loss.item(),
-            "grad_norm": grad_norm.item(),
-            "skipped_steps": self._skipped,
-        }
-        self._workload.metrics_logger.append_scalar_metrics(metrics, global_step)
 
 
 def _tensors(model: torch.nn.Module) -> list[torch.Tensor]:
