@@ -1,30 +1,18 @@
 """The table of algorithms: one row each, which drives every generic test.
 
 A row's optimizers are compared with its specification, and each with itself under what
-its framework does to it; its submissions train a small problem. `run_*` train the same
-parameters on the same gradients and give the trajectory of y (where the gradient is
-taken) and x (where one evaluates).
+its framework does to it; its submissions train a small problem.
 """
 
-import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from tests import specifications
+from tests import specifications, trajectories, wrappers
 from tests.specifications import Specification
+from tests.trajectories import Trajectory
 
 Settings = dict[str, Any]
-SHAPES = ((3, 4), (5,), ())
-
-
-class Trajectory(NamedTuple):
-    """One entry a step, each a list of arrays, one a parameter."""
-
-    y: list[list[np.ndarray]]
-    x: list[list[np.ndarray]]
 
 
 class Rates(NamedTuple):
@@ -89,34 +77,31 @@ class Algorithm:
     moves_for_evaluation: bool = False
 
     def run_numpy(self, settings: Settings, steps: int) -> Trajectory:
-        specification = self.specification(settings)
-        specification.start(initial_params())
-        trajectory = Trajectory([], [])
-        for t in range(1, steps + 1):
-            specification.step(gradients(specification.y(), t))
-            trajectory.y.append(specification.y())
-            trajectory.x.append(specification.x())
-        return trajectory
+        return trajectories.run_specification(self.specification(settings), steps)
 
     def run_torch(self, settings: Settings, steps: int) -> Trajectory:
-        return run_torch_optimizer(lambda ps: self.new_torch(ps, settings), steps)
+        return trajectories.run_torch_optimizer(
+            lambda ps: self.new_torch(ps, settings), steps
+        )
 
     def run_jax(self, settings: Settings, steps: int) -> Trajectory:
-        with jax_float64():
+        with trajectories.jax_float64():
             optimizer = self.new_jax(settings)
-            return run_jax_optimizer(optimizer, self.jax_eval_params(), steps)
+            return trajectories.run_jax_optimizer(
+                optimizer, self.jax_eval_params(), steps
+            )
 
     def new_torch(self, params, settings: Settings):
         """Its torch optimizer, from settings by the specification's names."""
         if self.make_torch is not None:
             return self.make_torch(params, settings)
-        return self.torch_class()(params, **torch_arguments(settings))
+        return self.torch_class()(params, **specifications.torch_arguments(settings))
 
     def new_jax(self, settings: Settings):
         """Its JAX transformation, from settings by the specification's names."""
         if self.make_jax is not None:
             return self.make_jax(settings)
-        return self.jax_function()(**jax_arguments(settings))
+        return self.jax_function()(**specifications.jax_arguments(settings))
 
     def torch_class(self):
         from unscheduled import optim_torch
@@ -147,105 +132,6 @@ class Algorithm:
         return self.jax_tests or (self.jax_function(),)
 
 
-def initial_params() -> list[np.ndarray]:
-    """Float64 parameters of several ranks, the same in every call."""
-    rng = np.random.default_rng(0)
-    return [rng.normal(size=shape) for shape in SHAPES]
-
-
-def gradient(param: np.ndarray, index: int, t: int) -> np.ndarray:
-    """A smooth, non-linear, noisy gradient of parameter `index` at step t >= 1."""
-    noise = np.random.default_rng((index, t)).normal(size=param.shape)
-    return 0.5 * param + 0.3 * np.sin(2 * param) + 0.2 * noise
-
-
-def gradients(params: list[np.ndarray], t: int) -> list[np.ndarray]:
-    return [gradient(p, index, t) for index, p in enumerate(params)]
-
-
-def falling_rate(t: int) -> float:
-    """A rate that falls from step to step, for t steps done."""
-    return 0.01 / (1 + 0.1 * t)
-
-
-def run_torch_optimizer(make_optimizer, steps: int) -> Trajectory:
-    """Trains with a torch optimizer, at y and x where it has train() and eval()."""
-    import torch
-
-    params = [torch.nn.Parameter(torch.tensor(p)) for p in initial_params()]
-    optimizer = make_optimizer(params)
-    trajectory = Trajectory([], [])
-
-    def snapshot():
-        return [p.detach().numpy().copy() for p in params]
-
-    for t in range(1, steps + 1):
-        switch(optimizer, "train")
-        for p, g in zip(params, gradients(snapshot(), t), strict=True):
-            p.grad = torch.tensor(g)
-        optimizer.step()
-        trajectory.y.append(snapshot())
-        switch(optimizer, "eval")
-        trajectory.x.append(snapshot())
-    return trajectory
-
-
-def switch(optimizer, mode: str) -> None:
-    """Calls train() or eval() of an optimizer that has one."""
-    if hasattr(optimizer, mode):
-        getattr(optimizer, mode)()
-
-
-@contextlib.contextmanager
-def jax_float64():
-    """Float64 in JAX, in every release of it that we support."""
-    import jax
-
-    jax.config.update("jax_enable_x64", True)
-    try:
-        yield
-    finally:
-        jax.config.update("jax_enable_x64", False)
-
-
-@jax_float64()
-def run_jax_optimizer(optimizer, eval_params, steps: int) -> Trajectory:
-    """Trains with a gradient transformation in float64."""
-    import jax
-    import jax.numpy as jnp
-    import optax
-
-    params = [jnp.asarray(p) for p in initial_params()]
-    state = optimizer.init(params)
-    update = jax.jit(optimizer.update)
-    trajectory = Trajectory([], [])
-    for t in range(1, steps + 1):
-        grads = [jnp.asarray(g) for g in gradients(_arrays(params), t)]
-        updates, state = update(grads, state, params)
-        params = optax.apply_updates(params, updates)
-        trajectory.y.append(_arrays(params))
-        trajectory.x.append(_arrays(eval_params(state, params)))
-    return trajectory
-
-
-def _arrays(params) -> list[np.ndarray]:
-    return [np.asarray(p) for p in params]
-
-
-def torch_arguments(settings: Settings) -> Settings:
-    """The same settings under torch's names."""
-    rest = {k: v for k, v in settings.items() if k not in ("beta1", "beta2")}
-    if "beta2" not in settings:
-        return {**rest, "momentum": settings["beta1"]}
-    return {**rest, "betas": (settings["beta1"], settings["beta2"])}
-
-
-def jax_arguments(settings: Settings) -> Settings:
-    """The same settings under optax's names."""
-    names = {"lr": "learning_rate", "beta1": "b1", "beta2": "b2"}
-    return {names.get(k, k): v for k, v in settings.items()}
-
-
 def _torch(name: str, **fixed):
     """A factory of a class of `optim_torch`, with these arguments and a usual rate."""
 
@@ -255,119 +141,6 @@ def _torch(name: str, **fixed):
         return getattr(optim_torch, name)(params, lr=lr, **fixed, **options)
 
     return make
-
-
-def _wrapper_torch(params, settings: Settings):
-    import torch
-
-    from unscheduled import optim_torch
-
-    settings = dict(settings)
-    base = torch.optim.SGD(
-        params, settings.pop("lr"), momentum=settings.pop("heavy_ball", 0.0)
-    )
-    settings["weight_decay_at_y"] = settings.pop("weight_decay", 0.0)
-    return optim_torch.ScheduleFreeWrapper(base, **torch_arguments(settings))
-
-
-def _wrapper_jax(settings: Settings):
-    import optax
-
-    from unscheduled import optim_jax
-
-    settings = dict(settings)
-    base = optax.sgd(settings["lr"], momentum=settings.pop("heavy_ball", None))
-    return optim_jax.schedule_free(base, **jax_arguments(settings))
-
-
-# Lookahead's settings are its own, beside the name and settings of what is inside.
-def _lookahead_torch(params, settings: Settings):
-    from unscheduled import optim_torch
-
-    own, inside, inner = specifications.split_lookahead(settings)
-    if inside == "heavy_ball":
-        import torch
-
-        fast = torch.optim.SGD(params, inner["lr"], momentum=inner["momentum"])
-    else:
-        fast = by_name(inside).new_torch(params, inner)
-    return optim_torch.Lookahead(fast, **own)
-
-
-def _lookahead_jax(settings: Settings):
-    from unscheduled import optim_jax
-
-    own, inside, inner = specifications.split_lookahead(settings)
-    if inside == "heavy_ball":
-        import optax
-
-        fast = optax.sgd(inner["lr"], momentum=inner["momentum"])
-    else:
-        fast = by_name(inside).new_jax(inner)
-    return optim_jax.lookahead(fast, **own)
-
-
-# The wrappers as the tests of a framework's machinery have them.
-def _wrapped_rmsprop(params, lr=0.1, maximize=False, weight_decay=0.0):
-    import torch
-
-    from unscheduled import optim_torch
-
-    base = torch.optim.RMSprop(params, lr=lr, maximize=maximize)
-    return optim_torch.ScheduleFreeWrapper(base, weight_decay_at_y=weight_decay)
-
-
-def _lookahead_around_adamw(params, lr=0.1, **options):
-    import torch
-
-    from unscheduled import optim_torch
-
-    fast = torch.optim.AdamW(params, lr=lr, **options)
-    return optim_torch.Lookahead(
-        fast, k=3, momentum="pullback", adaptive=True, alpha=0.2
-    )
-
-
-def _lookahead_around_schedule_free(params, lr=0.1, **options):
-    from unscheduled import optim_torch
-
-    return optim_torch.Lookahead(
-        optim_torch.AdamWScheduleFree(params, lr=lr, **options), k=3
-    )
-
-
-def wrapped_sgd(learning_rate, b1=0.9, keep_x=False):
-    import optax
-
-    from unscheduled import optim_jax
-
-    base = optax.sgd(learning_rate, momentum=0.5)
-    return optim_jax.schedule_free(base, learning_rate, b1, keep_x=keep_x)
-
-
-def lookahead_adamw(learning_rate, k=3, alpha=0.5):
-    import optax
-
-    from unscheduled import optim_jax
-
-    base = optax.adamw(learning_rate)
-    return optim_jax.lookahead(base, k, alpha, momentum="pullback")
-
-
-def lookahead_sgd(learning_rate, k=2, alpha=0.2):
-    import optax
-
-    from unscheduled import optim_jax
-
-    base = optax.sgd(learning_rate, momentum=0.5)
-    return optim_jax.lookahead(base, k, alpha, adaptive=True, momentum="reset")
-
-
-def lookahead_schedule_free(learning_rate, k=3, alpha=0.5):
-    from unscheduled import optim_jax
-
-    base = optim_jax.schedule_free_adamw(learning_rate, keep_x=True)
-    return optim_jax.lookahead(base, k, alpha)
 
 
 _SGD = {"lr": 0.05, "beta1": 0.9}
@@ -452,10 +225,10 @@ ALGORITHMS = (
         torch="ScheduleFreeWrapper",
         jax="schedule_free",
         eval_params="schedule_free_eval_params",
-        make_torch=_wrapper_torch,
-        make_jax=_wrapper_jax,
-        torch_tests={"ScheduleFreeWrapper": _wrapped_rmsprop},
-        jax_tests=(wrapped_sgd,),
+        make_torch=wrappers.schedule_free_torch,
+        make_jax=wrappers.schedule_free_jax,
+        torch_tests={"ScheduleFreeWrapper": wrappers.wrapped_rmsprop},
+        jax_tests=(wrappers.wrapped_sgd,),
         jax_copies=("wrapped_sgd",),  # as optax's wrapper does
         optax_tests={"base": {"learning_rate": 1e-2}, "learning_rate": 1e-2},
         is_submitted=False,
@@ -489,13 +262,17 @@ ALGORITHMS = (
         torch="Lookahead",
         jax="lookahead",
         eval_params="lookahead_eval_params",
-        make_torch=_lookahead_torch,
-        make_jax=_lookahead_jax,
+        make_torch=wrappers.lookahead_torch,
+        make_jax=wrappers.lookahead_jax,
         torch_tests={
-            "Lookahead": _lookahead_around_adamw,
-            "Lookahead-AdamWScheduleFree": _lookahead_around_schedule_free,
+            "Lookahead": wrappers.lookahead_around_adamw,
+            "Lookahead-AdamWScheduleFree": wrappers.lookahead_around_schedule_free,
         },
-        jax_tests=(lookahead_adamw, lookahead_sgd, lookahead_schedule_free),
+        jax_tests=(
+            wrappers.lookahead_adamw,
+            wrappers.lookahead_sgd,
+            wrappers.lookahead_schedule_free,
+        ),
         jax_copies=("lookahead_sgd",),  # its α comes from sums over all parameters
         optax_tests={"base": {"learning_rate": 1e-3, "momentum": 0.9}, "k": 5},
         is_submitted=False,

@@ -188,6 +188,20 @@ def lookahead(settings: Settings) -> Specification:
     return Lookahead(make(rest), own)
 
 
+def torch_arguments(settings: Settings) -> Settings:
+    """The same settings under torch's names."""
+    rest = {k: v for k, v in settings.items() if k not in ("beta1", "beta2")}
+    if "beta2" not in settings:
+        return {**rest, "momentum": settings["beta1"]}
+    return {**rest, "betas": (settings["beta1"], settings["beta2"])}
+
+
+def jax_arguments(settings: Settings) -> Settings:
+    """The same settings under optax's names."""
+    names = {"lr": "learning_rate", "beta1": "b1", "beta2": "b2"}
+    return {names.get(k, k): v for k, v in settings.items()}
+
+
 def _split(settings: Settings, *names: str) -> tuple[Settings, Settings]:
     """The named settings, and the others."""
     named = {k: v for k, v in settings.items() if k in names}

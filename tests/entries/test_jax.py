@@ -143,7 +143,8 @@ def test_the_parameters_are_x_for_evaluation_and_y_for_training():
 def test_only_some_are_evaluated_elsewhere_than_they_train(name):
     """A baseline whose model is moved for evaluation, or another's that stays at y."""
     training = Training(ENTRIES[name], batch_norm=True)
-    for batch in stub.batches(3):
+    # After RAdam's silent steps, and between two syncs of Lookahead's.
+    for batch in stub.batches(8):
         training.step(batch)
     params, statistics = training.params(), training.batch_norm()
     # Updated by the training pass, unless that is elsewhere.

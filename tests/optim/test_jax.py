@@ -23,8 +23,8 @@ import pytest
 from absl.testing import parameterized
 from flax import nnx
 
-from tests import cases
-from tests.cases import lookahead_schedule_free, wrapped_sgd
+from tests import cases, trajectories
+from tests.wrappers import lookahead_schedule_free, wrapped_sgd
 from unscheduled import optim_jax
 from unscheduled.optim_jax.moments import rectification
 from unscheduled.optim_numpy import radam as specification
@@ -811,7 +811,7 @@ def test_parameters_that_have_no_gradient(algorithm, leaf):
 @pytest.mark.parametrize("grads_dtype", ["int32", "bfloat16", "float64"])
 def test_gradients_of_another_precision(algorithm, dtype, grads_dtype):
     """Parameters that are promoted to the precision of their gradients."""
-    with cases.jax_float64():
+    with trajectories.jax_float64():
         optimizer, params = algorithm.make(0.1), initial(dtype)
 
         def step(params, grads):

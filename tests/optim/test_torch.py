@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests import cases
+from tests import cases, trajectories
 from unscheduled import optim_torch
 from unscheduled.optim_torch import (
     AdamWScheduleFree,
@@ -82,7 +82,7 @@ def test_nan_is_not_swallowed(name):
         for p in params:
             p.grad = torch.full_like(p, torch.nan)
         optimizer.step()
-    cases.switch(optimizer, "eval")
+    trajectories.switch(optimizer, "eval")
     assert all(p.isnan().all() for p in params)
 
 
@@ -148,7 +148,7 @@ def test_a_rate_of_zero_leaves_x_where_it_was(name):
     start = values(params)
     for _ in range(7):
         step(params, optimizer)
-    cases.switch(optimizer, "eval")
+    trajectories.switch(optimizer, "eval")
     assert_same(values(params), start)
 
 
@@ -162,7 +162,7 @@ def test_maximize_is_descent_on_the_negative(name):
         (-loss(up)).backward()
         ascending.step()
     for o in (optimizer, ascending):
-        cases.switch(o, "eval")
+        trajectories.switch(o, "eval")
     assert_same(values(up), values(down))
 
 
@@ -176,9 +176,9 @@ def test_frozen_and_unused_parameters_stay(name):
         optimizer.zero_grad()
         (params[1] ** 2).sum().backward()
         optimizer.step()
-        cases.switch(optimizer, "eval")
-        cases.switch(optimizer, "train")
-    cases.switch(optimizer, "eval")
+        trajectories.switch(optimizer, "eval")
+        trajectories.switch(optimizer, "train")
+    trajectories.switch(optimizer, "eval")
     assert_same([params[0].detach(), params[2].detach()], [start[0], start[2]], **EXACT)
     assert not optimizer.state.get(params[2])
 
@@ -201,7 +201,7 @@ def test_a_parameter_that_joins_late_steps_as_if_it_were_alone(name):
         step([alone], optimizer)
         step([first, late], together)
     for o in (optimizer, together):
-        cases.switch(o, "eval")
+        trajectories.switch(o, "eval")
     torch.testing.assert_close(late.detach(), alone.detach())
     assert (first - late).abs().max() > 1e-4
 
@@ -220,22 +220,22 @@ def test_a_loaded_state_goes_on_like_the_saved_one(name, at_x, dtype):
     """A checkpoint that loses z, slow weights, counters, the mode or precision."""
     params, optimizer = make(name, steps=7, dtype=dtype)
     if at_x:
-        cases.switch(optimizer, "eval")
+        trajectories.switch(optimizer, "eval")
     saved = save_and_load([values(params), optimizer.state_dict()])
     others, other = make(name, dtype=dtype)
     with torch.no_grad():
         for p, value in zip(others, saved[0], strict=True):
             p.copy_(value)
-    cases.switch(other, "train")
+    trajectories.switch(other, "train")
     other.load_state_dict(saved[1])
     if at_x and name in WITH_MODES:
         with pytest.raises(RuntimeError, match="evaluation mode"):
             step(others, other)
     for ps, o in ((params, optimizer), (others, other)):
-        cases.switch(o, "train")
+        trajectories.switch(o, "train")
         for _ in range(5):
             step(ps, o)
-        cases.switch(o, "eval")
+        trajectories.switch(o, "eval")
     assert_same(values(others), values(params), **EXACT)
 
 
@@ -247,7 +247,7 @@ def test_a_copy_goes_on_like_the_original(name):
     for ps, o in ((params, optimizer), (others, other)):
         for _ in range(4):
             step(ps, o)
-        cases.switch(o, "eval")
+        trajectories.switch(o, "eval")
     assert_same(values(others), values(params), **EXACT)
 
 
@@ -263,7 +263,7 @@ def test_groups_have_rates_of_their_own_and_can_be_added(name):
         step([first, second], optimizer)
         step(alone, expected)
     for o in (optimizer, expected):
-        cases.switch(o, "eval")
+        trajectories.switch(o, "eval")
     torch.testing.assert_close(first.detach(), torch.ones(2), **EXACT)
     if name != "Lookahead":  # its adaptive α is of all parameters
         torch.testing.assert_close(second.detach(), alone[0].detach())
@@ -368,7 +368,7 @@ def test_a_grad_scaler_skips_a_step_that_overflows(name):
         if t != 3:
             step(others, plain)
     for o in (optimizer, plain):
-        cases.switch(o, "eval")
+        trajectories.switch(o, "eval")
     assert scaler.get_scale() == 2.0**9
     assert_same(values(params), values(others))
 
@@ -394,7 +394,7 @@ def test_bfloat16_parameters_follow_float32_ones(name):
                 tensors.pop(theirs, None)
         tensors.pop("fast", None)  # a copy of the parameter
         assert set(tensors.values()) == {torch.float32}
-        cases.switch(optimizer, "eval")
+        trajectories.switch(optimizer, "eval")
         results[dtype] = p.detach().float()
         assert p.dtype == dtype
     if name in OWN and name in WITH_MODES:
@@ -413,7 +413,7 @@ def test_a_complex_parameter_is_a_pair_of_real_ones(name):
         optimizer = ALL[name]([p], weight_decay=0.1)
         for _ in range(9):
             step([p], optimizer)
-        cases.switch(optimizer, "eval")
+        trajectories.switch(optimizer, "eval")
         results.append(p.detach())
     torch.testing.assert_close(torch.view_as_real(results[0]), results[1])
 
@@ -434,7 +434,7 @@ def test_foreach_and_the_loop_agree(name):
     runs = []
     for foreach in (True, False):
         params, optimizer = make(name, steps=9, foreach=foreach, weight_decay=0.1)
-        cases.switch(optimizer, "eval")
+        trajectories.switch(optimizer, "eval")
         runs.append(values(params))
     assert_same(*runs, **EXACT)
 
@@ -460,7 +460,7 @@ def test_it_converges_on_rosenbrock(name):
         start = start if start is not None else end.item()
         end.backward()
         optimizer.step()
-    cases.switch(optimizer, "eval")
+    trajectories.switch(optimizer, "eval")
     end = (1 - p[0]) ** 2 + 100 * (p[1] - p[0] ** 2) ** 2
     assert end.item() < 0.05 * start
 

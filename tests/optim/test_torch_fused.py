@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from tests import cases
+from tests import cases, trajectories
 from unscheduled.optim_torch import AdamWScheduleFree, fused
 
 FACTORIES = [a.torch_class() for a in cases.OWN]
@@ -38,7 +38,7 @@ def train(params, optimizer, steps=12):
         optimizer.zero_grad()
         sum((p**2 + p.sin()).sum() for p in params).backward()
         optimizer.step()
-    cases.switch(optimizer, "eval")
+    trajectories.switch(optimizer, "eval")
     return [p.detach().clone() for p in params]
 
 
