@@ -11,6 +11,8 @@ import unscheduled
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(unscheduled.__path__, "unscheduled.")
+    # One process has one command: each defines its flags when it is imported.
+    if not module.name.startswith("unscheduled.commands.")
 )
 
 

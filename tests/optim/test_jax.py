@@ -916,7 +916,9 @@ KINDS = {
 NOT_NUMBERS = ("x", None, 1j, [0.1], lambda count: 0.1, jnp.ones(1), np.ones(2))
 
 
-@pytest.mark.parametrize("value", NOT_NUMBERS, ids=str)
+@pytest.mark.parametrize(
+    "value", NOT_NUMBERS, ids=lambda v: str(v).partition(" at ")[0]
+)
 @pytest.mark.parametrize(
     "factory",
     [
