@@ -24,6 +24,17 @@ _ROW_PX = 44  # of a submission in a chart of times
 _MARKED = 40  # evaluations up to which each is marked
 
 
+def to_json(report: Report) -> str:
+    """All charts, by the names that the page's elements give them."""
+    charts = {"profiles": profile_chart(report), "ratios": ratios_chart(report)}
+    for axis in words.AXES:
+        for i, workload in enumerate(report.workloads):
+            charts[f"times/{axis}/{i}"] = times_chart(report, workload, axis)
+            charts[f"curves/{axis}/{i}"] = curves_chart(report, workload, axis)
+    texts = [f'"{name}": {chart.to_json()}' for name, chart in charts.items()]
+    return f"{{{', '.join(texts)}}}"
+
+
 def profile_chart(report: Report) -> go.Figure:
     """Share of base workloads within tau of the fastest, a step line a submission."""
     figure = _figure(height=400)

@@ -203,6 +203,10 @@ class Run:
     def folder(self) -> Path:
         return self.trial.path.parent
 
+    @property
+    def reached(self) -> bool:
+        return self.hit != MISS
+
 
 @dataclass(frozen=True, eq=False)
 class Report:

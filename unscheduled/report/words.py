@@ -30,6 +30,20 @@ def amount(value: float, axis: str) -> str:
     return f"{number(value)} {unit}" if math.isfinite(value) else number(value)
 
 
+def percent(share: float | None) -> str:
+    """
+    >>> percent(0.256), percent(math.nan), percent(None)
+    ('26%', 'unknown', 'n/a')
+    """
+    if share is None:
+        return "n/a"
+    return "unknown" if math.isnan(share) else f"{share:.0%}"
+
+
+def ratio(value: float | None) -> str:
+    return "n/a" if value is None or not math.isfinite(value) else f"{value:.3f}"
+
+
 def interval(of: Interval | None) -> str:
     """Of a median, as in `1,310 to 1,402 (94%)`; of one study there is none."""
     if of is None:
@@ -62,7 +76,7 @@ def to_target(cell: Cell, target: Target, axis: str = "seconds") -> str:
 
 def outcome(run: Run, target: Target) -> str:
     """How a trial ended."""
-    if math.isfinite(run.hit.time_sec):
+    if run.reached:
         return f"reached at {amount(run.hit.time_sec, 'seconds')}"
     return missed(run.best, target)
 
