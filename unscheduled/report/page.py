@@ -27,16 +27,6 @@ from unscheduled.scoring.tables import comparison, coverage
 from unscheduled.scoring.verdicts import verdicts
 
 _HERE = Path(__file__).parent
-_GLYPHS = {
-    "circle": "●",
-    "square": "■",
-    "diamond": "◆",
-    "triangle-up": "▲",
-    "triangle-down": "▼",
-    "pentagon": "⬟",
-    "star": "★",
-    "hexagon": "⬢",
-}
 _TAUS = (1.0, 1.1, 1.25, 1.5, 2.0, 3.0, 4.0)  # of the table of profiles
 _MAX_OPEN_RUNS = 60  # up to which the tables of runs are open at first
 _MAX_OPEN_PAGES = 3  # of one's own submissions, up to which theirs are open at first
@@ -61,7 +51,6 @@ def render(report: Report, read: Sequence[str], out: Path) -> str:
             report=report,
             entries={entry.submission: entry for entry in report.entries},
             words=words,
-            glyphs=_GLYPHS,
             coverage=coverage(scored.leaderboard, scored.benchmark),
             comparison=comparison(scored),
             parts_note=PARTS_NOTE,
@@ -150,4 +139,4 @@ def _files(run: Run, all_files: bool) -> list[Path]:
     if not all_files:
         return [run.trial.path]
     kinds = (".csv", ".csv.gz", ".json")
-    return sorted(p for p in run.folder.iterdir() if p.name.endswith(kinds))
+    return sorted(p for p in run.trial.path.parent.iterdir() if p.name.endswith(kinds))

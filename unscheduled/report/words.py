@@ -2,10 +2,12 @@
 
 import math
 
-from unscheduled.report.model import Cell, Entry, Run
+from unscheduled.report.model import Cell, Entry, Run, on_axis
 from unscheduled.scoring.targets import Target
 from unscheduled.scoring.uncertainty import Interval
 
+TAU = "time over the fastest (tau)"
+SHARE = "share of base workloads"
 AXES = {"seconds": "submission time, seconds", "steps": "steps"}
 
 
@@ -71,7 +73,7 @@ def to_target(cell: Cell, target: Target, axis: str = "seconds") -> str:
     if cell.missed:
         best = cell.use.misses.value if cell.use.misses else math.nan
         return missed(best, target)
-    return amount(cell.median(axis), axis)
+    return amount(on_axis(axis, cell.result), axis)
 
 
 def outcome(run: Run, target: Target) -> str:
