@@ -46,11 +46,11 @@ def ratio(value: float | None) -> str:
     return "n/a" if value is None or not math.isfinite(value) else f"{value:.3f}"
 
 
-def interval(of: Interval | None) -> str:
+def interval(found: Interval | None) -> str:
     """Of a median, as in `1,310 to 1,402 (94%)`; of one study there is none."""
-    if of is None:
+    if found is None:
         return "from one study"
-    return f"{number(of.low)} to {number(of.high)} ({100 * of.level:.0f}%)"
+    return f"{number(found.low)} to {number(found.high)} ({100 * found.level:.0f}%)"
 
 
 def missed(best: float, target: Target) -> str:
@@ -89,5 +89,5 @@ def score(entry: Entry) -> str:
 
 def score_interval(entry: Entry) -> str:
     """Of a score; none where a workload was run in one study only."""
-    of = entry.interval.interval
-    return "from one study" if of is None else f"{of.low:.3f} to {of.high:.3f}"
+    found = entry.interval.interval
+    return f"{found.low:.3f} to {found.high:.3f}" if found else "from one study"
