@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
@@ -44,35 +44,30 @@ def render(report: Report, read: Sequence[str], out: Path) -> str:
     all_files = len(report.runs) <= _MAX_LINKED_RUNS
     curves = [curve for workload in report.workloads for curve in workload.curves]
     few = 0 < len(scored.own) <= _MAX_OPEN_PAGES
-    return (
-        _environment()
-        .get_template("page.html")
-        .render(
-            report=report,
-            entries={entry.submission: entry for entry in report.entries},
-            words=words,
-            coverage=coverage(scored.leaderboard, scored.benchmark),
-            comparison=comparison(scored),
-            parts_note=PARTS_NOTE,
-            profile_header=["submission", *(f"{tau:g}x" for tau in _TAUS)],
-            profile_shares=_profile_shares,
-            all_stand=all(curve.stands for curve in curves),
-            why=why,
-            verdicts=verdicts(scored),
-            opened=scored.own if few else (report.entries[0].submission,),
-            max_open=_MAX_OPEN_RUNS,
-            max_linked=_MAX_LINKED_RUNS,
-            files=lambda run: _files(run, all_files),
-            address=lambda path: address(path, out),
-            read=read,
-            rules=RULES_OF_READING,
-            policy=_policy(plotly_js, page_js),
-            page_css=_text("page.css"),
-            charts=in_script(figures.to_json(report)),
-            plotly_js=plotly_js,
-            plotly_version=get_plotlyjs_version(),
-            page_js=page_js,
-        )
+    return _template().render(
+        report=report,
+        entries={entry.submission: entry for entry in report.entries},
+        coverage=coverage(scored.leaderboard, scored.benchmark),
+        comparison=comparison(scored),
+        parts_note=PARTS_NOTE,
+        profile_header=["submission", *(f"{tau:g}x" for tau in _TAUS)],
+        profile_shares=_profile_shares,
+        all_stand=all(curve.stands for curve in curves),
+        why=why,
+        verdicts=verdicts(scored),
+        opened=scored.own if few else (report.entries[0].submission,),
+        max_open=_MAX_OPEN_RUNS,
+        max_linked=_MAX_LINKED_RUNS,
+        files=lambda run: _files(run, all_files),
+        address=lambda path: address(path, out),
+        read=read,
+        rules=RULES_OF_READING,
+        policy=_policy(plotly_js, page_js),
+        page_css=_text("page.css"),
+        charts=in_script(figures.to_json(report)),
+        plotly_js=plotly_js,
+        plotly_version=get_plotlyjs_version(),
+        page_js=page_js,
     )
 
 
@@ -92,7 +87,7 @@ def address(path: Path, out: Path) -> str:
     return f"./{quote(os.fsencode(relative.replace(os.sep, '/')))}"
 
 
-def _environment() -> Environment:
+def _template() -> Template:
     environment = Environment(
         autoescape=True,
         finalize=_visible,
@@ -102,7 +97,8 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
     )
     environment.filters["breakable"] = _breakable
-    return environment
+    environment.globals["words"] = words
+    return environment.get_template("page.html")
 
 
 def _visible(value: Any) -> Any:

@@ -33,7 +33,8 @@ def amount(value: float, axis: str) -> str:
 
 
 def percent(share: float | None) -> str:
-    """
+    """Of a share, such as of a budget.
+
     >>> percent(0.256), percent(math.nan), percent(None)
     ('26%', 'unknown', 'n/a')
     """
