@@ -31,8 +31,8 @@ class Table:
         shown = rich_table.Table(
             title=self.title, title_justify="left", box=box.SIMPLE_HEAD
         )
-        align = self.align.ljust(len(self.headings), self.align[-1])
-        for heading, side in zip(self.headings, align, strict=True):
+        for i, heading in enumerate(self.headings):
+            side = self.align[min(i, len(self.align) - 1)]
             justify = "left" if side == "l" else "right"
             shown.add_column(heading, justify=justify, overflow="fold")
         for row in self.rows:
@@ -52,12 +52,14 @@ def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> st
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def number(value: float | None, form: str = ".2f", unknown: str = "-") -> str:
+def number(
+    value: float | None, form: str = ".2f", unknown: str = "-", unit: str = ""
+) -> str:
     """A number as a cell says it: inf is a target that was missed.
 
-    >>> number(1.5), number(math.inf), number(math.nan, unknown="n/a"), number(None)
-    ('1.50', 'missed', 'n/a', '-')
+    >>> number(1.5, unit=" s"), number(math.inf), number(math.nan, unknown="n/a")
+    ('1.50 s', 'missed', 'n/a')
     """
     if value is None or math.isnan(value):
         return unknown
-    return "missed" if math.isinf(value) else format(value, form)
+    return "missed" if math.isinf(value) else f"{value:{form}}{unit}"

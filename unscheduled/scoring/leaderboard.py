@@ -51,6 +51,11 @@ class Leaderboard:
     base_run: tuple[str, ...]
     held_out_run: tuple[str, ...]
 
+    @property
+    def workloads_run(self) -> tuple[str, ...]:
+        """The workloads with logs, base workloads first."""
+        return (*self.base_run, *self.held_out_run)
+
 
 def rank(
     results: Sequence[Result],

@@ -70,7 +70,7 @@ def verdicts(scored: Scored) -> dict[tuple[str, str], Verdict]:
     cells, costs = by_cell(scored.studies), step_costs(scored.studies)
     results = {(r.submission, r.workload): r for r in scored.results}
     found = {}
-    for workload in (*board.base_run, *board.held_out_run):
+    for workload in board.workloads_run:
         factor = scored.ruleset.budget_factor
         budget_sec = float(budgets_sec(benchmark, [workload], factor)[0])
         ran = [result for result in scored.results if result.workload == workload]
