@@ -29,11 +29,9 @@ from unscheduled.scoring.targets import (
     Target,
     load_benchmark,
 )
-from unscheduled.scoring.times import MISS, Hit, Study, workload_results
+from unscheduled.scoring.times import MISS, Cells, Hit, Study, by_cell, workload_results
 from unscheduled.scoring.uncertainty import (
-    Cells,
     Interval,
-    by_cell,
     median_interval,
     percentile_interval,
     resampled_medians,

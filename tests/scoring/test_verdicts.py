@@ -9,8 +9,7 @@ from unscheduled.scoring.published import load_published
 from unscheduled.scoring.rulesets import ruleset
 from unscheduled.scoring.scored import NOTHING_READ, score_group
 from unscheduled.scoring.targets import BENCHMARKS, Target, load_benchmark
-from unscheduled.scoring.times import MISS, Course, Result, Study, course
-from unscheduled.scoring.uncertainty import by_cell
+from unscheduled.scoring.times import MISS, Course, Result, Study, by_cell, course
 from unscheduled.scoring.verdicts import (
     cost,
     hit,

@@ -25,8 +25,7 @@ from unscheduled.scoring import profiles
 from unscheduled.scoring.budget import approach
 from unscheduled.scoring.scored import Scored
 from unscheduled.scoring.targets import Target, budgets_sec
-from unscheduled.scoring.times import MISS, Result, Study
-from unscheduled.scoring.uncertainty import Cells, by_cell
+from unscheduled.scoring.times import MISS, Cells, Result, Study, by_cell
 
 LOST = 1 / 3
 EARLY = 0.9  # of a run, and of a budget
@@ -165,12 +164,9 @@ def typical(studies: Sequence[Study], target: Target) -> Study:
     if 2 * len(hits) > len(studies):
         return sorted(hits, key=lambda s: s.hit.time_sec)[(len(hits) - 1) // 2]
     sign = 1 if target.lower_is_better else -1
-
-    def short(study: Study) -> float:
-        return math.inf if math.isnan(study.best) else sign * study.best
-
     misses = [study for study in studies if study.hit == MISS]
-    return sorted(misses, key=short)[(len(misses) - 1) // 2]
+    misses.sort(key=lambda s: math.inf if math.isnan(s.best) else sign * s.best)
+    return misses[(len(misses) - 1) // 2]
 
 
 def steps_needed(key: tuple[str, str], cells: Cells, target: Target) -> float:
@@ -190,9 +186,8 @@ def step_costs(studies: Iterable[Study]) -> StepCosts:
     for (submission, workload), cell in by_cell(studies).items():
         known = [s.step_sec for s in cell if not math.isnan(s.step_sec)]
         if known:
-            of_workload = costs.setdefault(workload, {})
-            of_framework = of_workload.setdefault(cell[0].framework, {})
-            of_framework[submission] = median(known)
+            frameworks = costs.setdefault(workload, {})
+            frameworks.setdefault(cell[0].framework, {})[submission] = median(known)
     return costs
 
 
@@ -205,13 +200,12 @@ def cost(study: Study, costs: Mapping[str, Mapping[str, float]]) -> tuple[float,
     own = sorted(costs.get(study.framework, {}).values())
     ratio = _over(study.step_sec, median(own or [math.nan]))
     if ratio >= DEAR:
-        return (
-            ratio,
-            f"; a step takes {ratio:.1f}x as long as usual in {study.framework}",
-        )
-    for name, of in costs.items():
-        times, lowest = _over(median(own or [0]), median(of.values())), min(of.values())
-        if times >= DEAR and own[0] >= DEAR * lowest:
+        usual = f"{ratio:.1f}x as long as usual in {study.framework}"
+        return ratio, f"; a step takes {usual}"
+    for name, by_submission in costs.items():
+        other = by_submission.values()
+        times = _over(median(own or [0]), median(other))
+        if times >= DEAR and own[0] >= DEAR * min(other):
             dearer = f"{times:.1f}x as long in {study.framework} as in {name}"
             return ratio, f"; a step takes {dearer}"
     return ratio, ""

@@ -25,12 +25,10 @@ from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.leaderboard import Leaderboard, rank
 from unscheduled.scoring.scored import Scored
 from unscheduled.scoring.targets import Target
-from unscheduled.scoring.times import MISS, Hit, Study, workload_results
+from unscheduled.scoring.times import MISS, Cells, Hit, Study, by_cell, workload_results
 from unscheduled.scoring.uncertainty import (
     N_RESAMPLES,
-    Cells,
     ScoreInterval,
-    by_cell,
     score_intervals,
 )
 from unscheduled.scoring.verdicts import miss, steps_needed
