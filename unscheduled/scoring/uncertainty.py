@@ -23,7 +23,7 @@ import numpy as np
 
 from unscheduled.scoring import profiles
 from unscheduled.scoring.errors import ScoringError
-from unscheduled.scoring.leaderboard import rank
+from unscheduled.scoring.leaderboard import rank, ratios_after_filters
 from unscheduled.scoring.targets import Benchmark
 from unscheduled.scoring.times import Study, by_cell, workload_results
 
@@ -209,17 +209,15 @@ def resample_scores(
     workloads = (*benchmark.base, *board.held_out_run)
     cells = {k: v for k, v in by_cell(studies).items() if k[1] in workloads}
     n_base = len(benchmark.base)
-    base_of = np.array(
-        [benchmark.base.index(benchmark.held_out[w]) for w in board.held_out_run], int
-    )
     rng = np.random.default_rng(seed)
     submissions = tuple(sorted(ranked))
     chunks = []
     for start, end in pairwise([*range(0, n_resamples, _CHUNK), n_resamples]):
         times_sec = _resample_times(cells, submissions, workloads, end - start, rng)
         base_sec, held_out_sec = np.split(times_sec, [n_base], axis=-1)
-        eligible_sec = profiles.eligible_times(base_sec, held_out_sec, base_of)
-        ratios = profiles.ratios_to_best(eligible_sec)
+        ratios = ratios_after_filters(
+            base_sec, held_out_sec, benchmark, board.held_out_run
+        )
         chunks.append(profiles.scores_of_ratios(ratios, n_base))
     scores = np.array([ranked[submission] for submission in submissions])
     return ScoreSamples(submissions, scores, np.concatenate(chunks))

@@ -180,19 +180,11 @@ def _looks(
                 # At first those in progress; later also what ended with its growth.
                 grown = trials
                 if before is not None:
-                    grown = [t for t in reading.trials if _grew(t, before, states)]
+                    changed = dict(states.items() ^ before.items())
+                    grown = [t for t in reading.trials if str(t.path) in changed]
                 yield scored, _progress(trials, scored), _progress(grown, scored)
             before = states
         sleep(every_sec)
-
-
-def _grew(
-    trial: Trial,
-    before: dict[str, tuple[int, int]],
-    states: dict[str, tuple[int, int]],
-) -> bool:
-    path = str(trial.path)
-    return before.get(path) != states.get(path)
 
 
 def _progress(trials: Sequence[Trial], scored: Scored) -> list[Progress]:

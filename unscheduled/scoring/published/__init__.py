@@ -45,6 +45,13 @@ class Published:
     def submissions(self) -> tuple[str, ...]:
         return tuple(sorted({s.submission for s in self.studies["documented"]}))
 
+    @property
+    def dated(self) -> tuple[str, ...]:
+        """A sentence on the date, where there is one."""
+        if self.date is None:
+            return ()
+        return (f"The published runs are those of {self.date}. {self.source}",)
+
     def only(self, submissions: Collection[str]) -> "Published":
         """The same without the other submissions.
 
