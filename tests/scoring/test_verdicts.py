@@ -142,7 +142,7 @@ def test_steps_needed():
 def test_cost(jax, pytorch, words):
     """A framework would be blamed for a slow machine, or nothing for a slow step."""
     costs = {"jax": jax, "pytorch": pytorch}
-    costs = {f: dict(zip("abc", of, strict=False)) for f, of in costs.items() if of}
+    costs = {f: dict(zip("abc", sec, strict=False)) for f, sec in costs.items() if sec}
     study = make_study(framework="pytorch", step_sec=pytorch[-1])
     assert cost(study, costs)[1] == words
 

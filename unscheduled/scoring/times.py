@@ -17,7 +17,8 @@ from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.logs import Trial
 from unscheduled.scoring.targets import Benchmark, Target
 
-K, T = TypeVar("K"), TypeVar("T")
+K = TypeVar("K")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from unscheduled.benchmark.tables import number
 from unscheduled.scoring import profiles
 from unscheduled.scoring.budget import approach
 from unscheduled.scoring.scored import Scored
@@ -68,9 +69,9 @@ def verdicts(scored: Scored) -> dict[tuple[str, str], Verdict]:
     board, benchmark = scored.leaderboard, scored.benchmark
     cells, costs = by_cell(scored.studies), step_costs(scored.studies)
     results = {(r.submission, r.workload): r for r in scored.results}
-    found = {}
+    factor, found = scored.ruleset.budget_factor, {}
     for workload in board.workloads_run:
-        factor = scored.ruleset.budget_factor
+        target = benchmark.targets[workload]
         budget_sec = float(budgets_sec(benchmark, [workload], factor)[0])
         ran = [result for result in scored.results if result.workload == workload]
         fastest = min(ran, key=lambda result: (result.time_sec, result.submission))
@@ -79,7 +80,6 @@ def verdicts(scored: Scored) -> dict[tuple[str, str], Verdict]:
             if key not in results:
                 found[key] = Verdict("never_ran", "never ran")
                 continue
-            target = benchmark.targets[workload]
             study = typical(cells[key], target)
             needed = steps_needed(key, cells, target)
             ratio, dear = cost(study, costs[workload])
@@ -216,6 +216,4 @@ def _over(value: float, other: float) -> float:
 
 
 def _of_budget(share: float) -> str:
-    return (
-        "an unknown share" if math.isnan(share) else f"{100 * share:.0f}% of the budget"
-    )
+    return number(100 * share, ".0f", "an unknown share", "% of the budget")
