@@ -17,9 +17,9 @@ from absl import app
 
 from scripts.evidence.pages import fill_page, from_flags, spread
 from scripts.evidence.training import Training
+from unscheduled.benchmark.frameworks import FRAMEWORKS
 from unscheduled.benchmark.tables import markdown_table
 from unscheduled.entries.jax import step
-from unscheduled.runner.backend import FRAMEWORKS
 
 ALGORITHMS = ("schedule_free_adamw", "nadamw")
 WORKLOADS = ("digits_resnet", "stdlib_lm")
@@ -49,7 +49,7 @@ def unguarded(algorithm: str, framework: str, workload: str) -> Training:
             training.step()  # which compiles it
         return training
     training = Training(algorithm, framework, workload)
-    trainer = training.state["trainer"]
+    trainer = training.state.optimizer_state["trainer"]
     zero = torch.zeros(())
     trainer._grad_norm = lambda: zero
     trainer._statistics.snapshot = list

@@ -18,17 +18,17 @@ import numpy as np
 from absl import app
 
 from scripts.evidence.pages import fill_page, from_flags
+from unscheduled.benchmark.rulesets import RULESETS, ruleset
 from unscheduled.benchmark.tables import markdown_table
-from unscheduled.scoring.comparison import Comparison, Ratio, compare
-from unscheduled.scoring.leaderboard import rank
-from unscheduled.scoring.published import load_published
-from unscheduled.scoring.rulesets import RULESETS, ruleset
-from unscheduled.scoring.targets import (
+from unscheduled.benchmark.targets import (
     BENCHMARKS,
     Benchmark,
     Target,
     load_benchmark,
 )
+from unscheduled.scoring.comparison import Comparison, Ratio, compare
+from unscheduled.scoring.leaderboard import rank
+from unscheduled.scoring.published import load_published
 from unscheduled.scoring.times import MISS, Cells, Hit, Study, by_cell, workload_results
 from unscheduled.scoring.uncertainty import (
     Interval,

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from unscheduled.benchmark.tables import markdown_table, number
+from unscheduled.benchmark.targets import Benchmark
 from unscheduled.scoring import profiles
 from unscheduled.scoring.intervals import Intervals
 from unscheduled.scoring.leaderboard import Leaderboard, Row
@@ -22,7 +23,6 @@ from unscheduled.scoring.tables import (
     score_table,
     what_was_read,
 )
-from unscheduled.scoring.targets import Benchmark
 from unscheduled.scoring.times import MISS, Study
 from unscheduled.scoring.uncertainty import result_intervals
 from unscheduled.scoring.verdicts import Verdict, verdicts

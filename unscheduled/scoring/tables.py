@@ -7,12 +7,12 @@ from typing import TextIO
 from rich.console import Console
 
 from unscheduled.benchmark.tables import Table, number
+from unscheduled.benchmark.targets import Benchmark
 from unscheduled.scoring import why
 from unscheduled.scoring.comparison import PARTS_NOTE, Ratio
 from unscheduled.scoring.intervals import Intervals
 from unscheduled.scoring.leaderboard import Leaderboard
 from unscheduled.scoring.scored import Scored
-from unscheduled.scoring.targets import Benchmark
 from unscheduled.scoring.uncertainty import Interval
 from unscheduled.scoring.verdicts import verdicts
 from unscheduled.scoring.what_if import WhatIf

@@ -13,9 +13,9 @@ from typing import TypeVar
 
 import numpy as np
 
+from unscheduled.benchmark.targets import Benchmark, Target
 from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.logs import Trial
-from unscheduled.scoring.targets import Benchmark, Target
 
 K = TypeVar("K")
 T = TypeVar("T")

@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from statistics import median
 
 from unscheduled.benchmark.tables import number
+from unscheduled.benchmark.targets import Target, budgets_sec
 from unscheduled.scoring import profiles
 from unscheduled.scoring.budget import approach
 from unscheduled.scoring.scored import Scored
-from unscheduled.scoring.targets import Target, budgets_sec
 from unscheduled.scoring.times import MISS, Cells, Result, Study, by_cell
 
 LOST = 1 / 3

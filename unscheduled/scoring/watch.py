@@ -16,6 +16,7 @@ import numpy as np
 from rich.console import Group
 from rich.live import Live
 
+from unscheduled.benchmark.run_files import OUTCOME
 from unscheduled.benchmark.tables import Table, number
 from unscheduled.scoring.budget import approach
 from unscheduled.scoring.errors import ScoringError
@@ -25,7 +26,6 @@ from unscheduled.scoring.scored import Scored
 from unscheduled.scoring.tables import console_for, score_table
 from unscheduled.scoring.times import first_hit
 
-OUTCOME = "outcome.json"  # the embedded runner writes it when a trial ends
 QUIET_SEC = 3600.0  # a log that has not grown for this long is not in progress
 
 Score = Callable[[Reading], Scored]
