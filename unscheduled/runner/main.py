@@ -10,12 +10,11 @@ from typing import Any
 
 from rich.console import Console
 
-from unscheduled.benchmark import embedded
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import expand
 from unscheduled.benchmark.rulesets import ruleset
 from unscheduled.benchmark.run_files import TrialDirectory
-from unscheduled.runner import official, search_space
+from unscheduled.runner import embedded, official, search_space
 from unscheduled.runner.backend import load_backend
 from unscheduled.runner.clock import parse_clock
 from unscheduled.runner.loop import Settings

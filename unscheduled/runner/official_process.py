@@ -10,9 +10,10 @@ import os
 import runpy
 import sys
 from pathlib import Path
+from typing import Any
 
-from unscheduled.benchmark import embedded
 from unscheduled.benchmark.targets import read_target
+from unscheduled.runner import embedded
 
 
 def register_workloads() -> list[str]:
@@ -36,7 +37,9 @@ def give_batch_size(submission: str, workload: str) -> None:
       submission: the module's path, as the official runner takes it.
       workload: an embedded one.
     """
-    module = importlib.import_module(submission.removesuffix(".py").replace("/", "."))
+    module: Any = importlib.import_module(
+        submission.removesuffix(".py").replace("/", ".")
+    )
     batch_sizes = module.get_batch_size
 
     def get_batch_size(workload_name: str) -> int:

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from unscheduled.benchmark import embedded
 from unscheduled.benchmark.errors import first_line
-from unscheduled.runner import rules
+from unscheduled.runner import embedded, rules
 from unscheduled.runner.backend import Backend, TrainingState
 from unscheduled.runner.driver import Driver
 from unscheduled.runner.submission import Submission
