@@ -20,7 +20,7 @@ from scripts.evidence.pages import fill_page, from_flags, spread
 from scripts.evidence.training import Training
 from unscheduled.benchmark.frameworks import FRAMEWORKS
 from unscheduled.benchmark.tables import markdown_table
-from unscheduled.entries import STEPS_PER_BATCH
+from unscheduled.entries.batch_norm import STEPS_PER_BATCH
 from unscheduled.entries.pytorch.batch_norm import BatchNormStatistics
 
 WORKLOAD = "digits_resnet"
