@@ -24,6 +24,8 @@ from typing import Any, NamedTuple
 
 from absl import app, flags
 
+from unscheduled.benchmark.tables import markdown_table
+
 _SETS = flags.DEFINE_list("sets", ["resnet50", "transformer"], "Parameter sets.")
 _FRAMEWORKS = flags.DEFINE_list("frameworks", ["torch", "jax"], "Frameworks.")
 _DEVICE = flags.DEFINE_enum("device", "cpu", ["cpu", "cuda"], "Where to run.")
@@ -356,23 +358,18 @@ def _jax_step(optimizer, shapes: Shapes, grads) -> tuple[Callable[[], Any], floa
 
 
 def table(measurements: list[Measurement]) -> list[str]:
-    """Markdown rows; ratios are to the first optimizer."""
-    lines = [
-        "| optimizer | ms | quartiles | ratio | of the floor | extra MB | first s |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-    ]
-    base = measurements[0].seconds
+    """Markdown; ratios are to the first optimizer."""
+    headings = ("optimizer", "ms", "quartiles", "ratio", "of the floor", "extra MB")
+    base, rows = measurements[0].seconds, []
     for m in measurements:
         low, median, high = (
             1000 * q for q in statistics.quantiles(m.seconds, n=4, method="inclusive")
         )
         floor = statistics.median(m.seconds) / m.floor_seconds
-        lines.append(
-            f"| {m.name} | {median:.2f} | {low:.2f}-{high:.2f} "
-            f"| {_ratio(m.seconds, base):.2f} | {floor:.2f} "
-            f"| {m.extra_bytes / 1e6:.1f} | {m.first_seconds:.2f} |"
-        )
-    return [*lines, ""]
+        ratios = (f"{_ratio(m.seconds, base):.2f}", f"{floor:.2f}")
+        cost = (f"{m.extra_bytes / 1e6:.1f}", f"{m.first_seconds:.2f}")
+        rows.append((m.name, f"{median:.2f}", f"{low:.2f}-{high:.2f}", *ratios, *cost))
+    return [markdown_table((*headings, "first s"), rows), ""]
 
 
 def _ratio(ours: list[float], theirs: list[float]) -> float:
@@ -381,7 +378,7 @@ def _ratio(ours: list[float], theirs: list[float]) -> float:
 
 def targets_table(targets, measurements: list[Measurement]) -> list[str]:
     by_name = {m.name: m for m in measurements}
-    lines = ["| target | at most | measured | met |", "|---|---:|---:|---|"]
+    rows = []
     for target in targets:
         if target.ours not in by_name or target.theirs not in by_name:
             continue
@@ -389,8 +386,8 @@ def targets_table(targets, measurements: list[Measurement]) -> list[str]:
         ratio = _ratio(ours.seconds, theirs.seconds)
         met = "yes" if ratio <= target.limit else "no"
         name = f"{ours.name} / {theirs.name}"
-        lines.append(f"| {name} | {target.limit:.2f} | {ratio:.2f} | {met} |")
-    return [*lines, ""]
+        rows.append((name, f"{target.limit:.2f}", f"{ratio:.2f}", met))
+    return [markdown_table(("target", "at most", "measured", "met"), rows), ""]
 
 
 def header() -> list[str]:

@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from absl import app
 
-from scripts.evidence.pages import fill_page, from_flags, spread, table
+from scripts.evidence.pages import fill_page, from_flags, spread
 from scripts.evidence.training import Training
 from unscheduled.benchmark.frameworks import FRAMEWORKS
+from unscheduled.benchmark.tables import markdown_table
 from unscheduled.entries.batch_norm import STEPS_PER_BATCH
 from unscheduled.entries.pytorch.batch_norm import BatchNormStatistics
 
@@ -103,7 +104,7 @@ def cost_block(settings: Settings) -> str:
     header = ("framework", "step, ms", "`prepare_for_eval`, ms", "its share, %")
     other = third_step_cost(settings)
     return (
-        f"{table(header, rows)}\n\n"
+        f"{markdown_table(header, rows)}\n\n"
         f"A forward pass at every third step would be {other:.0f}% in PyTorch."
     )
 
@@ -116,7 +117,7 @@ def accuracy_block(settings: Settings, rate: float) -> str:
         for i, kinds in enumerate(by_step)
     ]
     header = ("step", "stale: those of y", "ours: one batch at x", "eight batches at x")
-    return table(header, rows)
+    return markdown_table(header, rows)
 
 
 def main(_):

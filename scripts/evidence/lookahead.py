@@ -34,9 +34,9 @@ from scripts.evidence.pages import (
     reported,
     save_figure,
     spread,
-    table,
     tuning,
 )
+from unscheduled.benchmark.tables import markdown_table
 from unscheduled.optim_numpy.lookahead import (
     Fast,
     Momentum,
@@ -257,7 +257,7 @@ def variance_table(settings: Settings, simulated: dict[Setting, np.ndarray]) -> 
             rows.append(
                 [f"k = {k}, {setting.label}: {what}", *map("{:.3f}".format, ratio)]
             )
-    return table(["rate times curvature", *(f"{x:g}" for x in s)], rows)
+    return markdown_table(["rate times curvature", *(f"{x:g}" for x in s)], rows)
 
 
 def at_best(gaps: np.ndarray) -> tuple[int, np.ndarray, int]:
@@ -285,7 +285,7 @@ def best_table(result: Result, settings: Settings) -> str:
             [label, f"{rate:.3g}", spread(1000 * shown), ratio, str(near), mean]
         )
     header = ["", "best rate", "gap, 0.001 nats", "over inner alone's"]
-    return table([*header, "rates within 2x", "mean alpha"], rows)
+    return markdown_table([*header, "rates within 2x", "mean alpha"], rows)
 
 
 def shift_table(results: list[Result], settings: Settings) -> str:
@@ -311,7 +311,7 @@ def shift_table(results: list[Result], settings: Settings) -> str:
             label = f"{result.problem.name}, k = {setting.k}, {setting.label}"
             rows.append([label, *cells])
     header = ["inner alone's rate", *(f"{rate:.3g}" for rate in inner_rates)]
-    return table(header, rows)
+    return markdown_table(header, rows)
 
 
 def _plain(result: Result) -> list[Setting]:

@@ -5,7 +5,6 @@ A page is prose, written by hand, and blocks between `<!-- begin NAME -->` and
 """
 
 import re
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +61,6 @@ def save_figure(figure: Figure, path: Path) -> None:
     """An SVG whose bytes depend on what is drawn alone."""
     with matplotlib.rc_context({"svg.hashsalt": path.stem}):
         figure.savefig(path, format="svg", metadata={"Date": None})
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; the first column to the left, numbers to the right."""
-    lines = [header, ["---"] + ["--:"] * (len(header) - 1), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def spread(values: np.ndarray, digits: int = 3) -> str:

@@ -26,9 +26,9 @@ from scripts.evidence.pages import (
     from_flags,
     new_figure,
     save_figure,
-    table,
 )
 from unscheduled import spec
+from unscheduled.benchmark.tables import markdown_table
 from unscheduled.optim_numpy.radam import rectification, rho, rho_inf
 from unscheduled.optim_torch import RAdam
 from unscheduled.runner.seeds import NumpyRandom
@@ -241,7 +241,7 @@ def variance_table(settings: Settings, simulated: dict[int, float]) -> str:
             ]
         )
     header = ["t", "rho_t", "simulated", "exact, of rho_t", "first order, of rho_t"]
-    return table([*header, "simulated, rectified, over the limit"], rows)
+    return markdown_table([*header, "simulated, rectified, over the limit"], rows)
 
 
 def range_table(settings: Settings, simulated: dict[int, float]) -> str:
@@ -253,7 +253,7 @@ def range_table(settings: Settings, simulated: dict[int, float]) -> str:
         ours = [rectified(simulated[t], t, settings.beta2) for t in kept]
         ratios = (f"{max(v) / min(v):.3g}" for v in (plain, ours))
         rows.append([f"from t = {start} to {kept[-1]}", *ratios])
-    return table(["largest variance over smallest", "psi", "r_t psi"], rows)
+    return markdown_table(["largest variance over smallest", "psi", "r_t psi"], rows)
 
 
 def loss_table(settings: Settings, losses: Losses, beta2: float) -> str:
@@ -262,7 +262,7 @@ def loss_table(settings: Settings, losses: Losses, beta2: float) -> str:
     for i, rate in enumerate(settings.rates):
         cells = (losses[beta2, variant.label][i] for variant in VARIANTS)
         rows.append([f"{rate:g}", *map(_median_and_range, cells)])
-    return table(["learning rate", *(v.label for v in VARIANTS)], rows)
+    return markdown_table(["learning rate", *(v.label for v in VARIANTS)], rows)
 
 
 def _median_and_range(values: np.ndarray) -> str:
@@ -287,7 +287,9 @@ def best_table(settings: Settings, losses: Losses) -> str:
                 ]
             )
     header = ["optimizer, beta2", "best rate", "validation loss, nats"]
-    return table([*header, "rates within 0.1", "mean factor on the rate"], rows)
+    return markdown_table(
+        [*header, "rates within 0.1", "mean factor on the rate"], rows
+    )
 
 
 # Figures.

@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from absl import app
 
-from scripts.evidence.pages import fill_page, from_flags, spread, table
+from scripts.evidence.pages import fill_page, from_flags, spread
 from scripts.evidence.training import Training
 from unscheduled.benchmark.frameworks import FRAMEWORKS
+from unscheduled.benchmark.tables import markdown_table
 from unscheduled.entries.jax import step
 
 ALGORITHMS = ("schedule_free_adamw", "nadamw")
@@ -82,7 +83,7 @@ def main(_):
         rows.append((*case, spread(ratios(settings, *case))))
         print(*rows[-1], flush=True)
     header = ("entry", "framework", "workload", "guarded / unguarded")
-    print(fill_page("safeguard", {"cost": table(header, rows)}, out_dir))
+    print(fill_page("safeguard", {"cost": markdown_table(header, rows)}, out_dir))
 
 
 if __name__ == "__main__":

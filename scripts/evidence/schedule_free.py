@@ -35,9 +35,9 @@ from scripts.evidence.pages import (
     reported,
     save_figure,
     spread,
-    table,
     tuning,
 )
+from unscheduled.benchmark.tables import markdown_table
 from unscheduled.optim_numpy.schedule_free import (
     schedule_free_init,
     schedule_free_step,
@@ -217,7 +217,7 @@ def gap_table(result: Result, settings: Settings, one_rate: bool) -> str:
         constant = one_rate and label != DECAY
         note = f" at {settings.rates[rate]:.3g}" if constant else ""
         header.append(f"{label}{note}")
-    return table(header, rows)
+    return markdown_table(header, rows)
 
 
 def ratios(
@@ -242,7 +242,7 @@ def ratio_table(results: list[Result], settings: Settings, one_rate: bool) -> st
         for result in results
         for method in METHODS
     ]
-    return table(["steps", *map(str, settings.horizons)], rows)
+    return markdown_table(["steps", *map(str, settings.horizons)], rows)
 
 
 def summary_table(results: list[Result], settings: Settings) -> str:
@@ -258,7 +258,7 @@ def summary_table(results: list[Result], settings: Settings) -> str:
             ]
             cells.append(f"{min(medians):.2f} to {max(medians):.2f}")
         rows.append([method.label, *cells])
-    return table(["", "one rate", "best rate for each horizon"], rows)
+    return markdown_table(["", "one rate", "best rate for each horizon"], rows)
 
 
 def error_table(results: list[Result], settings: Settings) -> str:
@@ -275,7 +275,7 @@ def error_table(results: list[Result], settings: Settings) -> str:
         ]
         for result in results
     ]
-    return table(["", *labels], rows)
+    return markdown_table(["", *labels], rows)
 
 
 def draw(results: list[Result], settings: Settings):
@@ -342,7 +342,7 @@ def write(results: list[Result], settings: Settings, out_dir: Path) -> None:
     blocks = {
         "settings": f"Rates: {rates}. Batch {settings.batch_size}. "
         f"{settings.seeds} seeds: half choose the rates,\nhalf are reported.",
-        "minima": table(["", "min F, nats", "off by at most"], minima),
+        "minima": markdown_table(["", "min F, nats", "off by at most"], minima),
         "gaps": "\n\n".join(gaps),
         "summary": summary_table(results, settings),
         "ratios": ratio_table(results, settings, one_rate=True),

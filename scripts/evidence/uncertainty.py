@@ -17,8 +17,9 @@ from typing import NamedTuple
 import numpy as np
 from absl import app
 
-from scripts.evidence.pages import fill_page, from_flags, table
+from scripts.evidence.pages import fill_page, from_flags
 from unscheduled.benchmark.rulesets import RULESETS, ruleset
+from unscheduled.benchmark.tables import markdown_table
 from unscheduled.benchmark.targets import (
     BENCHMARKS,
     Benchmark,
@@ -28,11 +29,9 @@ from unscheduled.benchmark.targets import (
 from unscheduled.scoring.comparison import Comparison, Ratio, compare
 from unscheduled.scoring.leaderboard import rank
 from unscheduled.scoring.published import load_published
-from unscheduled.scoring.times import MISS, Hit, Study, workload_results
+from unscheduled.scoring.times import MISS, Cells, Hit, Study, by_cell, workload_results
 from unscheduled.scoring.uncertainty import (
-    Cells,
     Interval,
-    by_cell,
     median_interval,
     percentile_interval,
     resampled_medians,
@@ -133,7 +132,7 @@ def median_block(settings: Settings) -> str:
         rows.append(row)
     header = ("studies", "exact interval", "its level")
     columns = ("covers", "bootstrap covers", "covers, 20% miss", "bootstrap, 20% miss")
-    return table((*header, *columns), rows)
+    return markdown_table((*header, *columns), rows)
 
 
 def ratio_block(settings: Settings) -> str:
@@ -170,7 +169,7 @@ def ratio_block(settings: Settings) -> str:
         "its width, high / low - 1",
         "p beyond 2.5% or 97.5%",
     )
-    return table(header, rows)
+    return markdown_table(header, rows)
 
 
 def published_populations(cells: Cells) -> Populations:
@@ -221,7 +220,7 @@ def score_block(settings: Settings) -> str:
     header = ["submission", "true score"]
     for n in settings.n_studies:
         header += [f"covered, {n} studies", "width"]
-    return table(header, rows)
+    return markdown_table(header, rows)
 
 
 def published_block(settings: Settings) -> str:
@@ -247,7 +246,7 @@ def published_block(settings: Settings) -> str:
                     )
                 )
     header = ("group", "submission", "score", "95% interval", "best in its group")
-    return table(header, rows)
+    return markdown_table(header, rows)
 
 
 def in_examples(studies: list[Study]) -> list[Study]:
@@ -289,7 +288,7 @@ def comparison_block(settings: Settings) -> str:
             )
         )
     header = ("workload", "batch sizes", "p of two studies")
-    return table((*header, "time", "steps", "seconds a step"), rows)
+    return markdown_table((*header, "time", "steps", "seconds a step"), rows)
 
 
 def summary_block(settings: Settings) -> str:
@@ -310,7 +309,7 @@ def summary_block(settings: Settings) -> str:
             ("seconds an example", examples.both_hit.step_sec),
         ):
             rows.append((f"{rules}: {what}, {n_both} both hit", "", _ratio(ratio)))
-    return table(("geometric mean of the ratios of", "p", "ratio"), rows)
+    return markdown_table(("geometric mean of the ratios of", "p", "ratio"), rows)
 
 
 def spread_block(settings: Settings) -> str:
@@ -327,7 +326,7 @@ def spread_block(settings: Settings) -> str:
         quantiles = (f"{q:.2f}" for q in np.quantile(spreads, [0.1, 0.5, 0.9]))
         rows.append((f"0.5 {rules}", str(len(cells)), str(sum(some)), *quantiles))
     header = ("group", "cells", "with hits and misses", "10%", "median", "90%")
-    return table(header, rows)
+    return markdown_table(header, rows)
 
 
 def cost_block(settings: Settings) -> str:

@@ -44,7 +44,7 @@ def log_mean(a, b, miss_sec):
         ({"x": [2.0, INF], "y": [3.0, INF]}, {"x": [30.0, INF], "y": [1.0, INF]}),
     ],
 )
-def test_p_faster_of_all_resamples(a, b, budget_factor):
+def test_p_faster_medians_all_resamples(a, b, budget_factor):
     """The probability would not be the bootstrap's, or misses would count otherwise."""
     miss_sec = INF if budget_factor is None else 10 * budget_factor + 1
     workloads = [*a]
@@ -52,10 +52,10 @@ def test_p_faster_of_all_resamples(a, b, budget_factor):
     outcomes = []
     for drawn in product(*(product(cell, repeat=len(cell)) for cell in cells)):
         medians = [median(values) for values in drawn]
-        of_a, of_b = medians[: len(workloads)], medians[len(workloads) :]
+        medians_a, medians_b = medians[: len(workloads)], medians[len(workloads) :]
         m = log_mean(
-            dict(zip(workloads, of_a, strict=True)),
-            dict(zip(workloads, of_b, strict=True)),
+            dict(zip(workloads, medians_a, strict=True)),
+            dict(zip(workloads, medians_b, strict=True)),
             miss_sec,
         )
         outcomes.append(0.5 if m is None or m == 0 else float(m < 0))
@@ -203,7 +203,7 @@ def test_parts_multiply():
 @pytest.mark.parametrize(
     ("a_sec", "b_sec", "time"), [(INF, 2.0, INF), (2.0, INF, 0.0), (INF, INF, NAN)]
 )
-def test_seconds_a_step_of_a_miss(a_sec, b_sec, time):
+def test_seconds_a_step_medians_a_miss(a_sec, b_sec, time):
     """A miss would hide how fast the steps were, or be given a number of them."""
     group = [
         make_study("a", "x", f"{i}", a_sec, steps=4.0, step_sec=0.5) for i in range(3)

@@ -412,7 +412,7 @@ def test_narrow_terminal(logs):
         baseline="good",
     )
     file = io.StringIO()
-    Console(file=file, width=60, highlight=False).print(summary(scored))
+    Console(file=file, width=60, highlight=False).print(*summary(scored), sep="\n")
     text = file.getvalue()
     assert max(map(len, text.splitlines())) <= 60
     joined = "".join(text.split())

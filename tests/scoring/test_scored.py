@@ -59,9 +59,9 @@ def benchmark(base, held_out=()):
     )
 
 
-def group(trials, of, **options):
+def group(trials, against, **options):
     return score_group(
-        Reading(list(trials), []), of, ruleset("self", "test"), **options
+        Reading(list(trials), []), against, ruleset("self", "test"), **options
     )
 
 
@@ -134,16 +134,16 @@ def test_studies_keep_their_own_hits():
 
 def test_part():
     """Workloads that were not run would count in the part, or variants be forgotten."""
-    of = benchmark("ab", ["a_v"])
-    whole = group(runs(x={"a": 1.0, "b": 2.0, "a_v": 1.0}), of)
+    both = benchmark("ab", ["a_v"])
+    whole = group(runs(x={"a": 1.0, "b": 2.0, "a_v": 1.0}), both)
     assert whole.part is None
-    no_variant = group(runs(x={"a": 1.0, "b": 2.0}), of)
+    no_variant = group(runs(x={"a": 1.0, "b": 2.0}), both)
     assert no_variant.part is None  # nobody ran it: the scores are the same without
-    some = group(runs(x={"a": 1.0}, y={"a": 2.0}), of)
+    some = group(runs(x={"a": 1.0}, y={"a": 2.0}), both)
     assert some.part.benchmark.base == ("a",)
     assert scores(some.part.leaderboard)["x"] == pytest.approx(1.0)
     assert scores(some.leaderboard)["x"] == pytest.approx(0.5)
-    variant_alone = group(runs(x={"a_v": 1.0}), of)
+    variant_alone = group(runs(x={"a_v": 1.0}), both)
     assert variant_alone.part is None
 
 

@@ -258,10 +258,10 @@ def test_a_copy_is_above_half_of_the_time():
     n = 4000
     samples = resample_scores(group, BENCHMARK, n)
     tolerance = four_sigma(0.5, n)
-    assert samples.p_above("a", "b") == pytest.approx(0.5, abs=tolerance)
-    assert samples.p_above("a", "b") + samples.p_above("b", "a") == pytest.approx(1)
-    assert samples.p_above("a", "a") == 0.5
-    assert samples.p_above("a", "c") > 0.9
+    a, b, c = samples.resampled.T
+    p_above = np.mean((a > b) + 0.5 * (a == b))
+    assert p_above == pytest.approx(0.5, abs=tolerance)
+    assert np.mean(a > c) > 0.9
     best = score_intervals(group, BENCHMARK, n_resamples=n)
     assert sum(row.p_best for row in best.values()) == pytest.approx(1)
     assert best["a"].p_best == pytest.approx(0.5, abs=tolerance)
@@ -285,10 +285,3 @@ def test_nothing_to_resample():
         score_intervals([], BENCHMARK)
     with pytest.raises(ScoringError, match="at least 1"):
         score_intervals([make_study()], BENCHMARK, n_resamples=0)
-
-
-def test_unknown_submission():
-    """A misspelt name would be an index error."""
-    samples = resample_scores(make_group({"a": {"x": [1.0]}}), BENCHMARK, 5)
-    with pytest.raises(ScoringError, match="'z': choose from a"):
-        samples.p_above("a", "z")

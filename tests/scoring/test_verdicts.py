@@ -9,8 +9,7 @@ from unscheduled.benchmark.rulesets import ruleset
 from unscheduled.benchmark.targets import BENCHMARKS, Target, load_benchmark
 from unscheduled.scoring.published import load_published
 from unscheduled.scoring.scored import NOTHING_READ, score_group
-from unscheduled.scoring.times import MISS, Course, Result, Study, course
-from unscheduled.scoring.uncertainty import by_cell
+from unscheduled.scoring.times import MISS, Course, Result, Study, by_cell, course
 from unscheduled.scoring.verdicts import (
     cost,
     hit,
@@ -143,7 +142,7 @@ def test_steps_needed():
 def test_cost(jax, pytorch, words):
     """A framework would be blamed for a slow machine, or nothing for a slow step."""
     costs = {"jax": jax, "pytorch": pytorch}
-    costs = {f: dict(zip("abc", of, strict=False)) for f, of in costs.items() if of}
+    costs = {f: dict(zip("abc", sec, strict=False)) for f, sec in costs.items() if sec}
     study = make_study(framework="pytorch", step_sec=pytorch[-1])
     assert cost(study, costs)[1] == words
 

@@ -26,9 +26,9 @@ from unscheduled.benchmark.text import printable
 from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.flags import define_flags, score_by_flags
 from unscheduled.scoring.formats import to_csv, to_json, to_markdown
+from unscheduled.scoring.intervals import Intervals, all_intervals
 from unscheduled.scoring.logs import read_logs
 from unscheduled.scoring.scored import NOTHING_READ, Scored
-from unscheduled.scoring.spread import Spread, spread
 from unscheduled.scoring.tables import comparison, print_scores, what_was_read
 from unscheduled.scoring.watch import watch
 from unscheduled.scoring.what_if import WhatIf, read_assumptions, what_if
@@ -108,7 +108,7 @@ def report(roots: Sequence[str]) -> int:
     assumptions = read_assumptions(_WHAT_IF.value)
     write(
         scored,
-        spread(scored) if _INTERVALS.value else None,
+        all_intervals(scored) if _INTERVALS.value else None,
         what_if(scored, assumptions) if assumptions else None,
     )
     sys.stdout.flush()
@@ -126,11 +126,11 @@ def pages(scored: Scored) -> list[str]:
     return _WHY.value
 
 
-def write(scored: Scored, of: Spread | None, if_so: WhatIf | None) -> None:
-    """Print the scores in the chosen format, with their spread and what would be."""
+def write(scored: Scored, intervals: Intervals | None, if_so: WhatIf | None) -> None:
+    """Print the scores in the chosen format, with intervals and what would be."""
     given = _FORMAT.value
     if given == "json":
-        sys.stdout.write(to_json(scored, of, if_so))
+        sys.stdout.write(to_json(scored, intervals, if_so))
     elif given == "markdown":
         sys.stdout.write(to_markdown(scored))
     elif given == "csv":
@@ -138,7 +138,7 @@ def write(scored: Scored, of: Spread | None, if_so: WhatIf | None) -> None:
         for line in (*comparison(scored), *scored.notes, *what_was_read(scored)):
             print(line, file=sys.stderr)
     else:
-        print_scores(sys.stdout, scored, of, pages(scored), if_so)
+        print_scores(sys.stdout, scored, intervals, pages(scored), if_so)
 
 
 def keep_watching(roots: Sequence[str], every_sec: float) -> None:

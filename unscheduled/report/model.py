@@ -22,11 +22,10 @@ from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.leaderboard import Row
 from unscheduled.scoring.logs import Trial
 from unscheduled.scoring.scored import MINE, Scored
-from unscheduled.scoring.times import MISS, Hit, Result, Study, first_hit
+from unscheduled.scoring.times import MISS, Hit, Result, Study, by_cell, first_hit
 from unscheduled.scoring.uncertainty import (
     ResultIntervals,
     ScoreInterval,
-    by_cell,
     result_intervals,
     score_intervals,
 )

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from unscheduled.benchmark.targets import Benchmark, Target, budgets_sec
-from unscheduled.scoring.times import MISS, Study
-from unscheduled.scoring.uncertainty import by_cell
+from unscheduled.scoring.times import MISS, Study, by_cell
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ share no seed in the published logs.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,12 +20,11 @@ import numpy as np
 from unscheduled.benchmark.targets import Benchmark, budgets_sec
 from unscheduled.scoring import profiles
 from unscheduled.scoring.errors import ScoringError
-from unscheduled.scoring.times import Study, workload_results
+from unscheduled.scoring.times import Study, by_cell, workload_results
 from unscheduled.scoring.uncertainty import (
     LEVEL,
     N_RESAMPLES,
     Interval,
-    by_cell,
     check_resamples,
     percentile_interval,
     resampled_medians,
@@ -110,15 +109,6 @@ class Comparison:
     left_out: tuple[str, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class _Medians:
-    """Of one submission, shape (1 + R, W); first as observed, then resampled."""
-
-    time_sec: np.ndarray
-    steps: np.ndarray
-    step_sec: np.ndarray
-
-
 def compare(
     studies: Sequence[Study],
     benchmark: Benchmark,
@@ -141,55 +131,52 @@ def compare(
         or one of them ran a workload in both frameworks.
     """
     check_resamples(n_resamples)
-    of = {name: _cells(studies, benchmark, name) for name in (a, b)}
-    workloads = [w for w in benchmark.base if w in of[a] and w in of[b]]
+    own_a, own_b = (_cells(studies, benchmark, name) for name in (a, b))
+    workloads = [w for w in benchmark.base if w in own_a and w in own_b]
     if not workloads:
+        ran_a, ran_b = (", ".join(own) or "none" for own in (own_a, own_b))
         raise ScoringError(
-            f"{a} and {b} have no base workload in common: {a} ran "
-            f"{_listed(of[a])}, {b} ran {_listed(of[b])}."
+            f"{a} and {b} have no base workload in common: {a} ran {ran_a}, {b} ran "
+            f"{ran_b}."
         )
     rng = np.random.default_rng(seed)
     medians_a, medians_b = (
-        _resample([of[name][w] for w in workloads], n_resamples, rng) for name in (a, b)
+        np.stack([_medians(own[w], n_resamples, rng) for w in workloads], axis=-1)
+        for own in (own_a, own_b)
     )
-    several = np.array([min(len(of[a][w]), len(of[b][w])) > 1 for w in workloads])
-    time, steps, step_sec = _log_ratios(medians_a, medians_b)
+    with np.errstate(divide="ignore", invalid="ignore"):  # misses, and times of zero
+        parts = np.log(medians_a) - np.log(medians_b)
+    times_a, times_b = medians_a[0], medians_b[0]
     miss_sec = budgets_sec(benchmark, workloads, budget_factor) + 1
-    log_mean = _mean(
-        profiles.log_time_ratios(
-            medians_a.time_sec,
-            medians_b.time_sec,
-            np.where(np.isnan(miss_sec), np.inf, miss_sec),
-        ),
-        np.full(medians_a.time_sec.shape, True),
-    )
-    hit = np.isfinite(medians_a.time_sec) & np.isfinite(medians_b.time_sec)
-    both_hit = [_mean(part, hit) for part in (time, steps, step_sec)]
+    miss_sec = np.where(np.isnan(miss_sec), np.inf, miss_sec)
+    log_ratios = profiles.log_time_ratios(times_a, times_b, miss_sec)
+    log_mean = _mean(log_ratios, np.full(times_a.shape, True))
+    hit = np.isfinite(times_a) & np.isfinite(times_b)
+    several = np.array([min(len(own_a[w]), len(own_b[w])) > 1 for w in workloads])
+    all_several, hit_several = bool(several.all()), bool(several[hit[0]].all())
     return Comparison(
         a=a,
         b=b,
-        time_ratio=_ratio(log_mean, level, bool(several.all())),
-        p_faster=_p_below_1(log_mean[1:]) if several.all() else None,
-        both_hit=_parts(both_hit, level, bool(several[hit[0]].all()))
+        time_ratio=_ratio(log_mean, level, all_several),
+        p_faster=_p_below_1(log_mean[1:]) if all_several else None,
+        both_hit=_parts([_mean(part, hit) for part in parts], level, hit_several)
         if hit[0].any()
         else None,
         workloads=tuple(
             WorkloadComparison(
                 workload=workload,
                 p_faster=p_faster(
-                    [study.hit.time_sec for study in of[a][workload]],
-                    [study.hit.time_sec for study in of[b][workload]],
+                    *(
+                        [study.hit.time_sec for study in own[workload]]
+                        for own in (own_a, own_b)
+                    )
                 ),
-                parts=_parts(
-                    [part[:, i] for part in (time, steps, step_sec)],
-                    level,
-                    bool(several[i]),
-                ),
-                frameworks=(of[a][workload][0].framework, of[b][workload][0].framework),
+                parts=_parts(parts[:, :, i], level, bool(several[i])),
+                frameworks=(own_a[workload][0].framework, own_b[workload][0].framework),
             )
             for i, workload in enumerate(workloads)
         ),
-        left_out=tuple(w for w in benchmark.base if (w in of[a]) != (w in of[b])),
+        left_out=tuple(w for w in benchmark.base if (w in own_a) != (w in own_b)),
     )
 
 
@@ -215,46 +202,22 @@ def _cells(
     return {w: cell for (_, w), cell in by_cell(own).items() if w in benchmark.base}
 
 
-def _resample(
-    cells: Sequence[Sequence[Study]], n_resamples: int, rng: np.random.Generator
-) -> _Medians:
-    columns = [_resample_cell(cell, n_resamples, rng) for cell in cells]
-    return _Medians(*(np.stack(part, axis=1) for part in zip(*columns, strict=True)))
-
-
-def _resample_cell(
+def _medians(
     studies: Sequence[Study], n_resamples: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Medians of the same resamples: seconds, steps, seconds a step; (1 + R,) each."""
+) -> np.ndarray:
+    """Seconds, steps and seconds a step, shape (3, 1 + R): observed, then resampled."""
     n = len(studies)
     draws = np.vstack([np.arange(n), rng.integers(n, size=(n_resamples, n))])
-    time_sec, steps, own_step_sec = (
+    figures = [(s.hit.time_sec, s.hit.steps, s.step_sec) for s in studies]
+    time_sec, steps, step_sec = (
         resampled_medians(np.array(values), draws)
-        for values in (
-            [study.hit.time_sec for study in studies],
-            [study.hit.steps for study in studies],
-            [study.step_sec for study in studies],
-        )
+        for values in zip(*figures, strict=True)
     )
-    hit = np.isfinite(time_sec) & (steps > 0)
     if any(np.isnan(study.step_sec) for study in studies):
-        own_step_sec = np.full_like(time_sec, np.nan)
-    step_sec = np.divide(time_sec, steps, out=own_step_sec, where=hit)
-    return time_sec, steps, step_sec
-
-
-def _log_ratios(a: _Medians, b: _Medians) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """log of a's over b's, shape (1 + R, W) each: time, steps, seconds a step."""
-    with np.errstate(divide="ignore", invalid="ignore"):  # misses, and times of zero
-        time, steps, step_sec = (
-            np.log(x) - np.log(y)
-            for x, y in (
-                (a.time_sec, b.time_sec),
-                (a.steps, b.steps),
-                (a.step_sec, b.step_sec),
-            )
-        )
-    return time, steps, step_sec
+        step_sec = np.full_like(time_sec, np.nan)
+    hit = np.isfinite(time_sec) & (steps > 0)
+    np.divide(time_sec, steps, out=step_sec, where=hit)
+    return np.stack([time_sec, steps, step_sec])
 
 
 def _mean(log_ratios: np.ndarray, among: np.ndarray) -> np.ndarray:
@@ -266,7 +229,7 @@ def _mean(log_ratios: np.ndarray, among: np.ndarray) -> np.ndarray:
         return log_ratios.sum(axis=-1, where=among) / among.sum(axis=-1)
 
 
-def _parts(log_ratios: Sequence[np.ndarray], level: float, several: bool) -> Parts:
+def _parts(log_ratios: Iterable[np.ndarray], level: float, several: bool) -> Parts:
     return Parts(*(_ratio(part, level, several) for part in log_ratios))
 
 
@@ -283,7 +246,3 @@ def _ratio(log_ratios: np.ndarray, level: float, several: bool) -> Ratio:
 def _p_below_1(log_ratios: np.ndarray) -> float:
     half = (log_ratios == 0) | np.isnan(log_ratios)
     return float(np.mean((log_ratios < 0) + 0.5 * half))
-
-
-def _listed(workloads: Mapping[str, Sequence[Study]]) -> str:
-    return ", ".join(workloads) or "none"

@@ -7,17 +7,22 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from unscheduled.benchmark.tables import markdown_table, number
 from unscheduled.benchmark.targets import Benchmark
 from unscheduled.scoring import profiles
+from unscheduled.scoring.intervals import Intervals
 from unscheduled.scoring.leaderboard import Leaderboard, Row
 from unscheduled.scoring.logs import Trial
-from unscheduled.scoring.scored import Part, Scored
-from unscheduled.scoring.spread import Spread
-from unscheduled.scoring.tables import comparison, coverage, what_was_read
+from unscheduled.scoring.scored import Scored
+from unscheduled.scoring.tables import (
+    comparison,
+    coverage,
+    score_table,
+    what_was_read,
+)
 from unscheduled.scoring.times import MISS, Study
 from unscheduled.scoring.uncertainty import result_intervals
 from unscheduled.scoring.verdicts import Verdict, verdicts
@@ -33,50 +38,26 @@ NULLS = (
 )
 
 CSV_COLUMNS = (
-    "benchmark",
-    "ruleset",
-    "rule",
-    "submission",
-    "source",
-    "score",
-    "n_hit_base",
-    "time_ratio",
-    "both_ratio",
-    "n_both",
-    "workload",
-    "role",
-    "status",
-    "time_sec",
-    "steps",
-    "n_hit",
-    "n_studies",
-    "ratio_to_best",
-    "budget_share",
-    "closest_miss",
-    "time_low_sec",
-    "time_high_sec",
-    "time_level",
-    "verdict",
-    "why",
-    "best",
-    "budget_used",
-    "run_steps",
-    "steps_needed",
-    "step_sec",
-    "step_ratio",
+    *("benchmark", "ruleset", "rule", "submission", "source"),
+    *("score", "n_hit_base", "time_ratio", "both_ratio", "n_both"),
+    *("workload", "role", "status", "time_sec", "steps", "n_hit", "n_studies"),
+    *("ratio_to_best", "budget_share", "closest_miss"),
+    *("time_low_sec", "time_high_sec", "time_level"),
+    *("verdict", "why", "best", "budget_used", "run_steps", "steps_needed"),
+    *("step_sec", "step_ratio"),
 )
 
 
 def to_json(
-    scored: Scored, of: Spread | None = None, if_so: WhatIf | None = None
+    scored: Scored, intervals: Intervals | None = None, if_so: WhatIf | None = None
 ) -> str:
     """Everything, as strict JSON: there is no Infinity and no NaN in it.
 
     Args:
-      of, if_so: intervals and comparisons, and what would be, where asked for.
+      intervals, if_so: how sure the figures are, and what would be, where asked for.
     """
     facts = as_dict(scored)
-    facts["intervals"] = None if of is None else of.as_dict()
+    facts["intervals"] = None if intervals is None else intervals.as_dict()
     facts["what_if"] = None if if_so is None else _what_if(if_so)
     return json.dumps(_finite(facts), indent=1, allow_nan=False) + "\n"
 
@@ -89,15 +70,15 @@ def to_csv(scored: Scored) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n")
     writer.writeheader()
-    rows = {row["submission"]: row for row in leaderboard_rows(scored)}
+    rows = {row.submission: row for row in scored.leaderboard.rows}
     for cell in cells(scored):
         row = rows[cell["submission"]]
         line = {
             "benchmark": scored.benchmark.version,
             "ruleset": scored.ruleset.name,
             "rule": scored.rule,
-            "n_hit_base": row["n_hit"],
-            **{k: row[k] for k in ("score", "time_ratio", "both_ratio", "n_both")},
+            "n_hit_base": row.n_hit,
+            **_picked(row, "score", "time_ratio", "both_ratio", "n_both"),
             **cell,
         }
         writer.writerow(_finite(line))
@@ -107,10 +88,9 @@ def to_csv(scored: Scored) -> str:
 def to_markdown(scored: Scored) -> str:
     """Leaderboard and median seconds to target as tables, and the notes as a list."""
     title = f"AlgoPerf scores, benchmark {scored.benchmark.version}"
-    blocks = [*_markdown_scores(title, scored.leaderboard, scored.benchmark, scored)]
-    if scored.part is not None:
+    blocks = _markdown_scores(title, scored.leaderboard, scored.benchmark, scored)
+    if part := scored.part:
         title = "On the workloads with logs alone"
-        part = scored.part
         blocks += _markdown_scores(title, part.leaderboard, part.benchmark, scored)
     blocks += ["### Median seconds to target", _markdown_cells(scored)]
     sentences = [
@@ -125,7 +105,11 @@ def to_markdown(scored: Scored) -> str:
 
 def as_dict(scored: Scored) -> dict[str, Any]:
     """Everything, as plain values; missed times are inf, unknown ones NaN or None."""
-    benchmark = scored.benchmark
+    benchmark, rows, published = (
+        scored.benchmark,
+        scored.leaderboard.rows,
+        scored.published,
+    )
     return {
         "format": FORMAT,
         "nulls": NULLS,
@@ -135,9 +119,7 @@ def as_dict(scored: Scored) -> dict[str, Any]:
             "held_out": benchmark.held_out,
             "targets": {
                 workload: {
-                    "metric": target.metric,
-                    "value": target.value,
-                    "max_allowed_runtime_sec": target.max_allowed_runtime_sec,
+                    **_picked(target, "metric", "value", "max_allowed_runtime_sec"),
                     "miss_counts_as_sec": scored.ruleset.miss_sec(
                         target.max_allowed_runtime_sec
                     ),
@@ -148,40 +130,47 @@ def as_dict(scored: Scored) -> dict[str, Any]:
         "ruleset": vars(scored.ruleset),
         "rule": scored.rule,
         "baseline": scored.baseline,
-        "published": _published(scored),
-        "leaderboard": leaderboard_rows(scored),
-        "part": None if scored.part is None else _part(scored.part),
+        "published": published
+        and _picked(
+            published,
+            *("version", "ruleset", "source", "submissions"),
+            *("gpu_model_name", "gpu_count"),
+        ),
+        "leaderboard": [
+            {**_scores(row, benchmark), "source": scored.source(row.submission)}
+            for row in rows
+        ],
+        "part": scored.part
+        and {
+            "base": list(scored.part.benchmark.base),
+            "held_out": list(scored.part.benchmark.held_out),
+            "leaderboard": [
+                _scores(row, scored.part.benchmark)
+                for row in scored.part.leaderboard.rows
+            ],
+        },
         "cells": cells(scored),
         "studies": [_study(study, scored) for study in scored.studies],
         "frameworks": framework_facts(scored),
         "unscored": [_unscored(trial) for trial in scored.unscored],
         "profiles": {
             "tau": profiles.TAU.tolist(),
-            "share": {r.submission: list(r.profile) for r in scored.leaderboard.rows},
+            "share": {row.submission: row.profile for row in rows},
         },
         "coverage": coverage(scored.leaderboard, benchmark),
         "comparison": comparison(scored),
         "notes": scored.notes,
-        "read": None if scored.summary is None else vars(scored.summary),
+        "read": scored.summary and vars(scored.summary),
         "irregularities": [
             {
-                "rule": irregularity.rule,
-                "path": str(irregularity.path),
-                "line": irregularity.line,
-                "what": irregularity.what,
-                "text": str(irregularity),
+                **_picked(one, "rule"),
+                "path": str(one.path),
+                **_picked(one, "line", "what"),
+                "text": str(one),
             }
-            for irregularity in scored.irregularities
+            for one in scored.irregularities
         ],
     }
-
-
-def leaderboard_rows(scored: Scored) -> list[dict[str, Any]]:
-    """A submission each, best score first."""
-    return [
-        {**_scores(row, scored.benchmark), "source": scored.source(row.submission)}
-        for row in scored.leaderboard.rows
-    ]
 
 
 def cells(scored: Scored) -> list[dict[str, Any]]:
@@ -198,54 +187,41 @@ def cells(scored: Scored) -> list[dict[str, Any]]:
     for submission in scored.submissions:
         for workload in scored.benchmark.workloads:
             key = (submission, workload)
-            result = results.get(key)
             cell = {
                 "submission": submission,
                 "source": scored.source(submission),
                 "workload": workload,
                 "role": "held_out" if workload in scored.benchmark.held_out else "base",
                 "status": "not_run",
-                "time_sec": None,
-                "steps": None,
-                "n_hit": 0,
-                "n_studies": 0,
+                **dict.fromkeys(("time_sec", "steps")),
+                **dict.fromkeys(("n_hit", "n_studies"), 0),
                 "ratio_to_best": ratios.get(key),
-                "budget_share": None,
-                "closest_miss": None,
-                "time_low_sec": None,
-                "time_high_sec": None,
-                "time_level": None,
+                **dict.fromkeys(("budget_share", "closest_miss")),
+                **dict.fromkeys(("time_low_sec", "time_high_sec", "time_level")),
                 **_verdict(judged.get(key, never_ran)),
             }
-            if result is not None:
-                cell |= {
-                    "status": "missed" if math.isinf(result.time_sec) else "hit",
-                    "time_sec": result.time_sec,
-                    "steps": result.steps,
-                    "n_hit": result.n_hit,
-                    "n_studies": result.n_studies,
-                    "budget_share": use[key].to_target,
-                }
-                misses, interval = use[key].misses, intervals[key].time_sec
-                if misses is not None:
+            if result := results.get(key):
+                cell |= _picked(result, "time_sec", "steps", "n_hit", "n_studies")
+                cell["status"] = "missed" if math.isinf(result.time_sec) else "hit"
+                cell["budget_share"] = use[key].to_target
+                if misses := use[key].misses:
                     cell["closest_miss"] = misses.words
-                if interval is not None:
-                    cell |= {
-                        "time_low_sec": interval.low,
-                        "time_high_sec": interval.high,
-                        "time_level": interval.level,
-                    }
+                if interval := intervals[key].time_sec:
+                    cell["time_low_sec"] = interval.low
+                    cell["time_high_sec"] = interval.high
+                    cell["time_level"] = interval.level
             found.append(cell)
     return found
+
+
+def _picked(record: Any, *names: str) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in names}
 
 
 def _unscored(trial: Trial) -> dict[str, Any]:
     ran = len(trial.score) > 0
     return {
-        "submission": trial.submission,
-        "workload": trial.workload,
-        "framework": trial.framework,
-        "study": trial.study,
+        **_picked(trial, "submission", "workload", "framework", "study"),
         "trial": trial.number,
         "time_sec": float(trial.score[-1]) if ran else None,
         "steps": float(trial.global_step[-1]) if ran else None,
@@ -281,35 +257,9 @@ def _what_if(if_so: WhatIf) -> dict[str, Any]:
 
 def _scores(row: Row, benchmark: Benchmark) -> dict[str, Any]:
     return {
-        "submission": row.submission,
-        "score": row.score,
-        "n_hit": row.n_hit,
+        **_picked(row, "submission", "score", "n_hit"),
         "n_base": len(benchmark.base),
-        "time_ratio": row.time_ratio,
-        "both_ratio": row.both_ratio,
-        "n_both": row.n_both,
-    }
-
-
-def _part(part: Part) -> dict[str, Any]:
-    return {
-        "base": list(part.benchmark.base),
-        "held_out": list(part.benchmark.held_out),
-        "leaderboard": [_scores(r, part.benchmark) for r in part.leaderboard.rows],
-    }
-
-
-def _published(scored: Scored) -> dict[str, Any] | None:
-    published = scored.published
-    if published is None:
-        return None
-    return {
-        "version": published.version,
-        "ruleset": published.ruleset,
-        "source": published.source,
-        "submissions": list(published.submissions),
-        "gpu_model_name": published.gpu_model_name,
-        "gpu_count": published.gpu_count,
+        **_picked(row, "time_ratio", "both_ratio", "n_both"),
     }
 
 
@@ -317,18 +267,12 @@ def _study(study: Study, scored: Scored) -> dict[str, Any]:
     return {
         "submission": study.submission,
         "source": scored.source(study.submission),
-        "workload": study.workload,
-        "framework": study.framework,
-        "study": study.study,
+        **_picked(study, "workload", "framework", "study"),
         "status": "missed" if study.hit is MISS else "hit",
         "time_sec": study.hit.time_sec,
         "steps": study.hit.steps,
         "evaluation": study.hit.index,
-        "n_hit": study.n_hit,
-        "n_trials": study.n_trials,
-        "best": study.best,
-        "run_sec": study.run_sec,
-        "step_sec": study.step_sec,
+        **_picked(study, "n_hit", "n_trials", "best", "run_sec", "step_sec"),
         "course": vars(study.course),
     }
 
@@ -347,38 +291,29 @@ def _finite(value: Any) -> Any:
 def _markdown_scores(
     title: str, leaderboard: Leaderboard, benchmark: Benchmark, scored: Scored
 ) -> list[str]:
-    headings = ["submission", "runs", "AlgoPerf score", "base targets hit"]
-    compared = any(row.time_ratio is not None for row in leaderboard.rows)
-    if compared:
-        headings += [f"time / {scored.baseline}", "where both hit"]
-    rows = []
-    for row in leaderboard.rows:
-        cells = [row.submission, scored.source(row.submission), f"{row.score:.4f}"]
-        cells.append(f"{row.n_hit}/{len(benchmark.base)}")
-        if compared:
-            cells += [
-                _short(row.time_ratio),
-                f"{_short(row.both_ratio)} ({row.n_both})",
-            ]
-        rows.append(cells)
-    return [f"### {_markdown(title)}", _markdown_table(headings, rows)]
+    table = score_table(title, leaderboard, benchmark, scored, with_runs=True)
+    return [
+        f"### {_markdown(title)}",
+        _markdown_table([*table.headings], [[*row] for row in table.rows]),
+    ]
 
 
 def _markdown_cells(scored: Scored) -> str:
     """A row a workload, a column a submission."""
     submissions = [row.submission for row in scored.leaderboard.rows]
     times_sec = {(r.submission, r.workload): r.time_sec for r in scored.results}
-    leaderboard = scored.leaderboard
-    rows = []
-    for workload in (*leaderboard.base_run, *leaderboard.held_out_run):
-        row = [times_sec.get((submission, workload)) for submission in submissions]
-        rows.append([workload, *map(_seconds, row)])
-    return _markdown_table(["workload", *submissions], rows)
+    return _markdown_table(
+        ["workload", *submissions],
+        [
+            [workload, *(number(times_sec.get((s, workload))) for s in submissions)]
+            for workload in scored.leaderboard.workloads_run
+        ],
+    )
 
 
-def _markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(map(_markdown, line))} |" for line in lines)
+def _markdown_table(headings: list[str], rows: list[list[str]]) -> str:
+    escaped = ([_markdown(cell) for cell in row] for row in rows)
+    return markdown_table([_markdown(heading) for heading in headings], escaped)
 
 
 def _markdown(text: str) -> str:
@@ -389,13 +324,3 @@ def _markdown(text: str) -> str:
     """
     text = " ".join(text.split())
     return "".join(f"\\{c}" if c in r"\`*_[]<>|" else c for c in text)
-
-
-def _seconds(time_sec: float | None) -> str:
-    if time_sec is None:
-        return "-"
-    return "missed" if math.isinf(time_sec) else f"{time_sec:.2f}"
-
-
-def _short(ratio: float | None) -> str:
-    return "n/a" if ratio is None or math.isnan(ratio) else f"{ratio:.4f}"

@@ -51,6 +51,11 @@ class Leaderboard:
     base_run: tuple[str, ...]
     held_out_run: tuple[str, ...]
 
+    @property
+    def workloads_run(self) -> tuple[str, ...]:
+        """The workloads with logs, base workloads first."""
+        return (*self.base_run, *self.held_out_run)
+
 
 def rank(
     results: Sequence[Result],
@@ -70,8 +75,10 @@ def rank(
     """
     submissions = sorted({result.submission for result in results})
     run = {result.workload for result in results}
+    held_out_run = tuple(w for w in benchmark.held_out if w in run)
     base_sec = times_matrix(results, submissions, benchmark.base)
-    ratios = ratios_of(results, submissions, benchmark)
+    held_out_sec = times_matrix(results, submissions, held_out_run)
+    ratios = ratios_after_filters(base_sec, held_out_sec, benchmark, held_out_run)
     profile = profiles.performance_profile(ratios, len(benchmark.base))
     against = [(None, None, None)] * len(submissions)
     if baseline is not None:
@@ -96,31 +103,26 @@ def rank(
     return Leaderboard(
         rows=tuple(sorted(rows, key=lambda row: (-row.score, row.submission))),
         base_run=tuple(w for w in benchmark.base if w in run),
-        held_out_run=tuple(w for w in benchmark.held_out if w in run),
+        held_out_run=held_out_run,
     )
 
 
-def ratios_of(
-    results: Sequence[Result], submissions: Sequence[str], benchmark: Benchmark
+def ratios_after_filters(
+    base_sec: np.ndarray,
+    held_out_sec: np.ndarray,
+    benchmark: Benchmark,
+    held_out_run: Sequence[str],
 ) -> np.ndarray:
-    """Time over the group's fastest, after all filters, on each base workload.
+    """Time over the group's fastest on each base workload, shape (..., S, B).
 
     Args:
-      submissions: all that have results, in the order of the rows.
-
-    Returns:
-      Shape (submissions, base workloads); inf where it counts as a miss.
+      base_sec, held_out_sec: as in `profiles.eligible_times`, the latter of
+        `held_out_run`.
     """
-    run = {result.workload for result in results}
-    held_out_run = [w for w in benchmark.held_out if w in run]
-    eligible_sec = profiles.eligible_times(
-        times_matrix(results, submissions, benchmark.base),
-        times_matrix(results, submissions, held_out_run),
-        np.array(
-            [benchmark.base.index(benchmark.held_out[w]) for w in held_out_run], int
-        ),
+    base_of = [benchmark.base.index(benchmark.held_out[w]) for w in held_out_run]
+    return profiles.ratios_to_best(
+        profiles.eligible_times(base_sec, held_out_sec, np.array(base_of, int))
     )
-    return profiles.ratios_to_best(eligible_sec)
 
 
 def _against(

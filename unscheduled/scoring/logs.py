@@ -176,22 +176,26 @@ def missing(
     # The folders of a submission and of a study, as of its first trial.
     folders = {t.submission: t.path.parents[3] for t in reversed(trials)}
     folders |= {t.key[:-1]: t.path.parents[1] for t in reversed(trials)}
-    irregular = []
-    for study, n in studies.items():
-        if n != n_trials:
-            rule = "missing_trial" if n < n_trials else "extra_trial"
-            what = f"{n} of {n_trials} trials have logs"
-            irregular.append(Irregularity(rule, folders[study], what))
-    for (submission, workload), n in by_workload.items():
-        if n != n_studies:
-            rule = "missing_study" if n < n_studies else "extra_study"
-            what = f"{n} of {n_studies} studies of {workload} have logs"
-            irregular.append(Irregularity(rule, folders[submission], what))
-    wanted = dict.fromkeys(workloads)
+    counts = [
+        ("trial", n, n_trials, "trials", folders[study]) for study, n in studies.items()
+    ]
+    counts += [
+        ("study", n, n_studies, f"studies of {workload}", folders[submission])
+        for (submission, workload), n in by_workload.items()
+    ]
+    irregular = [
+        Irregularity(
+            f"{'missing' if n < wanted else 'extra'}_{kind}",
+            folder,
+            f"{n} of {wanted} {what} have logs",
+        )
+        for kind, n, wanted, what, folder in counts
+        if n != wanted
+    ]
     return irregular + [
         Irregularity("missing_workload", folders[submission], f"no {workload}")
         for submission in dict.fromkeys(trial.submission for trial in trials)
-        for workload in wanted
+        for workload in dict.fromkeys(workloads)
         if (submission, workload) not in by_workload
     ]
 

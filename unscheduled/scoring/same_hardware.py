@@ -1,8 +1,7 @@
 """Whether the times of logs compare with published ones: the hardware they ran on."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from unscheduled.scoring.irregularities import Irregularity
 from unscheduled.scoring.logs import Trial
@@ -26,26 +25,21 @@ def hardware_notes(
         f"The published runs had {wanted} each: times compare with those of other runs "
         "on the same hardware alone."
     ]
-    found: Counter[Hardware] = Counter()
-    irregular = []
-    for trial in trials:
-        ran_on, wrong = hardware(trial.path.parent)
-        found[ran_on] += 1
-        irregular += wrong
+    found = [hardware(trial.path.parent) for trial in trials]
     n = len(trials)
-    for text, count in _counts(found, str).items():
+    for text, count in Counter(str(ran_on) for ran_on, _ in found).items():
         if text != str(wanted):
             notes.append(
                 f"Warning: not so {count} of {n} trials in the logs ({text}): their "
                 "times, ratios and scores do not compare with the published ones."
             )
-    for clock, count in _counts(found, lambda h: h.clock).items():
+    for clock, count in Counter(ran_on.clock for ran_on, _ in found).items():
         if clock != "wall":
             notes.append(
                 f"Warning: {count} of {n} trials in the logs ran by the clock {clock}: "
                 "their seconds were counted, not measured."
             )
-    for ruleset, count in _counts(found, lambda h: h.tuning_ruleset).items():
+    for ruleset, count in Counter(h.tuning_ruleset for h, _ in found).items():
         if ruleset not in (None, published.ruleset):
             notes.append(
                 f"Warning: {count} of {n} trials in the logs were made by the ruleset "
@@ -53,12 +47,4 @@ def hardware_notes(
             )
     if n and len(notes) == 1:
         notes.append("The trials in the logs ran on the same.")
-    return notes, irregular
-
-
-def _counts(found: Counter[Hardware], of: Callable[[Hardware], Any]) -> Counter:
-    """How many trials each value of `of` has."""
-    counts = Counter()
-    for ran_on, count in found.items():
-        counts[of(ran_on)] += count
-    return counts
+    return notes, [one for _, irregular in found for one in irregular]

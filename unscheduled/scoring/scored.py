@@ -106,7 +106,7 @@ def score_group(
     by_rule = _own_studies(reading.trials, benchmark)
     theirs = published.submissions if published else ()
     own = {study.submission for study in by_rule[rule]}
-    names = {name: _own_name(name, theirs) for name in sorted(own)}
+    names = {name: name + MINE if name in theirs else name for name in sorted(own)}
     group = {
         each: [
             *(replace(s, submission=names[s.submission]) for s in by_rule[each]),
@@ -133,8 +133,13 @@ def score_group(
         notes=[
             *_left_out(unscored, benchmark),
             *benchmark.notes,
-            *_renamed(names),
-            *(_dated(published) if published else ()),
+            *(
+                f"{name} from the logs is called {called}, as {name} is a published "
+                "submission."
+                for name, called in names.items()
+                if name != called
+            ),
+            *(published.dated if published else ()),
             *hardware,
             *(published.notes if published else ()),
             *rule_differences(results["documented"], results["official"]),
@@ -187,18 +192,6 @@ def _own_studies(
     }
 
 
-def _own_name(name: str, taken: Sequence[str]) -> str:
-    return name + MINE if name in taken else name
-
-
-def _renamed(names: dict[str, str]) -> list[str]:
-    return [
-        f"{name} from the logs is called {called}, as {name} is a published submission."
-        for name, called in names.items()
-        if name != called
-    ]
-
-
 def _left_out(trials: Iterable[Trial], benchmark: Benchmark) -> list[str]:
     """What workloads the logs have beside those of the benchmark."""
     ignored = sorted({trial.workload for trial in trials})
@@ -208,12 +201,6 @@ def _left_out(trials: Iterable[Trial], benchmark: Benchmark) -> list[str]:
         f"Not in this benchmark, and left out: {', '.join(ignored)}. Benchmark "
         f"{benchmark.version} has no target for it, so there are times and steps alone."
     ]
-
-
-def _dated(published: Published) -> list[str]:
-    if published.date is None:
-        return []
-    return [f"The published runs are those of {published.date}. {published.source}"]
 
 
 def _part(

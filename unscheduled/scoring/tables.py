@@ -1,19 +1,19 @@
-"""Tables for the terminal, and plain text for a pipe."""
+"""What a terminal shows of a scored group: tables, and sentences about them."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TextIO
 
-from rich.console import Console, Group
-from rich.table import Table
-from rich.text import Text
+from rich.console import Console
 
+from unscheduled.benchmark.tables import Table, number
 from unscheduled.benchmark.targets import Benchmark
-from unscheduled.scoring import spread, why
+from unscheduled.scoring import why
+from unscheduled.scoring.comparison import PARTS_NOTE, Ratio
+from unscheduled.scoring.intervals import Intervals
 from unscheduled.scoring.leaderboard import Leaderboard
 from unscheduled.scoring.scored import Scored
-from unscheduled.scoring.spread import Spread, new_table, sentences
-from unscheduled.scoring.times import Result
+from unscheduled.scoring.uncertainty import Interval
 from unscheduled.scoring.verdicts import verdicts
 from unscheduled.scoring.what_if import WhatIf
 
@@ -42,49 +42,49 @@ def console_for(file: TextIO) -> Console:
 def print_scores(
     file: TextIO,
     scored: Scored,
-    of: Spread | None = None,
+    intervals: Intervals | None = None,
     pages: Sequence[str] = (),
     if_so: WhatIf | None = None,
 ) -> None:
     """Print to `file` a table a workload, what was irregular, the scores, the notes.
 
     Args:
-      of: how sure the figures are; printed before the scores.
+      intervals: how sure the figures are; printed before the scores.
       pages: submissions to print `why` of.
       if_so: what would be; printed at the end.
     """
-    console = console_for(file)
-    leaderboard, found = scored.leaderboard, verdicts(scored)
-    for workload in (*leaderboard.base_run, *leaderboard.held_out_run):
+    console, found = console_for(file), verdicts(scored)
+    for workload in scored.leaderboard.workloads_run:
         console.print(workload_table(workload, scored, found))
     for line in what_was_read(scored):
         console.print(line, soft_wrap=True)
-    if of is not None:
-        console.print(spread.tables(scored, of))
+    parts = interval_tables(scored, intervals) if intervals else []
     for submission in pages:
-        console.print(why_table(scored, submission, found))
+        rows = why.rows(scored, submission, found)
+        parts.append(Table(submission, why.COLUMNS, rows, "llr"))
+        parts.append(why.summary(scored, submission, found))
     if pages:
-        console.print(sentences(why.NOTE), framework_table(scored))
-    console.print(summary(scored))
-    if if_so is not None:
-        console.print(what_if_tables(if_so))
+        title, rows = "Milliseconds a step, by framework", why.framework_rows(scored)
+        parts += [why.NOTE, Table(title, why.FRAMEWORK_COLUMNS, rows, "llr")]
+        parts.append(why.FRAMEWORK_NOTE)
+    parts += summary(scored)
+    parts += what_if_tables(if_so) if if_so else []
+    console.print(*parts, sep="\n")
 
 
-def summary(scored: Scored) -> Group:
+def summary(scored: Scored) -> list[Table | str]:
     """The scores, and the sentences that say what stands behind them."""
-    parts: list[Table | Text] = [unscored_table(scored)] if scored.unscored else []
+    parts: list[Table | str] = [unscored_table(scored)] if scored.unscored else []
     if scored.leaderboard.rows:
         title = f"AlgoPerf scores, benchmark {scored.benchmark.version}"
-        parts += [score_table(title, scored.leaderboard, scored.benchmark, scored)]
-        parts += map(sentences, coverage(scored.leaderboard, scored.benchmark))
+        parts.append(score_table(title, scored.leaderboard, scored.benchmark, scored))
+        parts += coverage(scored.leaderboard, scored.benchmark)
     if scored.part is not None:
         base = scored.part.benchmark.base
         title = f"On the workloads with logs alone: {', '.join(base)}"
-        parts.append(
-            score_table(title, scored.part.leaderboard, scored.part.benchmark, scored)
-        )
-    parts += map(sentences, [*comparison(scored), *scored.notes])
-    return Group(*parts)
+        part = scored.part
+        parts.append(score_table(title, part.leaderboard, part.benchmark, scored))
+    return [*parts, *comparison(scored), *scored.notes]
 
 
 def what_was_read(scored: Scored) -> list[str]:
@@ -103,123 +103,182 @@ def what_was_read(scored: Scored) -> list[str]:
 
 def workload_table(workload: str, scored: Scored, found: why.Found) -> Table:
     """A row a submission, fastest first; who did not run the workload comes last."""
-    table = new_table(
-        f"{workload}: {scored.benchmark.targets[workload]}",
-        ["submission"],
-        ["median seconds to target", "median steps to target", "studies hit"],
-    )
+    headings = ["submission", "median seconds to target", "median steps to target"]
+    headings.append("studies hit")
     use = scored.budget_use()
-    missed = any(
-        math.isinf(r.time_sec) for r in scored.results if r.workload == workload
-    )
+    ran = [r for r in scored.results if r.workload == workload]
+    missed = any(math.isinf(r.time_sec) for r in ran)
     if missed:
-        table.add_column("closest miss", overflow="fold")
-        table.add_column("why", overflow="fold")
-    ran = {r.submission: r for r in scored.results if r.workload == workload}
-    for result in sorted(ran.values(), key=lambda r: (r.time_sec, r.submission)):
-        table.add_row(
-            result.submission,
-            _to_target(result.time_sec, ".2f"),
-            _to_target(result.steps, ".10g"),
-            f"{result.n_hit}/{result.n_studies}",
-            *(_miss(result, use, found) if missed else []),
-        )
-    for submission in scored.submissions:
-        if submission not in ran:
-            table.add_row(submission, "-", "-", "-")
-    return table
+        headings += ["closest miss", "why"]
+    rows = []
+    for result in sorted(ran, key=lambda r: (r.time_sec, r.submission)):
+        key, hits = (result.submission, workload), f"{result.n_hit}/{result.n_studies}"
+        row = [result.submission, number(result.time_sec), number(result.steps, ".10g")]
+        row.append(hits)
+        if missed:
+            closest = use[key].misses
+            reason = found[key].words if math.isinf(result.time_sec) else ""
+            row += [closest.words if closest else "", reason]
+        rows.append(row)
+    names = {result.submission for result in ran}
+    rows += [[name, "-", "-", "-"] for name in scored.submissions if name not in names]
+    title = f"{workload}: {scored.benchmark.targets[workload]}"
+    return Table(title, headings, rows, "lrrrl")
 
 
 def unscored_table(scored: Scored) -> Table:
     """A row a trial that there is no target for: what its last evaluation says."""
-    table = new_table(
-        "Without a target: times and steps at the last evaluation",
-        ["submission", "study", "workload", "trial"],
-        ["seconds", "steps", "evaluations"],
-    )
+    rows = []
     for trial in scored.unscored:
         names = (f"{trial.workload}_{trial.framework}", f"trial_{trial.number}")
         end = ["-", "-"]
         if len(trial.score):
-            end = [f"{trial.score[-1]:.2f}", f"{trial.global_step[-1]:.10g}"]
+            end = [number(trial.score[-1]), number(trial.global_step[-1], ".10g")]
         n = str(len(trial.score))
-        table.add_row(trial.submission, trial.study, *names, *end, n)
-    return table
-
-
-def why_table(scored: Scored, submission: str, found: why.Found) -> Group:
-    """Where a submission wins, where it loses, and to what."""
-    table = new_table(submission, why.COLUMNS[:2], why.COLUMNS[2:])
-    for row in why.rows(scored, submission, found):
-        table.add_row(*row)
-    return Group(table, sentences(why.summary(scored, submission, found)))
-
-
-def framework_table(scored: Scored) -> Group:
-    """Milliseconds a step by workload and framework."""
-    left, right = why.FRAMEWORK_COLUMNS[:2], why.FRAMEWORK_COLUMNS[2:]
-    table = new_table("Milliseconds a step, by framework", left, right)
-    for row in why.framework_rows(scored):
-        table.add_row(*row)
-    return Group(table, sentences(why.FRAMEWORK_NOTE))
-
-
-def what_if_tables(if_so: WhatIf) -> Group:
-    """What each assumption does by itself, and the scores with all of them."""
-    alone = new_table(
-        "What if: each assumption alone",
-        ["assumption"],
-        ["workload", "seconds", "assumed", "AlgoPerf score", "worth"],
+        rows.append([trial.submission, trial.study, *names, *end, n])
+    return Table(
+        "Without a target: times and steps at the last evaluation",
+        ("submission", "study", "workload", "trial", "seconds", "steps", "evaluations"),
+        rows,
+        "llllr",
     )
-    for change in if_so.changes:
-        before = if_so.before[change.assumption.submission]
-        score = [f"{change.score:.4f}", f"{change.score - before:+.4f}"]
-        times = change.times_sec or {"no other time": (math.nan, math.nan)}
-        for i, (workload, (sec, assumed)) in enumerate(times.items()):
-            told = [_to_target(sec, ".2f"), _to_target(assumed, ".2f")]
-            text = change.assumption.text if i == 0 else ""
-            alone.add_row(text, workload, *told, *(score if i == 0 else ["", ""]))
-    together = new_table(
-        "What if: the scores with all of them",
-        ["submission"],
-        ["AlgoPerf score", "as it is", "95% interval", "best of the group"],
-    )
-    for submission, score in if_so.after.items():
-        found = if_so.intervals[submission]
-        together.add_row(
-            submission,
-            f"{score:.4f}",
-            f"{if_so.before[submission]:.4f}",
-            spread.ends(found.interval, 4),
-            f"{100 * found.p_best:.1f}%",
-        )
-    note = (
-        "The interval is what drawing the studies anew gives, as --intervals says; a "
-        "time that was given is the same in every study."
-    )
-    return Group(alone, together, sentences(note))
 
 
 def score_table(
-    title: str, leaderboard: Leaderboard, benchmark: Benchmark, scored: Scored
+    title: str,
+    leaderboard: Leaderboard,
+    benchmark: Benchmark,
+    scored: Scored,
+    with_runs: bool = False,
 ) -> Table:
-    """A row a submission, best AlgoPerf score first."""
+    """A row a submission, best AlgoPerf score first.
+
+    Args:
+      with_runs: whether to say where the runs come from though none are published.
+    """
+    with_runs = with_runs or scored.published is not None
     compared = any(row.time_ratio is not None for row in leaderboard.rows)
-    headings = ["AlgoPerf score", "base targets hit"]
-    if scored.published:
-        headings.insert(0, "runs")
+    headings = ["submission", *(["runs"] if with_runs else [])]
+    headings += ["AlgoPerf score", "base targets hit"]
     if compared:
         headings += [f"time / {scored.baseline}", "where both hit"]
-    table = new_table(title, ["submission"], headings)
+    rows = []
     for row in leaderboard.rows:
-        cells = [f"{row.score:.4f}", f"{row.n_hit}/{len(benchmark.base)}"]
-        if scored.published:
-            cells.insert(0, scored.source(row.submission))
-        if row.time_ratio is not None and row.both_ratio is not None:
-            cells.append(_ratio(row.time_ratio))
-            cells.append(f"{_ratio(row.both_ratio)} ({row.n_both})")
-        table.add_row(row.submission, *cells)
-    return table
+        cells = [row.submission]
+        if with_runs:
+            cells.append(scored.source(row.submission))
+        cells += [f"{row.score:.4f}", f"{row.n_hit}/{len(benchmark.base)}"]
+        if compared:
+            ratios = (row.time_ratio, row.both_ratio)
+            time, both = (number(ratio, ".4f", "n/a") for ratio in ratios)
+            cells += [time, f"{both} ({row.n_both})"]
+        rows.append(cells)
+    return Table(title, headings, rows)
+
+
+def interval_tables(scored: Scored, found: Intervals) -> list[Table | str]:
+    """Scores, comparisons with the baseline and medians, and what they mean."""
+    ruleset = scored.ruleset
+    parts: list[Table | str] = [
+        _score_intervals(scored, found),
+        f"Everyone's studies were drawn anew {found.n_resamples} times, with "
+        "replacement, and the whole group was scored each time. The level is nominal: "
+        "with three studies such intervals cover less. One study of a workload has no "
+        "interval.",
+    ]
+    if found.comparisons:
+        parts += [
+            _comparisons(scored, found),
+            "Faster with: the share of resamples in which the geometric mean of the "
+            f"time over that of {scored.baseline} is below 1. Time is steps times "
+            f"seconds a step. {PARTS_NOTE}",
+        ]
+    return [
+        *parts,
+        _medians(scored, found),
+        "Covers: how often an interval so made covers the median of what the studies "
+        "are drawn from, at the least; misses take part. It is from the fastest to the "
+        "slowest study, or shorter where that is enough. The budget is that of "
+        f"{ruleset}, {ruleset.budget_factor:g} x max_allowed_runtime_sec.",
+    ]
+
+
+def _score_intervals(scored: Scored, found: Intervals) -> Table:
+    rows = []
+    for row in scored.leaderboard.rows:
+        score = found.scores[row.submission]
+        cells = (_ends(score.interval, 4), f"{100 * score.p_best:.1f}%")
+        rows.append((row.submission, f"{row.score:.4f}", *cells))
+    interval = f"{100 * found.level:g}% interval"
+    headings = ("submission", "AlgoPerf score", interval, "best of the group")
+    return Table("Scores, if other studies had been run", headings, rows)
+
+
+def _comparisons(scored: Scored, found: Intervals) -> Table:
+    rows = []
+    for submission, with_it in found.comparisons.items():
+        both = with_it.both_hit
+        parts = (both.time, both.steps, both.step_sec) if both else ()
+        p = "n/a" if with_it.p_faster is None else f"{100 * with_it.p_faster:.1f}%"
+        rows.append((submission, p, *map(_ratio, (with_it.time_ratio, *parts))))
+    headings = ("faster with", "time", "time, both hit", "steps", "seconds a step")
+    title = f"Compared with {scored.baseline}: ratios, below 1 needs less"
+    return Table(title, ("submission", *headings), rows)
+
+
+def _medians(scored: Scored, found: Intervals) -> Table:
+    """A row a workload and submission, fastest first."""
+    order, rows = scored.leaderboard.workloads_run, []
+    for result in sorted(
+        scored.results, key=lambda r: (order.index(r.workload), r.time_sec)
+    ):
+        key = (result.submission, result.workload)
+        interval, use = found.medians[key].time_sec, found.budgets[key]
+        rows.append(
+            (
+                result.workload,
+                result.submission,
+                number(result.time_sec),
+                _seconds_span(interval),
+                "-" if interval is None else f"{100 * interval.level:.0f}%",
+                number(100 * use.to_target, ".1f", "unknown", "%"),
+                number(100 * use.run, ".1f", "unknown", "%"),
+                f"{use.n_hit}/{use.n_studies}",
+                use.misses.words if use.misses else "",
+            )
+        )
+    headings = (
+        *("workload", "submission", "seconds to target", "interval", "covers"),
+        *("of the budget", "longest run", "studies hit", "closest miss"),
+    )
+    return Table("Medians and budgets", headings, rows, "llr")
+
+
+def what_if_tables(if_so: WhatIf) -> list[Table | str]:
+    """What each assumption does by itself, and the scores with all of them."""
+    alone, together = [], []
+    for change in if_so.changes:
+        before = if_so.before[change.assumption.submission]
+        text = change.assumption.text
+        score = [f"{change.score:.4f}", f"{change.score - before:+.4f}"]
+        times = change.times_sec or {"no other time": (math.nan, math.nan)}
+        for workload, pair in times.items():
+            alone.append([text, workload, *map(number, pair), *score])
+            text, score = "", []
+    for submission, score in if_so.after.items():
+        found, before = if_so.intervals[submission], if_so.before[submission]
+        cells = (_ends(found.interval, 4), f"{100 * found.p_best:.1f}%")
+        together.append((submission, f"{score:.4f}", f"{before:.4f}", *cells))
+    columns = ("workload", "seconds", "assumed", "AlgoPerf score", "worth")
+    scores = ("AlgoPerf score", "as it is", "95% interval", "best of the group")
+    return [
+        Table("What if: each assumption alone", ("assumption", *columns), alone),
+        Table(
+            "What if: the scores with all of them", ("submission", *scores), together
+        ),
+        "The interval is what drawing the studies anew gives, as --intervals says; a "
+        "time that was given is the same in every study.",
+    ]
 
 
 def coverage(leaderboard: Leaderboard, benchmark: Benchmark) -> list[str]:
@@ -246,25 +305,20 @@ def comparison(scored: Scored) -> list[str]:
         "faster; where both hit: the same over those that both reached, (how many)."
     ]
     missed = {r.workload for r in scored.results if math.isinf(r.time_sec)}
-    missed_sec = {
-        w: ruleset.miss_sec(benchmark.targets[w].max_allowed_runtime_sec)
-        for w in benchmark.base
+    budgets = {w: benchmark.targets[w].max_allowed_runtime_sec for w in benchmark.base}
+    counts = ", ".join(
+        f"{w} {number(ruleset.miss_sec(sec), '.0f', 'unknown', ' s')}"
+        for w, sec in budgets.items()
         if w in missed
-    }
-    if missed_sec:
-        counts = ", ".join(
-            f"{w} {'unknown' if math.isnan(sec) else f'{sec:.0f} s'}"
-            for w, sec in missed_sec.items()
-        )
+    )
+    if counts:
         lines.append(
             f"In time / {scored.baseline} a miss counts as the budget of {ruleset} "
             f"({ruleset.budget_factor:g} x max_allowed_runtime_sec) plus 1 s, and as "
             f"equal where both missed: {counts}."
         )
-    if any(
-        row.time_ratio is not None and math.isnan(row.time_ratio)
-        for row in scored.leaderboard.rows
-    ):
+    ratios = [row.time_ratio for row in scored.leaderboard.rows]
+    if any(ratio is not None and math.isnan(ratio) for ratio in ratios):
         lines.append(
             "n/a: a workload that only one of the two ran, a miss of unknown budget, "
             "or no workload at all."
@@ -272,18 +326,22 @@ def comparison(scored: Scored) -> list[str]:
     return lines
 
 
-def _to_target(value: float, form: str) -> str:
-    if math.isnan(value):
+def _ends(interval: Interval | None, digits: int) -> str:
+    if interval is None:
         return "-"
-    return "missed" if math.isinf(value) else format(value, form)
+    return f"{interval.low:.{digits}f} to {interval.high:.{digits}f}"
 
 
-def _miss(result: Result, use: Mapping, found: why.Found) -> tuple[str, str]:
-    """How close the studies that missed came, and why the median one did."""
-    key = result.submission, result.workload
-    closest = use[key].misses.words if use[key].misses else ""
-    return closest, found[key].words if math.isinf(result.time_sec) else ""
+def _ratio(ratio: Ratio) -> str:
+    if math.isnan(ratio.value):
+        return "n/a"
+    return f"{ratio.value:.3f} ({_ends(ratio.interval, 3)})"
 
 
-def _ratio(value: float) -> str:
-    return "n/a" if math.isnan(value) else f"{value:.4f}"
+def _seconds_span(interval: Interval | None) -> str:
+    if interval is None:
+        return "-"
+    if math.isinf(interval.low):
+        return "missed"
+    high = "a miss" if math.isinf(interval.high) else number(interval.high)
+    return f"{number(interval.low)} to {high}"

@@ -9,12 +9,16 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import TypeVar
 
 import numpy as np
 
 from unscheduled.benchmark.targets import Benchmark, Target
 from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.logs import Trial
+
+K = TypeVar("K")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,9 @@ class Study:
         return (self.submission, self.workload, self.framework, self.study)
 
 
+Cells = dict[tuple[str, str], list[Study]]  # (submission, workload) -> its studies
+
+
 @dataclass(frozen=True)
 class Result:
     """What one submission did on one workload; inf where the target was missed.
@@ -149,10 +156,10 @@ def study_results(
     Args:
       trials: in any order; other workloads are passed over.
     """
-    studies: dict[tuple[str, str, str, str], list[Trial]] = {}
-    for trial in sorted(trials, key=lambda trial: trial.key):
-        if trial.workload in benchmark.targets:
-            studies.setdefault(trial.key[:-1], []).append(trial)
+    scored = [trial for trial in trials if trial.workload in benchmark.targets]
+    studies = grouped(
+        sorted(scored, key=lambda trial: trial.key), lambda trial: trial.key[:-1]
+    )
     return [
         _study(study, benchmark.targets[study[0].workload], rule)
         for study in studies.values()
@@ -165,10 +172,25 @@ def workload_results(studies: Iterable[Study]) -> list[Result]:
     Raises:
       ScoringError: a submission ran a workload in both frameworks.
     """
-    groups: dict[tuple[str, str], list[Study]] = {}
-    for study in studies:
-        groups.setdefault((study.submission, study.workload), []).append(study)
-    return [_result(group) for group in groups.values()]
+    cells = grouped(studies, lambda study: (study.submission, study.workload))
+    return [_result(cell) for cell in cells.values()]
+
+
+def by_cell(studies: Iterable[Study]) -> Cells:
+    """Studies by submission and workload, in an order that is that of no file."""
+    cells = grouped(studies, lambda study: (study.submission, study.workload))
+    return {
+        key: sorted(cells[key], key=lambda s: (s.hit.time_sec, s.hit.steps, s.study))
+        for key in sorted(cells)
+    }
+
+
+def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    """Items by key, both in the order in which they come."""
+    groups: dict[K, list[T]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return groups
 
 
 def times_matrix(

@@ -4,20 +4,20 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
+from unscheduled.scoring.find import FoundLog
 from unscheduled.scoring.irregularities import Irregularity
 
-if TYPE_CHECKING:
-    from unscheduled.scoring.logs import Trial
+LogT = TypeVar("LogT", bound=FoundLog)
 
 # What the runners' --append_timestamp adds.
 _STAMP = re.compile("(.+)(-[0-9]{4}(?:-[0-9]{2}){5})")
 
 
 def join_timestamped(
-    trials: Sequence["Trial"],
-) -> tuple[list["Trial"], list[Irregularity]]:
+    trials: Sequence[LogT],
+) -> tuple[list[LogT], list[Irregularity]]:
     """Trials of `sub` and of `sub-2026-01-31-23-59-59` as of one submission, `sub`.
 
     A name that no other shares without its time is left as it is. Where both have a

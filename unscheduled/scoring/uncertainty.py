@@ -24,14 +24,12 @@ import numpy as np
 from unscheduled.benchmark.targets import Benchmark
 from unscheduled.scoring import profiles
 from unscheduled.scoring.errors import ScoringError
-from unscheduled.scoring.leaderboard import rank
-from unscheduled.scoring.times import Study, workload_results
+from unscheduled.scoring.leaderboard import rank, ratios_after_filters
+from unscheduled.scoring.times import Study, by_cell, workload_results
 
 LEVEL = 0.95
 N_RESAMPLES = 5000
 _CHUNK = 250  # resamples scored at once: bounds the memory
-
-Cells = dict[tuple[str, str], list[Study]]  # (submission, workload) -> its studies
 
 
 @dataclass(frozen=True)
@@ -88,26 +86,14 @@ class ScoreSamples:
     scores: np.ndarray
     resampled: np.ndarray
 
-    def p_above(self, a: str, b: str) -> float:
-        """Share of the resamples in which `a` scores above `b`; ties count half."""
-        of_a, of_b = (self.resampled[:, self._index(name)] for name in (a, b))
-        return float(np.mean((of_a > of_b) + 0.5 * (of_a == of_b)))
-
-    def _index(self, submission: str) -> int:
-        if submission not in self.submissions:
-            choices = ", ".join(self.submissions)
-            raise ScoringError(
-                f"Unknown submission {submission!r}: choose from {choices}."
-            )
-        return self.submissions.index(submission)
-
 
 def median_coverage(n: int, k: int = 1) -> float:
     """Probability that [x_(k), x_(n+1-k)] of n independent draws covers the median.
 
         1 - 2 P(Bin(n, 1/2) < k); for [min, max] that is 1 - 2 * 0.5**n
 
-    It is exact for a continuous distribution and a lower bound for any other.
+    It is exact for a continuous distribution and a lower bound for any other. By hand,
+    as `scipy.stats.binom.cdf` is off by some ulp, and half a second to import.
 
     >>> [median_coverage(n) for n in (1, 2, 3, 5)]
     [0.0, 0.5, 0.75, 0.9375]
@@ -157,7 +143,8 @@ def percentile_interval(samples: np.ndarray, level: float = LEVEL) -> Interval:
     """What is left of resampled figures, shape (R,), less (1 - level)/2 at each end.
 
     A figure that is not known in a resample, NaN, may be anything: it counts as lowest
-    at the lower end and as highest at the upper end.
+    at the lower end and as highest at the upper end, which `np.quantile` and
+    `scipy.stats.bootstrap` have no way to say.
 
     >>> percentile_interval(np.arange(100.0), 0.9)
     Interval(low=5.0, high=94.0, level=0.9, kind='bootstrap')
@@ -171,17 +158,6 @@ def percentile_interval(samples: np.ndarray, level: float = LEVEL) -> Interval:
     return Interval(
         float(ends[0][cut]), float(ends[1][-1 - cut]), level, kind="bootstrap"
     )
-
-
-def by_cell(studies: Iterable[Study]) -> Cells:
-    """Studies by submission and workload, in an order that is that of no file."""
-    cells: Cells = {}
-    for study in studies:
-        cells.setdefault((study.submission, study.workload), []).append(study)
-    return {
-        key: sorted(cells[key], key=lambda s: (s.hit.time_sec, s.hit.steps, s.study))
-        for key in sorted(cells)
-    }
 
 
 def resampled_medians(values: np.ndarray, draws: np.ndarray) -> np.ndarray:
@@ -233,17 +209,15 @@ def resample_scores(
     workloads = (*benchmark.base, *board.held_out_run)
     cells = {k: v for k, v in by_cell(studies).items() if k[1] in workloads}
     n_base = len(benchmark.base)
-    base_of = np.array(
-        [benchmark.base.index(benchmark.held_out[w]) for w in board.held_out_run], int
-    )
     rng = np.random.default_rng(seed)
     submissions = tuple(sorted(ranked))
     chunks = []
     for start, end in pairwise([*range(0, n_resamples, _CHUNK), n_resamples]):
         times_sec = _resample_times(cells, submissions, workloads, end - start, rng)
         base_sec, held_out_sec = np.split(times_sec, [n_base], axis=-1)
-        eligible_sec = profiles.eligible_times(base_sec, held_out_sec, base_of)
-        ratios = profiles.ratios_to_best(eligible_sec)
+        ratios = ratios_after_filters(
+            base_sec, held_out_sec, benchmark, board.held_out_run
+        )
         chunks.append(profiles.scores_of_ratios(ratios, n_base))
     scores = np.array([ranked[submission] for submission in submissions])
     return ScoreSamples(submissions, scores, np.concatenate(chunks))

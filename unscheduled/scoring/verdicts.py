@@ -21,12 +21,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from unscheduled.benchmark.tables import number
 from unscheduled.benchmark.targets import Target, budgets_sec
 from unscheduled.scoring import profiles
 from unscheduled.scoring.budget import approach
 from unscheduled.scoring.scored import Scored
-from unscheduled.scoring.times import MISS, Result, Study
-from unscheduled.scoring.uncertainty import Cells, by_cell
+from unscheduled.scoring.times import MISS, Cells, Result, Study, by_cell
 
 LOST = 1 / 3
 EARLY = 0.9  # of a run, and of a budget
@@ -69,9 +69,9 @@ def verdicts(scored: Scored) -> dict[tuple[str, str], Verdict]:
     board, benchmark = scored.leaderboard, scored.benchmark
     cells, costs = by_cell(scored.studies), step_costs(scored.studies)
     results = {(r.submission, r.workload): r for r in scored.results}
-    found = {}
-    for workload in (*board.base_run, *board.held_out_run):
-        factor = scored.ruleset.budget_factor
+    factor, found = scored.ruleset.budget_factor, {}
+    for workload in board.workloads_run:
+        target = benchmark.targets[workload]
         budget_sec = float(budgets_sec(benchmark, [workload], factor)[0])
         ran = [result for result in scored.results if result.workload == workload]
         fastest = min(ran, key=lambda result: (result.time_sec, result.submission))
@@ -80,7 +80,6 @@ def verdicts(scored: Scored) -> dict[tuple[str, str], Verdict]:
             if key not in results:
                 found[key] = Verdict("never_ran", "never ran")
                 continue
-            target = benchmark.targets[workload]
             study = typical(cells[key], target)
             needed = steps_needed(key, cells, target)
             ratio, dear = cost(study, costs[workload])
@@ -165,12 +164,9 @@ def typical(studies: Sequence[Study], target: Target) -> Study:
     if 2 * len(hits) > len(studies):
         return sorted(hits, key=lambda s: s.hit.time_sec)[(len(hits) - 1) // 2]
     sign = 1 if target.lower_is_better else -1
-
-    def short(study: Study) -> float:
-        return math.inf if math.isnan(study.best) else sign * study.best
-
     misses = [study for study in studies if study.hit == MISS]
-    return sorted(misses, key=short)[(len(misses) - 1) // 2]
+    misses.sort(key=lambda s: math.inf if math.isnan(s.best) else sign * s.best)
+    return misses[(len(misses) - 1) // 2]
 
 
 def steps_needed(key: tuple[str, str], cells: Cells, target: Target) -> float:
@@ -190,9 +186,8 @@ def step_costs(studies: Iterable[Study]) -> StepCosts:
     for (submission, workload), cell in by_cell(studies).items():
         known = [s.step_sec for s in cell if not math.isnan(s.step_sec)]
         if known:
-            of_workload = costs.setdefault(workload, {})
-            of_framework = of_workload.setdefault(cell[0].framework, {})
-            of_framework[submission] = median(known)
+            frameworks = costs.setdefault(workload, {})
+            frameworks.setdefault(cell[0].framework, {})[submission] = median(known)
     return costs
 
 
@@ -205,13 +200,12 @@ def cost(study: Study, costs: Mapping[str, Mapping[str, float]]) -> tuple[float,
     own = sorted(costs.get(study.framework, {}).values())
     ratio = _over(study.step_sec, median(own or [math.nan]))
     if ratio >= DEAR:
-        return (
-            ratio,
-            f"; a step takes {ratio:.1f}x as long as usual in {study.framework}",
-        )
-    for name, of in costs.items():
-        times, lowest = _over(median(own or [0]), median(of.values())), min(of.values())
-        if times >= DEAR and own[0] >= DEAR * lowest:
+        usual = f"{ratio:.1f}x as long as usual in {study.framework}"
+        return ratio, f"; a step takes {usual}"
+    for name, by_submission in costs.items():
+        other = by_submission.values()
+        times = _over(median(own or [0]), median(other))
+        if times >= DEAR and own[0] >= DEAR * min(other):
             dearer = f"{times:.1f}x as long in {study.framework} as in {name}"
             return ratio, f"; a step takes {dearer}"
     return ratio, ""
@@ -222,6 +216,4 @@ def _over(value: float, other: float) -> float:
 
 
 def _of_budget(share: float) -> str:
-    return (
-        "an unknown share" if math.isnan(share) else f"{100 * share:.0f}% of the budget"
-    )
+    return number(100 * share, ".0f", "an unknown share", "% of the budget")

@@ -13,13 +13,11 @@ from datetime import datetime
 from typing import TextIO
 
 import numpy as np
-from rich import box
 from rich.console import Group
 from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
 from unscheduled.benchmark.run_files import OUTCOME
+from unscheduled.benchmark.tables import Table, number
 from unscheduled.scoring.budget import approach
 from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.find import Found, find_logs
@@ -118,26 +116,25 @@ def page(scored: Scored | None, running: Sequence[Progress], now_sec: float) -> 
     """What a terminal shows: runs in progress, and the scores so far."""
     stamp = f"{datetime.fromtimestamp(now_sec):%H:%M:%S}, Ctrl-C ends"
     if scored is None:
-        return Group(Text(f"No logs yet. {stamp}"))
-    table = Table(
-        title=f"Runs in progress, {stamp}", title_justify="left", box=box.SIMPLE_HEAD
-    )
-    table.add_column("run", overflow="fold")
-    for heading in ("seconds", "steps", "last", "closest so far", "budget used"):
-        table.add_column(heading, justify="right", overflow="fold")
+        return Group(f"No logs yet. {stamp}")
+    rows = []
     for run in running:
         reached = f"reached after {run.hit_sec:.2f} s"
-        table.add_row(
-            run.name,
-            f"{run.time_sec:.2f}",
-            f"{run.steps:.10g}",
-            f"{run.value:.6g}",
-            reached if math.isfinite(run.hit_sec) else run.closest,
-            _share(run.budget_share),
+        rows.append(
+            (
+                run.name,
+                f"{run.time_sec:.2f}",
+                f"{run.steps:.10g}",
+                f"{run.value:.6g}",
+                reached if math.isfinite(run.hit_sec) else run.closest,
+                _share(run.budget_share),
+            )
         )
+    columns = ("run", "seconds", "steps", "last", "closest so far", "budget used")
+    shown = Table(f"Runs in progress, {stamp}", columns, rows)
     title = f"AlgoPerf scores so far, benchmark {scored.benchmark.version}"
     scores = score_table(title, scored.leaderboard, scored.benchmark, scored)
-    return Group(table if running else Text(f"No runs in progress, {stamp}"), scores)
+    return Group(shown if running else f"No runs in progress, {stamp}", scores)
 
 
 def log_states(roots: Sequence[str]) -> dict[str, tuple[int, int]]:
@@ -183,19 +180,11 @@ def _looks(
                 # At first those in progress; later also what ended with its growth.
                 grown = trials
                 if before is not None:
-                    grown = [t for t in reading.trials if _grew(t, before, states)]
+                    changed = dict(states.items() ^ before.items())
+                    grown = [t for t in reading.trials if str(t.path) in changed]
                 yield scored, _progress(trials, scored), _progress(grown, scored)
             before = states
         sleep(every_sec)
-
-
-def _grew(
-    trial: Trial,
-    before: dict[str, tuple[int, int]],
-    states: dict[str, tuple[int, int]],
-) -> bool:
-    path = str(trial.path)
-    return before.get(path) != states.get(path)
 
 
 def _progress(trials: Sequence[Trial], scored: Scored) -> list[Progress]:
@@ -218,4 +207,4 @@ def _score_line(scored: Scored | None) -> str:
 
 
 def _share(share: float) -> str:
-    return "unknown share" if math.isnan(share) else f"{100 * share:.1f} %"
+    return number(100 * share, ".1f", "unknown share", " %")

@@ -25,12 +25,10 @@ from unscheduled.benchmark.targets import Target
 from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.leaderboard import Leaderboard, rank
 from unscheduled.scoring.scored import Scored
-from unscheduled.scoring.times import MISS, Hit, Study, workload_results
+from unscheduled.scoring.times import MISS, Cells, Hit, Study, by_cell, workload_results
 from unscheduled.scoring.uncertainty import (
     N_RESAMPLES,
-    Cells,
     ScoreInterval,
-    by_cell,
     score_intervals,
 )
 from unscheduled.scoring.verdicts import miss, steps_needed
@@ -123,26 +121,21 @@ def assume(
 ) -> list[Study]:
     """`studies` with the cells that an assumption is about replaced."""
     cells, benchmark = by_cell(studies), scored.benchmark
-    text, name, workload = assumption.text, assumption.submission, assumption.workload
-    _choose(text, "submission", name, scored.submissions)
-    _choose(text, "workload", workload, (*benchmark.workloads, "all"))
-    every = workload == "all"
-    replaced = {}
-    for each in benchmark.workloads if every else [workload]:
-        cell = _cell(assumption, each, cells, scored)
-        if cell:
-            replaced[name, each] = cell
-        elif not every:
-            raise ScoringError(f"--what_if={text}: there are no studies of {each}.")
-    kept = [s for s in studies if (s.submission, s.workload) not in replaced]
+    name, workload = assumption.submission, assumption.workload
+    _choose(assumption, "submission", name, scored.submissions)
+    _choose(assumption, "workload", workload, (*benchmark.workloads, "all"))
+    workloads = benchmark.workloads if workload == "all" else [workload]
+    replaced = {(name, w): _cell(assumption, w, cells, scored) for w in workloads}
+    if workload != "all" and not replaced[name, workload]:
+        raise ScoringError(
+            f"--what_if={assumption.text}: there are no studies of {workload}."
+        )
+    kept = [s for s in studies if not replaced.get((s.submission, s.workload))]
     return kept + [study for cell in replaced.values() for study in cell]
 
 
 def _cell(
-    assumption: Assumption,
-    workload: str,
-    cells: Cells,
-    scored: Scored,
+    assumption: Assumption, workload: str, cells: Cells, scored: Scored
 ) -> list[Study]:
     """The studies that are assumed; none where there is nothing to take them from."""
     what, key = assumption.what, (assumption.submission, workload)
@@ -154,27 +147,27 @@ def _cell(
             raise ScoringError(
                 f"--what_if={assumption.text}: {workload} has {budget_sec:.0f} s."
             )
-        mine = own or [s for s in scored.studies if s.submission == key[0]]
-        blank = [Study(*key, s.study, s.framework, MISS, 0, 1) for s in mine]
-        blank = list({study.key: study for study in blank}.values())
-        return [_reached(s, sec, sec / s.step_sec, math.inf) for s in own or blank]
+        mine = [s for s in scored.studies if s.submission == key[0]]
+        blank = {s.key[2:]: Study(*key, s.study, s.framework, MISS, 0, 1) for s in mine}
+        return [
+            _reached(s, sec, sec / s.step_sec, math.inf) for s in own or blank.values()
+        ]
     if steps := _STEPS.fullmatch(what):
         n = _positive(assumption, steps[1])
         return [_reached(s, n * s.step_sec, n, budget_sec) for s in own]
     if factor := _FACTOR.fullmatch(what):
-        of = {"ms": 1.0, "steps": 1.0, factor[1]: _positive(assumption, factor[2])}
+        by = {"ms": 1.0, "steps": 1.0, factor[1]: _positive(assumption, factor[2])}
         needed = steps_needed(key, cells, target) if own else math.nan
         return [
-            _scaled(s, of["ms"], of["steps"], needed, target, budget_sec) for s in own
+            _scaled(s, **by, needed=needed, target=target, budget_sec=budget_sec)
+            for s in own
         ]
     names = what.split(",")
     for name in names:
-        _choose(assumption.text, "submission", name, scored.submissions)
-    ran = [name for name in names if (name, workload) in cells]
-    if not ran:
-        return []
-    fastest = min(ran, key=lambda n: median(s.hit.time_sec for s in cells[n, workload]))
-    return [replace(s, submission=key[0]) for s in cells[fastest, workload]]
+        _choose(assumption, "submission", name, scored.submissions)
+    ran = [cells[name, workload] for name in names if (name, workload) in cells]
+    fastest = min(ran, key=lambda c: median(s.hit.time_sec for s in c), default=[])
+    return [replace(study, submission=key[0]) for study in fastest]
 
 
 def _scaled(
@@ -202,15 +195,12 @@ def _reached(study: Study, sec: float, steps: float, budget_sec: float) -> Study
 
 
 def _alone(scored: Scored, assumption: Assumption) -> Change:
+    name = assumption.submission
     results = workload_results(assume(scored.studies, assumption, scored))
-    before = {
-        r.workload: r.time_sec
-        for r in scored.results
-        if r.submission == assumption.submission
-    }
-    after = {
-        r.workload: r.time_sec for r in results if r.submission == assumption.submission
-    }
+    before, after = (
+        {r.workload: r.time_sec for r in group if r.submission == name}
+        for group in (scored.results, results)
+    )
     return Change(
         assumption=assumption,
         times_sec={
@@ -218,7 +208,7 @@ def _alone(scored: Scored, assumption: Assumption) -> Change:
             for workload, sec in after.items()
             if before.get(workload) != sec
         },
-        score=_scores(rank(results, scored.benchmark))[assumption.submission],
+        score=_scores(rank(results, scored.benchmark))[name],
     )
 
 
@@ -247,9 +237,9 @@ def _positive(assumption: Assumption, number: str) -> float:
     return value
 
 
-def _choose(text: str, kind: str, name: str, among: Sequence[str]) -> None:
+def _choose(assumption: Assumption, kind: str, name: str, among: Sequence[str]) -> None:
     if name not in among:
-        choices = ", ".join(among)
         raise ScoringError(
-            f"--what_if={text}: no {kind} {name!r}, choose from {choices}."
+            f"--what_if={assumption.text}: no {kind} {name!r}, choose from "
+            f"{', '.join(among)}."
         )

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from unscheduled.benchmark.tables import number
 from unscheduled.scoring import profiles
 from unscheduled.scoring.comparison import PARTS_NOTE
 from unscheduled.scoring.scored import Scored
@@ -29,12 +30,7 @@ NOTE = (
     f"{PARTS_NOTE}"
 )
 FRAMEWORK_COLUMNS = (
-    "workload",
-    "framework",
-    "ms a step",
-    "lowest",
-    "highest",
-    "entries",
+    *("workload", "framework", "ms a step", "lowest", "highest", "entries"),
 )
 FRAMEWORK_NOTE = (
     "What the choice of a framework decides before any algorithm does: the median over "
@@ -45,27 +41,25 @@ FRAMEWORK_NOTE = (
 def rows(scored: Scored, submission: str, found: Found) -> list[list[str]]:
     """A row a workload, with `COLUMNS`."""
     lines = []
-    for workload in _workloads(scored):
+    for workload in scored.leaderboard.workloads_run:
         ran = [r for r in scored.results if r.workload == workload]
         times = {r.submission: r.time_sec for r in ran}
         best = min(times, key=lambda name: (times[name], name))
-        verdict, target = (
-            found[submission, workload],
-            scored.benchmark.targets[workload],
-        )
+        verdict = found[submission, workload]
+        target = scored.benchmark.targets[workload]
+        ratio = number(verdict.step_ratio, ",.2f", unit="x")
         lines.append(
             [
                 workload,
                 verdict.words,
-                _number(times.get(submission, math.nan)),
-                f"{_number(times[best])} {best}"
+                _figure(times.get(submission, math.nan)),
+                f"{_figure(times[best])} {best}"
                 if times[best] < math.inf
                 else "nobody",
-                _number(100 * verdict.budget_share, 0, "%"),
-                f"{_number(verdict.steps)}, {_number(verdict.steps_needed)}",
-                f"{_number(1e3 * verdict.step_sec)}, "
-                f"{_number(verdict.step_ratio, 2, 'x')}",
-                f"{_number(verdict.best, 4)}, {target.value:g}",
+                number(100 * verdict.budget_share, ",.0f", unit="%"),
+                f"{_figure(verdict.steps)}, {_figure(verdict.steps_needed)}",
+                f"{_figure(1e3 * verdict.step_sec)}, {ratio}",
+                f"{number(verdict.best, ',.4f')}, {target.value:g}",
             ]
         )
     return lines
@@ -90,7 +84,7 @@ def framework_rows(scored: Scored) -> list[list[str]]:
         [
             fact["workload"],
             fact["framework"],
-            *(_number(1e3 * fact[key]) for key in ("step_sec", "low_sec", "high_sec")),
+            *(_figure(1e3 * fact[key]) for key in ("step_sec", "low_sec", "high_sec")),
             str(fact["n_submissions"]),
         ]
         for fact in framework_facts(scored)
@@ -104,18 +98,14 @@ def framework_facts(scored: Scored) -> list[dict[str, Any]]:
         {
             "workload": workload,
             "framework": framework,
-            "step_sec": median(of.values()),
-            "low_sec": min(of.values()),
-            "high_sec": max(of.values()),
-            "n_submissions": len(of),
+            "step_sec": median(steps_sec.values()),
+            "low_sec": min(steps_sec.values()),
+            "high_sec": max(steps_sec.values()),
+            "n_submissions": len(steps_sec),
         }
-        for workload in _workloads(scored)
-        for framework, of in sorted(costs.get(workload, {}).items())
+        for workload in scored.leaderboard.workloads_run
+        for framework, steps_sec in sorted(costs.get(workload, {}).items())
     ]
-
-
-def _workloads(scored: Scored) -> tuple[str, ...]:
-    return (*scored.leaderboard.base_run, *scored.leaderboard.held_out_run)
 
 
 def _points(scored: Scored, submission: str) -> dict[str, float]:
@@ -126,9 +116,5 @@ def _points(scored: Scored, submission: str) -> dict[str, float]:
     return dict(zip(base, parts.tolist(), strict=True))
 
 
-def _number(value: float, digits: int | None = None, unit: str = "") -> str:
-    if not math.isfinite(value):
-        return "missed" if math.isinf(value) else "-"
-    if digits is None:
-        digits = 0 if abs(value) >= 100 else 1
-    return f"{value:,.{digits}f}{unit}"
+def _figure(value: float) -> str:
+    return number(value, ",.0f" if abs(value) >= 100 else ",.1f")

@@ -4,7 +4,8 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from scripts.evidence.pages import PAGES, fill_page, table
+from scripts.evidence.pages import PAGES, fill_page
+from unscheduled.benchmark.tables import markdown_table
 
 Line = dict[str, Any]
 PINNED_JAX = "0.7.0"
@@ -66,7 +67,7 @@ def versions(environments: dict[str, dict]) -> str:
         for found in _distinct(line["environment"] for line in cells.values()):
             rows.append((label, found))
     names = list(dict.fromkeys(name for _, found in rows for name in found))
-    return table(
+    return markdown_table(
         ("", *names), [(label, *(found[n] for n in names)) for label, found in rows]
     )
 
@@ -101,7 +102,7 @@ def grid(cells: dict, rows: Sequence[tuple[str, str]], columns: Sequence[str]) -
         for a, f in rows
         if f in frameworks
     ]
-    text = table(("entry", *columns), body)
+    text = markdown_table(("entry", *columns), body)
     return "\n\n".join(
         [text, *(f"({number}) {note}" for number, note in enumerate(notes, 1))]
     )
@@ -128,7 +129,7 @@ def stages(cells: dict, columns: Sequence[str]) -> str:
             if lines:
                 body.append((f"{workload}, {framework}", *_stage_row(lines)))
     header = ("seconds", "set-up", *STAGES, "tensors moved", "peak GiB")
-    return table(header, body)
+    return markdown_table(header, body)
 
 
 def _stage_row(lines: list[Line]) -> list[str]:

@@ -45,6 +45,13 @@ class Published:
     def submissions(self) -> tuple[str, ...]:
         return tuple(sorted({s.submission for s in self.studies["documented"]}))
 
+    @property
+    def dated(self) -> tuple[str, ...]:
+        """A sentence on the date, where there is one."""
+        if self.date is None:
+            return ()
+        return (f"The published runs are those of {self.date}. {self.source}",)
+
     def only(self, submissions: Collection[str]) -> "Published":
         """The same without the other submissions.
 
@@ -143,30 +150,27 @@ def _studies(facts: dict[str, Any], hits: dict[str, Any]) -> list[Study]:
 
 def _study(names: tuple[str, str, str, str], hit: Hit, figures: dict) -> Study:
     step_sec = figures["step_sec"] if hit is MISS else hit.time_sec / hit.steps
+    known = {
+        name: math.nan if value is None else float(value)
+        for name, value in {**figures, "step_sec": step_sec}.items()
+    }
+    if "end_sec" in known:
+        course = Course(**{field.name: known[field.name] for field in fields(Course)})
+    else:  # the file knows when a run ended, and at what pace it went
+        course = Course(known["run_sec"], known["run_sec"] / known["step_sec"])
     return Study(
         *names,
         hit=hit,
         n_hit=figures["n_hit"],
         n_trials=figures["n_trials"],
-        best=_number(figures["best"]),
-        run_sec=_number(figures["run_sec"]),
-        step_sec=_number(step_sec),
-        course=_course(figures, _number(figures["run_sec"]), _number(step_sec)),
+        best=known["best"],
+        run_sec=known["run_sec"],
+        step_sec=known["step_sec"],
+        course=course,
     )
-
-
-def _course(figures: dict, run_sec: float, step_sec: float) -> Course:
-    """As recorded; files without it know when a run ended, and at what pace it went."""
-    if "end_sec" in figures:
-        return Course(**{f.name: _number(figures[f.name]) for f in fields(Course)})
-    return Course(end_sec=run_sec, end_steps=run_sec / step_sec)
 
 
 def _hit(time_sec: float | None, steps: float | None, index: float | None) -> Hit:
     if time_sec is None or steps is None or index is None:
         return MISS
     return Hit(float(time_sec), float(steps), index)
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)

@@ -11,10 +11,10 @@ from unscheduled.benchmark.rulesets import ruleset
 from unscheduled.benchmark.targets import BENCHMARKS, load_benchmark
 from unscheduled.scoring.comparison import PARTS_NOTE
 from unscheduled.scoring.errors import ScoringError
+from unscheduled.scoring.intervals import all_intervals
 from unscheduled.scoring.published import load_published
 from unscheduled.scoring.scored import NOTHING_READ, score_group
-from unscheduled.scoring.spread import spread, tables
-from unscheduled.scoring.tables import console_for
+from unscheduled.scoring.tables import console_for, interval_tables
 
 OURS = "schedule_free_adamw"
 
@@ -28,9 +28,9 @@ def scored():
     return score_group(NOTHING_READ, benchmark, rules, published=published)
 
 
-def shown(scored, of):
+def shown(scored, found):
     file = io.StringIO()
-    console_for(file).print(tables(scored, of))
+    console_for(file).print(*interval_tables(scored, found), sep="\n")
     return [line.split("  ") for line in file.getvalue().splitlines()]
 
 
@@ -43,9 +43,9 @@ def row(lines, *first):
 
 def test_tables(scored):
     """A figure would stand below another heading, or a miss look like a time."""
-    of = spread(scored, n_resamples=200)
-    lines = shown(scored, of)
-    own, found = of.scores[OURS], of.comparisons[OURS]
+    intervals = all_intervals(scored, n_resamples=200)
+    lines = shown(scored, intervals)
+    own, found = intervals.scores[OURS], intervals.comparisons[OURS]
     assert own.interval is not None
     low, high = own.interval.low, own.interval.high
     expected = [f"{low:.4f} to {high:.4f}", f"{100 * own.p_best:.1f}%"]
@@ -74,8 +74,8 @@ def test_tables(scored):
 def test_one_study(scored):
     """One study would be shown with an interval, or stop the tables."""
     first = [s for s in scored.studies if s.study == "study_0"]
-    of = spread(replace(scored, studies=first), n_resamples=20)
-    lines = shown(scored, of)
+    found = all_intervals(replace(scored, studies=first), n_resamples=20)
+    lines = shown(scored, found)
     assert row(lines, OURS, "0.8542")[0] == "-"
     assert row(lines, "imagenet_vit", OURS)[1:3] == ["-", "-"]
     assert row(lines, OURS, "n/a")[0].endswith("(-)")
@@ -83,25 +83,25 @@ def test_one_study(scored):
 
 def test_options(scored):
     """Options would not reach all that is resampled."""
-    of = spread(scored, level=0.5, n_resamples=100, seed=1)
-    same, other = (spread(scored, 0.5, 100, seed) for seed in (1, 2))
-    assert of.as_dict() == of.as_dict()
-    assert repr(of.as_dict()) == repr(same.as_dict())
-    assert repr(of.as_dict()) != repr(other.as_dict())
-    score = of.scores["baseline"].interval
-    ratio = of.comparisons["schedule_free_adamw"].time_ratio.interval
-    median = of.medians["baseline", "wmt"].time_sec
+    found = all_intervals(scored, level=0.5, n_resamples=100, seed=1)
+    same, other = (all_intervals(scored, 0.5, 100, seed) for seed in (1, 2))
+    assert found.as_dict() == found.as_dict()
+    assert repr(found.as_dict()) == repr(same.as_dict())
+    assert repr(found.as_dict()) != repr(other.as_dict())
+    score = found.scores["baseline"].interval
+    ratio = found.comparisons["schedule_free_adamw"].time_ratio.interval
+    median = found.medians["baseline", "wmt"].time_sec
     assert score is not None
     assert ratio is not None
     assert median is not None
     assert (score.level, ratio.level, median.level) == (0.5, 0.5, 0.625)
     with pytest.raises(ScoringError, match="level is 95"):
-        spread(scored, level=95)
+        all_intervals(scored, level=95)
 
 
 def test_plain_values(scored):
     """What goes to JSON would be no plain values, or lack a cell."""
-    found = spread(scored, n_resamples=20).as_dict()
+    found = all_intervals(scored, n_resamples=20).as_dict()
     copied = json.loads(json.dumps(found))
     assert len(copied["cells"]) == len(scored.results) == 80
     assert len(copied["scores"]) == 6
