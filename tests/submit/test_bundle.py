@@ -15,11 +15,11 @@ from tests.submit.entries import (
     write_space,
 )
 from unscheduled.benchmark.errors import UserError
-from unscheduled.submit.bundle import bundle
-from unscheduled.submit.bundle_main import search_space_of
-from unscheduled.submit.check import check_files
-from unscheduled.submit.sources import LIBRARY, PROJECT, sources
-from unscheduled.submit.write import write_whole
+from unscheduled.bundle.bundle import bundle
+from unscheduled.bundle.command import search_space_of
+from unscheduled.bundle.write import write_whole
+from unscheduled.check.check import check_files
+from unscheduled.check.sources import LIBRARY, PROJECT, sources
 
 OWN = {
     "PyTorch": {"torch", "numpy", "absl", "algoperf"},

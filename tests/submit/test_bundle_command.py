@@ -13,9 +13,9 @@ import yaml
 
 from tests.scoring.trees import write_log
 from tests.submit.entries import PROJECT, write_space
-from unscheduled.submit import bundle_main
-from unscheduled.submit.info import SubmissionInfo
-from unscheduled.submit.write import write_whole
+from unscheduled.bundle import command
+from unscheduled.bundle.write import write_whole
+from unscheduled.check.info import SubmissionInfo
 
 SCRIPT = PROJECT / "scripts" / "bundle.py"
 REQUEST = "PULL_REQUEST_self_tuning_nadamw_jax.md"
@@ -43,7 +43,7 @@ class Flag:
 
 
 def run(out, *submissions, **flags):
-    return bundle_main.run(
+    return command.run(
         Flags(out=str(out), **{**PEOPLE, **flags}),
         [str(s) for s in submissions or [ENTRY]],
     )

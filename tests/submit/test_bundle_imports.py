@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from unscheduled.benchmark.errors import UserError
-from unscheduled.submit.imports import rewrite_imports
+from unscheduled.bundle.imports import rewrite_imports
 
 HOMES = {
     "submission": ".submission",

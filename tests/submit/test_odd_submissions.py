@@ -11,11 +11,11 @@ import pytest
 
 from tests.submit import check_cases as cases
 from unscheduled.benchmark.errors import UserError
-from unscheduled.submit import sources
-from unscheduled.submit.bundle import bundle
-from unscheduled.submit.check import check_files, framework_of, run
-from unscheduled.submit.info import read_info
-from unscheduled.submit.rules.requirements import check_requirements
+from unscheduled.bundle.bundle import bundle
+from unscheduled.check import sources
+from unscheduled.check.check import check_files, framework_of, run
+from unscheduled.check.info import read_info
+from unscheduled.check.requirements import check_requirements
 
 FLAGS = {
     "format": "text",

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 
 from absl import app, flags, logging
 
+from unscheduled.check import check
 from unscheduled.runner.backend import FRAMEWORKS
 from unscheduled.runner.rules import RULESETS
-from unscheduled.submit import check
 
 flags.DEFINE_enum(
     "tuning_ruleset", None, RULESETS, "Ruleset; by default as submission_info.yml says."

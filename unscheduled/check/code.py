@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from unscheduled.submit.rules.findings import Finding
-from unscheduled.submit.sources import parse
+from unscheduled.check.findings import Finding
+from unscheduled.check.sources import parse
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 _OPERATIONS: dict[type, Any] = {

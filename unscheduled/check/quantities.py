@@ -2,7 +2,7 @@
 
 import ast
 
-from unscheduled.submit.rules.code import Code, Function, text_of
+from unscheduled.check.code import Code, Function, text_of
 
 IDENTITY = "identity"  # the class or the name
 DATA_SIZE = "data size"

@@ -9,11 +9,10 @@ from pathlib import Path
 
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import parse_python, read_text
-from unscheduled.runner.search_space import read_search_space
-from unscheduled.submit.imports import imports_of, rewrite_imports
-from unscheduled.submit.rules.package import SEARCH_SPACE, check_points
-from unscheduled.submit.rules.requirements import REQUIREMENTS
-from unscheduled.submit.sources import (
+from unscheduled.bundle.imports import imports_of, rewrite_imports
+from unscheduled.check.package import SEARCH_SPACE, check_points
+from unscheduled.check.requirements import REQUIREMENTS
+from unscheduled.check.sources import (
     LIBRARY,
     PROJECT,
     is_library,
@@ -21,6 +20,7 @@ from unscheduled.submit.sources import (
     parse,
     sources,
 )
+from unscheduled.runner.search_space import read_search_space
 
 # `unscheduled.spec` looks for algoperf and falls back on a mirror. Under the official
 # harness algoperf is always there.

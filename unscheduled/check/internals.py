@@ -3,10 +3,10 @@
 import ast
 from collections.abc import Iterator
 
-from unscheduled.submit.rules.code import Code, text_of
-from unscheduled.submit.rules.findings import Finding
-from unscheduled.submit.rules.outside import starts_with
-from unscheduled.submit.rules.quantities import is_workload
+from unscheduled.check.code import Code, text_of
+from unscheduled.check.findings import Finding
+from unscheduled.check.outside import starts_with
+from unscheduled.check.quantities import is_workload
 
 FRAMEWORKS = ("torch", "jax", "jaxlib", "optax", "flax", "chex", "numpy", "algoperf")
 _KERNELS = (

@@ -9,10 +9,10 @@ import ast
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from unscheduled.submit.rules import quantities
-from unscheduled.submit.rules.code import Code, for_batch_sizes, text_of
-from unscheduled.submit.rules.findings import Finding
-from unscheduled.submit.rules.workload_names import is_workload_name
+from unscheduled.check import quantities
+from unscheduled.check.code import Code, for_batch_sizes, text_of
+from unscheduled.check.findings import Finding
+from unscheduled.check.workload_names import is_workload_name
 
 _LOOK_UPS = ("get", "pop")
 _TEXT_TESTS = ("startswith", "endswith", "find", "count", "index")

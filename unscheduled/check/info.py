@@ -9,7 +9,7 @@ from typing import Any
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import read_bytes, read_yaml
 from unscheduled.benchmark.text import printable
-from unscheduled.submit.sources import own_file
+from unscheduled.check.sources import own_file
 
 FILE_NAME = "submission_info.yml"
 FRAMEWORKS = ("PyTorch", "JAX")

@@ -3,8 +3,8 @@
 import ast
 from collections.abc import Iterator
 
-from unscheduled.submit.rules.code import Code, Function
-from unscheduled.submit.rules.findings import Finding
+from unscheduled.check.code import Code, Function
+from unscheduled.check.findings import Finding
 
 _SHARED = (
     "workload",

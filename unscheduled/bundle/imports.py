@@ -7,7 +7,7 @@ from pathlib import Path
 
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import parse_python
-from unscheduled.submit.sources import is_library, origin, package_of
+from unscheduled.check.sources import is_library, origin, package_of
 
 _MODULE = re.compile(rb"\Afrom\b.*?\bimport\b", re.DOTALL)
 

@@ -3,9 +3,9 @@
 import ast
 from collections.abc import Iterator
 
-from unscheduled.submit.rules.code import Code, Function, text_of
-from unscheduled.submit.rules.findings import Finding
-from unscheduled.submit.rules.interface import SIGNATURES, find_function
+from unscheduled.check.code import Code, Function, text_of
+from unscheduled.check.findings import Finding
+from unscheduled.check.interface import SIGNATURES, find_function
 
 _NAME = "hyperparameters"
 

@@ -9,8 +9,8 @@ from packaging.utils import canonicalize_name
 
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import read_text
-from unscheduled.submit.rules.findings import Finding, unreadable
-from unscheduled.submit.sources import own_file
+from unscheduled.check.findings import Finding, unreadable
+from unscheduled.check.sources import own_file
 
 REQUIREMENTS = "requirements.txt"
 _MAX_BYTES = 64 << 10

@@ -10,13 +10,13 @@ from typing import Any
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import read_text
 from unscheduled.benchmark.text import printable
+from unscheduled.check.code import Code
+from unscheduled.check.findings import Finding, unreadable
+from unscheduled.check.info import FILE_NAME as INFO
+from unscheduled.check.info import read_values
+from unscheduled.check.sources import own_file
+from unscheduled.check.workload_names import names_in
 from unscheduled.runner.search_space import read_search_space
-from unscheduled.submit.info import FILE_NAME as INFO
-from unscheduled.submit.info import read_values
-from unscheduled.submit.rules.code import Code
-from unscheduled.submit.rules.findings import Finding, unreadable
-from unscheduled.submit.rules.workload_names import names_in
-from unscheduled.submit.sources import own_file
 
 SEARCH_SPACE = "tuning_search_space.json"
 RULESETS = ("external", "self-tuning")

@@ -3,8 +3,8 @@
 import ast
 from collections.abc import Iterator
 
-from unscheduled.submit.rules.code import Code
-from unscheduled.submit.rules.findings import Finding
+from unscheduled.check.code import Code
+from unscheduled.check.findings import Finding
 
 # What torchrun says about devices, which submissions may know.
 _LAUNCHER = (

@@ -9,17 +9,17 @@ from typing import Any
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import expand
 from unscheduled.benchmark.text import printable
-from unscheduled.submit import dry_run
-from unscheduled.submit.rules import package
-from unscheduled.submit.rules.code import Code, depth
-from unscheduled.submit.rules.findings import SEVERITIES, Finding, shown
-from unscheduled.submit.rules.hyperparameters import check_self_tuning
-from unscheduled.submit.rules.interface import check_interface
-from unscheduled.submit.rules.internals import check_internals
-from unscheduled.submit.rules.outside import check_outside
-from unscheduled.submit.rules.requirements import check_requirements
-from unscheduled.submit.rules.workload import check_workload
-from unscheduled.submit.sources import SourceError, sources, submission_file
+from unscheduled.check import package
+from unscheduled.check.code import Code, depth
+from unscheduled.check.dry_run import process as dry_run
+from unscheduled.check.findings import SEVERITIES, Finding, shown
+from unscheduled.check.hyperparameters import check_self_tuning
+from unscheduled.check.interface import check_interface
+from unscheduled.check.internals import check_internals
+from unscheduled.check.outside import check_outside
+from unscheduled.check.requirements import check_requirements
+from unscheduled.check.sources import SourceError, sources, submission_file
+from unscheduled.check.workload import check_workload
 
 FORMATS = ("text", "json")
 _CHECKS = (check_interface, check_workload, check_outside, check_internals)
