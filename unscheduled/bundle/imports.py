@@ -1,48 +1,60 @@
-"""Imports rewritten where they stand: comments and line breaks stay as they are."""
+"""What a file of a submission imports, and the library's part of it in a bundle.
+
+The library's modules import each other relatively and lie in a bundle as they do here,
+so only `from unscheduled.` in the submission's own files has to lead elsewhere.
+"""
 
 import ast
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection
 from pathlib import Path
 
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import parse_python
-from unscheduled.check.sources import is_library, origin, package_of
+from unscheduled.check.sources import LIBRARY, is_library, origin, package_of
 
-_MODULE = re.compile(rb"\Afrom\b.*?\bimport\b", re.DOTALL)
+_FROM_LIBRARY = re.compile(rf"\Afrom\s+(\\\n\s*)?{LIBRARY}\b\.?".encode())
 
 
-def rewrite_imports(text: str, path: Path, name: str, homes: Mapping[str, str]) -> str:
-    """A module's text, with imports of moved modules leading to their new homes.
+def home(name: str) -> str:
+    """A module's dotted name in a bundle, where the library's root is the folder.
 
-    Only the imports change; the names that they bind do not.
+    Example:
+      >>> home("unscheduled.optim_jax.radam"), home("helper")
+      ('optim_jax.radam', 'helper')
+    """
+    return name.removeprefix(LIBRARY).lstrip(".") if is_library(name) else name
+
+
+def into_bundle(text: str, path: Path, name: str, moving: Collection[str]) -> str:
+    """A module's text, with imports from the library relative to the bundle's folder.
 
     Args:
       text: the text of the module.
       path: the file that the text is from.
       name: the module's dotted name there.
-      homes: new dotted names by old ones, `name` included. One that begins with a dot
-        is inside the folder that everything moves to, and is imported relatively.
+      moving: dotted names of all modules that move along.
 
     Raises:
-      UserError: for an import that has no such form, or of a module that stays behind.
+      UserError: for an import of a module that stays behind, or of one that moves
+        along by a name that it won't have.
 
     Example:
-      >>> homes = {"submission": ".submission", "unscheduled.ranges": ".ranges"}
       >>> line = "from unscheduled.ranges import check  # its range"
-      >>> rewrite_imports(line, Path("submission.py"), "submission", homes)
+      >>> moving = {"submission", "unscheduled.ranges"}
+      >>> into_bundle(line, Path("submission.py"), "submission", moving)
       'from .ranges import check  # its range'
     """
-    rewriter = _Rewriter(path, name, homes)
+    package = package_of(name, path)
+    dots = "." * (len(package_of(home(name), path)) + 1)
     data = text.encode()
     starts = [0, *(m.end() for m in re.finditer(b"\n", data))]
     for node in reversed(imports_of(text, path)):
+        if problem := _problem(node, package, moving):
+            raise UserError(f"{path}:{node.lineno}: {problem}.")
         start = starts[node.lineno - 1] + node.col_offset
-        end = starts[(node.end_lineno or 0) - 1] + (node.end_col_offset or 0)
-        indent = data[starts[node.lineno - 1] : start]
-        joint = b"; " if indent.strip() else b"\n" + indent
-        new = rewriter.rewrite(node, data[start:end], joint)
-        data = data[:start] + new + data[end:]
+        new = _FROM_LIBRARY.sub(f"from {dots}".encode(), data[start:], count=1)
+        data = data[:start] + new
     return data.decode()
 
 
@@ -53,89 +65,24 @@ def imports_of(text: str, path: Path) -> list[ast.Import | ast.ImportFrom]:
     return sorted(found, key=lambda node: (node.lineno, node.col_offset))
 
 
-class _Rewriter:
-    """Writes one statement after the other, for one module."""
-
-    def __init__(self, path: Path, name: str, homes: Mapping[str, str]):
-        self._path = path
-        self._homes = homes
-        self._old_package = package_of(name, path)
-        self._new_package = package_of(homes[name].lstrip("."), path)
-
-    def rewrite(
-        self, node: ast.Import | ast.ImportFrom, old: bytes, joint: bytes
-    ) -> bytes:
-        """The statement that stands for `old`; `joint` parts two of them."""
-        if isinstance(node, ast.ImportFrom):
-            return self._from(node, old, joint)
-        new = [self._import(node, alias) for alias in node.names]
-        if not any(line.startswith("from") for line in new):
-            return old
-        return joint.join(line.encode() for line in new)
-
-    def _from(self, node: ast.ImportFrom, old: bytes, joint: bytes) -> bytes:
-        """`from a import b, c`, as one statement for each new home of its names."""
-        groups: dict[str | None, list[ast.alias]] = {}
-        for alias in node.names:
-            groups.setdefault(self._source(node, alias), []).append(alias)
-        if set(groups) == {None}:
-            return old
-        if len(groups) == 1:
-            (source,) = groups
-            return _MODULE.sub(f"from {source} import".encode(), old)
-        return joint.join(
-            f"from {source or node.module} import {_listed(aliases)}".encode()
-            for source, aliases in groups.items()
-        )
-
-    def _source(self, node: ast.ImportFrom, alias: ast.alias) -> str | None:
-        """The module to import a name from, None where that does not change."""
-        module = origin(node, self._old_package)
-        inner = f"{module}.{alias.name}".strip(".")
-        if inner in self._homes:
-            return self._relative(self._homes[inner].rpartition(".")[0] or ".")
-        if module in self._homes:
-            return self._relative(self._homes[module])
-        if node.level or is_library(module):
-            raise self._error(node, f"{inner} is not a module that can move along")
+def _problem(
+    node: ast.Import | ast.ImportFrom, package: list[str], moving: Collection[str]
+) -> str | None:
+    """Why an import would fail in the bundle, or None."""
+    if isinstance(node, ast.Import):
+        for name in (alias.name for alias in node.names):
+            if is_library(name) or name in moving:
+                above, _, last = name.rpartition(".")
+                return (
+                    f"`import {name}` has no relative form; write "
+                    f"`from {above or '.'} import {last}`"
+                )
         return None
-
-    def _import(self, node: ast.Import, alias: ast.alias) -> str:
-        """`import a`, or what binds the same name once `a` has moved."""
-        if alias.name in self._homes and (alias.asname or "." not in alias.name):
-            parent, _, leaf = self._homes[alias.name].rpartition(".")
-            moved = ast.alias(leaf, alias.asname or alias.name)
-            return f"from {self._relative(parent or '.')} import {_listed([moved])}"
-        if alias.name in self._homes or is_library(alias.name):
-            parent, _, leaf = alias.name.rpartition(".")
-            advice = (
-                f"write `from {parent} import {leaf}`" if parent else "name a module"
-            )
-            raise self._error(
-                node, f"`import {alias.name}` has no relative form; {advice}"
-            )
-        return f"import {_listed([alias])}"
-
-    def _relative(self, home: str) -> str:
-        """A new home as an import statement of this module spells it."""
-        if not home.startswith("."):
-            return home
-        target = [part for part in home.split(".") if part]
-        here = self._new_package
-        pairs = zip(here, target, strict=False)
-        common = next((i for i, (a, b) in enumerate(pairs) if a != b), None)
-        if common is None:
-            common = min(len(here), len(target))
-        return "." * (len(here) - common + 1) + ".".join(target[common:])
-
-    def _error(self, node: ast.stmt, problem: str) -> UserError:
-        return UserError(f"{self._path}:{node.lineno}: {problem}.")
-
-
-def _listed(aliases: Iterable[ast.alias]) -> str:
-    return ", ".join(
-        f"{alias.name} as {alias.asname}"
-        if alias.asname not in (None, alias.name)
-        else alias.name
-        for alias in aliases
-    )
+    module = origin(node, package)
+    for name in (f"{module}.{alias.name}".strip(".") for alias in node.names):
+        moves = name in moving or module in moving
+        if moves and not node.level and not is_library(module):
+            return f"`from {module} import` has no dot; write `from .{module} import`"
+        if not moves and (node.level or is_library(module)):
+            return f"{name} is not a module that can move along"
+    return None

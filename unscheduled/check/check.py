@@ -16,13 +16,13 @@ from unscheduled.check.findings import SEVERITIES, Finding, shown
 from unscheduled.check.hyperparameters import check_self_tuning
 from unscheduled.check.interface import check_interface
 from unscheduled.check.internals import check_internals
-from unscheduled.check.outside import check_outside
 from unscheduled.check.requirements import check_requirements
 from unscheduled.check.sources import SourceError, sources, submission_file
+from unscheduled.check.uses import check_uses
 from unscheduled.check.workload import check_workload
 
 FORMATS = ("text", "json")
-_CHECKS = (check_interface, check_workload, check_outside, check_internals)
+_CHECKS = (check_interface, check_workload, check_uses, check_internals)
 
 
 def check_files(
