@@ -30,8 +30,7 @@ _LICENCE = """\
 # Licensed under the Apache License, Version 2.0: www.apache.org/licenses/LICENSE-2.0
 """
 
-_SPEC_TEXT = f"""{_LICENCE}from algoperf.spec import *
-"""
+_SPEC_TEXT = f"{_LICENCE}from algoperf.spec import *  # noqa: F403\n"
 
 # What each framework's submissions may import without a requirement of their own.
 _INSTALLED = {
