@@ -13,8 +13,7 @@ from unscheduled.check import package
 from unscheduled.check.code import Code, depth
 from unscheduled.check.dry_run import process as dry_run
 from unscheduled.check.findings import SEVERITIES, Finding, shown
-from unscheduled.check.hyperparameters import check_self_tuning
-from unscheduled.check.interface import check_interface
+from unscheduled.check.interface import check_interface, check_self_tuning
 from unscheduled.check.internals import check_internals
 from unscheduled.check.requirements import check_requirements
 from unscheduled.check.sources import SourceError, sources, submission_file
