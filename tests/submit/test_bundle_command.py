@@ -221,7 +221,7 @@ def test_a_mistake_is_one_sentence_and_nothing_is_written(
         (["mine"], "submission_info.yml is missing; it needs submission_name, subm"),
         (["bad"], "submission_info.yml is not a YAML file: "),
         (["few"], "submission_info.yml must have the keys submission_name, subm"),
-        (["odd"], "framework must be PyTorch or JAX, got 'Theano'."),
+        (["odd"], "framework must be JAX or PyTorch, got 'Theano'."),
     ],
 )
 def test_what_is_no_submission_is_one_sentence(

@@ -125,7 +125,7 @@ def test_values_of_other_types(tmp_path, capsys, value):
     assert framework_of(submission) == "pytorch"
     assert run(SimpleNamespace(**FLAGS), str(tmp_path)) == 1
     assert capsys.readouterr().out.replace("\n", "").isprintable()
-    with pytest.raises(UserError, match="framework must be PyTorch or JAX"):
+    with pytest.raises(UserError, match="framework must be JAX or PyTorch"):
         read_info(tmp_path)
 
 

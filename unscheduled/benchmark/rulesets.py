@@ -6,8 +6,8 @@ from unscheduled.benchmark.errors import UserError
 
 RULESETS = ("external", "self")
 # As submission_info.yml spells them, and the folders of the official repository.
-SPELLINGS = {"external": "external", "self": "self-tuning"}
-FOLDERS = {"external": "external_tuning", "self": "self_tuning"}
+SPELLINGS = {"self": "self-tuning", "external": "external"}
+FOLDERS = {"self": "self_tuning", "external": "external_tuning"}
 NEWEST = "0.6"
 
 

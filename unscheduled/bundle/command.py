@@ -7,12 +7,13 @@ from typing import Any
 
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import expand
+from unscheduled.benchmark.rulesets import FOLDERS
 from unscheduled.benchmark.text import printable
 from unscheduled.bundle.bundle import bundle
 from unscheduled.bundle.evidence import evidence
 from unscheduled.bundle.pull_request import pull_request
 from unscheduled.bundle.write import write_whole
-from unscheduled.check.info import FILE_NAME, FOLDERS, read_info, sent_in
+from unscheduled.check.info import FILE_NAME, read_info, sent_in
 from unscheduled.check.package import SEARCH_SPACE
 from unscheduled.check.sources import PROJECT, own_file, submission_file
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
+from unscheduled.benchmark.rulesets import FOLDERS
 from unscheduled.bundle.bundle import library_version
-from unscheduled.check.info import FOLDERS, SubmissionInfo
+from unscheduled.check.info import SubmissionInfo
 from unscheduled.check.package import NUM_TRIALS, SEARCH_SPACE
 from unscheduled.check.requirements import REQUIREMENTS
 

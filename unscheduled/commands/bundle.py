@@ -10,8 +10,8 @@ SUBMISSION is a folder with a submission.py and a submission_info.yml.
 
 from absl import flags
 
+from unscheduled.benchmark.rulesets import FOLDERS
 from unscheduled.bundle import command
-from unscheduled.check.info import FOLDERS
 
 flags.DEFINE_enum("ruleset", None, list(FOLDERS), "Tuning ruleset to enter under.")
 flags.DEFINE_string("out", None, "Folder to write to; what else is there stays.")
