@@ -18,6 +18,8 @@ from unscheduled.check.dry_run.rehearsal import CannotGoOnError, rehearse
 from unscheduled.check.dry_run.report import Report
 from unscheduled.check.findings import Finding
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 FOLDER = Path(__file__).parent / "bad_submissions"
 TINY = "stdlib_lm"  # its models compile sooner than the other's
