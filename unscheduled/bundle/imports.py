@@ -1,7 +1,7 @@
 """What a file of a submission imports, and the library's part of it in a bundle.
 
-The library's modules import each other relatively and lie in a bundle as they do here,
-so only `from unscheduled.` in the submission's own files has to lead elsewhere.
+Modules lie in a bundle as they do here: relative imports stay as they are, and only
+`from unscheduled.` has to lead elsewhere.
 """
 
 import ast
