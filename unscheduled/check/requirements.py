@@ -24,7 +24,7 @@ _PINS = """
     tensorflow==2.19.0 tensorflow-datasets==4.9.9 tensorflow-probability==0.20.0
     tensorflow-text==2.19.0 torch==2.5.1 torchvision==0.20.1 wandb==0.21.0
 """
-PINNED = dict(pin.split("==") for pin in _PINS.split())
+PINNED = {pin.split("==")[0]: pin.split("==")[1] for pin in _PINS.split()}
 _AT_LEAST = {"matplotlib": "3.9.2", "numpy": "2.0.2", "pandas": "2.0.1"}
 _NEWEST = "9999"
 
