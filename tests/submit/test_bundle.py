@@ -119,6 +119,7 @@ def test_the_recipe_is_on_the_first_page(bundles, entry):
     assert isinstance(first, ast.Expr)  # the docstring is the module's still
     assert first.lineno <= 5
     assert "\nfrom algoperf" not in text
+    assert "\nfrom .entries.api import " in text
     assert "def init_optimizer_state(" in "\n".join(text.splitlines()[:60])
 
 
