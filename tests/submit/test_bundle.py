@@ -91,7 +91,7 @@ def test_each_file_has_its_licence_and_is_the_library_s_but_for_imports(bundles,
         used -= set(originals)
         for original in originals:
             assert without_imports(text) == without_imports(original.read_text())
-            if original.parent.name.startswith("optim_"):  # their imports are relative
+            if LIBRARY in original.relative_to(PROJECT).parts:
                 assert text.endswith(f".py\n{original.read_text()}")
     assert not used
     assert f"submissions/{entry.parent.name}/submission.py" in "".join(
