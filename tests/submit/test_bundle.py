@@ -15,11 +15,11 @@ from tests.submit.entries import (
     write_space,
 )
 from unscheduled.benchmark.errors import UserError
-from unscheduled.submit.bundle import bundle
-from unscheduled.submit.bundle_main import search_space_of
-from unscheduled.submit.check import check_files
-from unscheduled.submit.sources import LIBRARY, PROJECT, sources
-from unscheduled.submit.write import write_whole
+from unscheduled.bundle.bundle import bundle
+from unscheduled.bundle.command import search_space_of
+from unscheduled.bundle.write import write_whole
+from unscheduled.check.check import check_files
+from unscheduled.check.sources import LIBRARY, PROJECT, sources
 
 OWN = {
     "PyTorch": {"torch", "numpy", "absl", "algoperf"},
@@ -91,6 +91,8 @@ def test_each_file_has_its_licence_and_is_the_library_s_but_for_imports(bundles,
         used -= set(originals)
         for original in originals:
             assert without_imports(text) == without_imports(original.read_text())
+            if LIBRARY in original.relative_to(PROJECT).parts:
+                assert text.endswith(f".py\n{original.read_text()}")
     assert not used
     assert f"submissions/{entry.parent.name}/submission.py" in "".join(
         bundles[entry]["submission.py"].splitlines()[:4]
@@ -116,10 +118,8 @@ def test_the_recipe_is_on_the_first_page(bundles, entry):
     first = ast.parse(text).body[0]
     assert isinstance(first, ast.Expr)  # the docstring is the module's still
     assert first.lineno <= 5
+    assert "\nfrom algoperf" not in text
     assert "\nfrom .entries.api import " in text
-    framework = entry.parent.name.rpartition("_")[2]
-    training = bundles[entry][f"entries/{framework}/training.py"]
-    assert "\nfrom algoperf import spec\n\nfrom ." in training  # as isort has it
     assert "def init_optimizer_state(" in "\n".join(text.splitlines()[:60])
 
 
@@ -160,9 +160,16 @@ def test_a_user_s_own_modules_move_along(tmp_path):
         helper="import math\nfrom unscheduled import spec\nrate = math.e\n",
     )
     files = bundle(entry, "JAX")
-    assert sorted(files) == ["__init__.py", "helper.py", "ranges.py", "submission.py"]
+    assert sorted(files) == [
+        "__init__.py",
+        "helper.py",
+        "ranges.py",
+        "spec.py",
+        "submission.py",
+    ]
     assert "From unscheduled" not in files["helper.py"]
-    assert "from algoperf import spec\n" in files["helper.py"]
+    assert "from . import spec\n" in files["helper.py"]
+    assert files["spec.py"].endswith("\nfrom algoperf.spec import *  # noqa: F403\n")
 
 
 def test_requirements_are_taken_along_where_there_are_some(tmp_path):

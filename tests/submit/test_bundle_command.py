@@ -13,9 +13,9 @@ import yaml
 
 from tests.scoring.trees import write_log
 from tests.submit.entries import PROJECT, write_space
-from unscheduled.submit import bundle_main
-from unscheduled.submit.info import SubmissionInfo
-from unscheduled.submit.write import write_whole
+from unscheduled.bundle import command
+from unscheduled.bundle.write import write_whole
+from unscheduled.check.info import SubmissionInfo
 
 SCRIPT = PROJECT / "scripts" / "bundle.py"
 REQUEST = "PULL_REQUEST_self_tuning_nadamw_jax.md"
@@ -43,7 +43,7 @@ class Flag:
 
 
 def run(out, *submissions, **flags):
-    return bundle_main.run(
+    return command.run(
         Flags(out=str(out), **{**PEOPLE, **flags}),
         [str(s) for s in submissions or [ENTRY]],
     )
@@ -221,7 +221,7 @@ def test_a_mistake_is_one_sentence_and_nothing_is_written(
         (["mine"], "submission_info.yml is missing; it needs submission_name, subm"),
         (["bad"], "submission_info.yml is not a YAML file: "),
         (["few"], "submission_info.yml must have the keys submission_name, subm"),
-        (["odd"], "framework must be PyTorch or JAX, got 'Theano'."),
+        (["odd"], "framework must be JAX or PyTorch, got 'Theano'."),
     ],
 )
 def test_what_is_no_submission_is_one_sentence(

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from tests.submit.entries import ENTRIES, NAMES, PROJECT, framework_of, write_space
-from unscheduled.submit.bundle import bundle
-from unscheduled.submit.write import write_whole
+from unscheduled.bundle.bundle import bundle
+from unscheduled.bundle.write import write_whole
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.submit.check_cases import GOOD, INFO
 from unscheduled.benchmark.errors import UserError
-from unscheduled.submit.check import check_files, framework_of, run
+from unscheduled.check.check import check_files, framework_of, run
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ENTRIES = sorted(

@@ -11,12 +11,12 @@ import psutil
 import pytest
 
 from tests.submit.check_cases import BAD_SUBMISSIONS
-from unscheduled.submit import dry_run
-from unscheduled.submit.check import check_files
-from unscheduled.submit.rehearsal import training
-from unscheduled.submit.rehearsal.rehearsal import CannotGoOnError, rehearse
-from unscheduled.submit.rehearsal.report import Report
-from unscheduled.submit.rules.findings import Finding
+from unscheduled.check.check import check_files
+from unscheduled.check.dry_run import process as dry_run
+from unscheduled.check.dry_run import training
+from unscheduled.check.dry_run.rehearsal import CannotGoOnError, rehearse
+from unscheduled.check.dry_run.report import Report
+from unscheduled.check.findings import Finding
 
 pytestmark = pytest.mark.slow
 
@@ -173,7 +173,7 @@ def test_success_is_not_forged_by_writing(tmp_path, data_dir, more, message):
     (found,) = run_text(tmp_path, text, data_dir)
     assert found.code == "E601"
     assert message in found.message
-    assert "rehearsal" in seen.read_text()
+    assert "unscheduled.check.dry_run" in seen.read_text()
     assert not re.search("[0-9a-f]{32}", seen.read_text())  # the secret
 
 

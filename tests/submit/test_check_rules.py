@@ -5,8 +5,8 @@ import json
 import pytest
 
 from tests.submit import check_cases as cases
-from unscheduled.submit.check import check_files
-from unscheduled.submit.rules.findings import RULES
+from unscheduled.check.check import check_files
+from unscheduled.check.findings import RULES
 
 UNSPECIFIC = {"E101", "E102", "W102", "N602"}  # each has a test of its own
 

@@ -11,11 +11,11 @@ import pytest
 
 from tests.submit import check_cases as cases
 from unscheduled.benchmark.errors import UserError
-from unscheduled.submit import sources
-from unscheduled.submit.bundle import bundle
-from unscheduled.submit.check import check_files, framework_of, run
-from unscheduled.submit.info import read_info
-from unscheduled.submit.rules.requirements import check_requirements
+from unscheduled.bundle.bundle import bundle
+from unscheduled.check import sources
+from unscheduled.check.check import check_files, framework_of, run
+from unscheduled.check.info import read_info
+from unscheduled.check.requirements import check_requirements
 
 FLAGS = {
     "format": "text",
@@ -125,7 +125,7 @@ def test_values_of_other_types(tmp_path, capsys, value):
     assert framework_of(submission) == "pytorch"
     assert run(SimpleNamespace(**FLAGS), str(tmp_path)) == 1
     assert capsys.readouterr().out.replace("\n", "").isprintable()
-    with pytest.raises(UserError, match="framework must be PyTorch or JAX"):
+    with pytest.raises(UserError, match="framework must be JAX or PyTorch"):
         read_info(tmp_path)
 
 

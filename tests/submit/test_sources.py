@@ -3,7 +3,7 @@
 import pytest
 
 from tests.submit.entries import ENTRIES, NAMES, PROJECT
-from unscheduled.submit.sources import LIBRARY, SourceError, sources
+from unscheduled.check.sources import LIBRARY, SourceError, sources
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ SUBMISSION is a folder with a submission.py and a submission_info.yml.
 
 from absl import flags
 
-from unscheduled.submit import bundle_main
-from unscheduled.submit.info import FOLDERS
+from unscheduled.benchmark.rulesets import FOLDERS
+from unscheduled.bundle import command
 
 flags.DEFINE_enum("ruleset", None, list(FOLDERS), "Tuning ruleset to enter under.")
 flags.DEFINE_string("out", None, "Folder to write to; what else is there stays.")
@@ -34,4 +34,4 @@ flags.mark_flags_as_required(["ruleset", "out"])
 
 
 def main(argv):
-    return bundle_main.run(flags.FLAGS, argv[1:])
+    return command.run(flags.FLAGS, argv[1:])

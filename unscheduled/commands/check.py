@@ -16,7 +16,7 @@ from absl import app, flags, logging
 
 from unscheduled.benchmark.frameworks import FRAMEWORKS
 from unscheduled.benchmark.rulesets import RULESETS
-from unscheduled.submit import check
+from unscheduled.check import check
 
 flags.DEFINE_enum(
     "tuning_ruleset", None, RULESETS, "Ruleset; by default as submission_info.yml says."

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from unscheduled import spec
+from .. import spec
 
 
 def update_params(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from unscheduled import spec
+from .. import spec
 
 # Those of the published NadamW baseline, for every algorithm here. Published
 # Schedule-Free entries take others: in PyTorch 16 for fastmri, 192 (the first in v0.5)

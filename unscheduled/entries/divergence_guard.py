@@ -15,7 +15,7 @@ from typing import Any
 
 from absl import logging
 
-from unscheduled import spec
+from .. import spec
 
 BACKOFF = 0.5
 # Published ranges of rates are up to 250 wide (tuning_search_spaces/heavy_ball.json):

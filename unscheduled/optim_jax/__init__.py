@@ -1,12 +1,12 @@
 """The algorithms as optax-style gradient transformations."""
 
-from unscheduled.optim_jax.lookahead import (
+from .lookahead import (
     LookaheadState,
     lookahead,
     lookahead_eval_params,
 )
-from unscheduled.optim_jax.radam import RAdamState, radam
-from unscheduled.optim_jax.schedule_free import (
+from .radam import RAdamState, radam
+from .schedule_free import (
     ScheduleFreeState,
     schedule_free,
     schedule_free_adamw,

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from unscheduled.optim_jax import trees
-from unscheduled.optim_jax.moments import bias_correction, moment
-from unscheduled.optim_jax.schedule_free import (
+from . import trees
+from .moments import bias_correction, moment
+from .schedule_free import (
     Params,
     ScheduleFreeState,
     schedule_free_eval_params,

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from unscheduled.optim_jax.trees import leafwise, scalar_dtype
+from .trees import leafwise, scalar_dtype
 
 _SMALLEST_BETA = 1e-30  # stands for 0, which has no logarithm
 

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from unscheduled.optim_jax import trees
-from unscheduled.optim_jax.moments import (
+from . import trees
+from .moments import (
     bias_correction,
     moment,
     normalized,

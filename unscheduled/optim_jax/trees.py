@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from unscheduled import ranges
+from .. import ranges
 
 _NAMES = {"interpolation": "b1", "slow_momentum": "momentum"}
 _REAL = (jnp.floating, jnp.integer)

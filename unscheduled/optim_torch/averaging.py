@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from unscheduled.optim_torch import fused
-from unscheduled.optim_torch.base import (
+from . import fused
+from .base import (
     LOW_PRECISION,
     CheckedOptimizer,
     Moments,

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 
-from unscheduled import ranges
+from .. import ranges
 
 Tensors = list[torch.Tensor]
 Function = TypeVar("Function", bound=Callable[..., Any])

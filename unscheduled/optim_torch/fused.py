@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from unscheduled.optim_torch.base import (
+from .base import (
     LOW_PRECISION,
     Moments,
     Tensors,

@@ -5,14 +5,14 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 
-from unscheduled.optim_torch.base import (
+from .base import (
     Tensors,
     parts,
     require_dense,
     state_like,
     untraced,
 )
-from unscheduled.optim_torch.wrapper import OptimizerWrapper
+from .wrapper import OptimizerWrapper
 
 # What optimizers call the moving average of gradients that they step along.
 _MOMENTA = ("exp_avg", "momentum_buffer")

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from unscheduled.optim_torch import fused as fused_kernels
-from unscheduled.optim_torch.base import (
+from . import fused as fused_kernels
+from .base import (
     CheckedOptimizer,
     Moments,
     Tensors,
@@ -22,7 +22,7 @@ from unscheduled.optim_torch.base import (
     untraced,
     update_second_moment,
 )
-from unscheduled.optim_torch.rectification import rectification
+from .rectification import rectification
 
 
 class RAdam(CheckedOptimizer):

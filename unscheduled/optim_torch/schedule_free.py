@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from unscheduled.optim_torch.averaging import ScheduleFreeOptimizer
-from unscheduled.optim_torch.rectification import rectification
+from .averaging import ScheduleFreeOptimizer
+from .rectification import rectification
 
 
 class SGDScheduleFree(ScheduleFreeOptimizer):

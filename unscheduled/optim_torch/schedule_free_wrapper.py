@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from unscheduled.optim_torch.averaging import (
+from .averaging import (
     Averaging,
     require_training,
     require_x,
@@ -14,8 +14,8 @@ from unscheduled.optim_torch.averaging import (
     start_sequences,
     switch,
 )
-from unscheduled.optim_torch.base import run_closure, untraced
-from unscheduled.optim_torch.wrapper import OptimizerWrapper
+from .base import run_closure, untraced
+from .wrapper import OptimizerWrapper
 
 # A parameter, its sequences, the rate and the wrapper's hyperparameters.
 _Moved = tuple[torch.Tensor, dict[str, Any], float, dict[str, Any]]

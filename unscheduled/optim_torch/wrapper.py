@@ -5,8 +5,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from unscheduled import ranges
-from unscheduled.optim_torch.base import CheckedOptimizer
+from .. import ranges
+from .base import CheckedOptimizer
 
 
 class OptimizerWrapper(CheckedOptimizer):

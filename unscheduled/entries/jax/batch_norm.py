@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from unscheduled import spec
-from unscheduled.entries.batch_norm import RecentBatches, share_of_new
+from ... import spec
+from ..batch_norm import RecentBatches, share_of_new
 
 COLLECTION = "batch_stats"
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from unscheduled import spec
+from ... import spec
 
 
 def forward_pass(workload, dropout_rate, params, batch, model_state, rng):

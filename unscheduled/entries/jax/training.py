@@ -11,11 +11,11 @@ import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from unscheduled import spec
-from unscheduled.entries import LOG_EVERY_STEPS
-from unscheduled.entries.divergence_guard import Decision, DivergenceGuard
-from unscheduled.entries.jax.batch_norm import BatchNormStatistics
-from unscheduled.entries.jax.step import forward_pass, train_step
+from ... import spec
+from .. import LOG_EVERY_STEPS
+from ..divergence_guard import Decision, DivergenceGuard
+from .batch_norm import BatchNormStatistics
+from .step import forward_pass, train_step
 
 Rate = float | Callable[[Any], Any]
 

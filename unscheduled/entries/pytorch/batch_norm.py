@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
-from unscheduled.entries.batch_norm import RecentBatches, share_of_new
-from unscheduled.entries.pytorch.distributed import sum_over_ranks
+from ..batch_norm import RecentBatches, share_of_new
+from .distributed import sum_over_ranks
 
 _CLASSES = (
     torch.nn.BatchNorm1d,

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from unscheduled import spec
-from unscheduled.entries import LOG_EVERY_STEPS
-from unscheduled.entries.divergence_guard import Decision, DivergenceGuard
-from unscheduled.entries.pytorch.batch_norm import BatchNormStatistics
-from unscheduled.entries.pytorch.distributed import sum_over_ranks
+from ... import spec
+from .. import LOG_EVERY_STEPS
+from ..divergence_guard import Decision, DivergenceGuard
+from .batch_norm import BatchNormStatistics
+from .distributed import sum_over_ranks
 
 
 class Trainer:

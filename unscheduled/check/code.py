@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from unscheduled.submit.rules.findings import Finding
-from unscheduled.submit.sources import parse
+from unscheduled.check.findings import Finding
+from unscheduled.check.sources import parse
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 _OPERATIONS: dict[type, Any] = {
@@ -212,47 +212,37 @@ def _definitions(body: list[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
 def for_batch_sizes(codes: list[Code]) -> set[ast.AST]:
     """The statements that serve the choice of a batch size and nothing else.
 
-    The function of the API, and whatever only it, or what it alone uses, refers to.
+    The function of the API, and what only it refers to, directly or not.
     """
-    exempt: set[ast.AST] = {
-        statement
-        for code in codes
-        for statement in code.tree.body
-        if getattr(statement, "name", None) in _BATCH_SIZE_FUNCTIONS
-    }
-    users = _users(codes)
-    used_by: dict[ast.AST, list[str]] = {}
-    for name, statements in users.items():
-        for statement in statements:
-            used_by.setdefault(statement, []).append(name)
-    definitions: dict[str, list[ast.AST]] = {}
+    statements: list[ast.stmt] = [s for code in codes for s in code.tree.body]
+    chosen = {s for s in statements if getattr(s, "name", "") in _BATCH_SIZE_FUNCTIONS}
+    definitions: dict[str, list[ast.stmt]] = {}
     for code in codes:
         for name, statement in code.top_level.items():
             definitions.setdefault(name, []).append(statement)
-    others = {name: statements - exempt for name, statements in users.items()}
-    pending = [name for name in definitions if name in users]
-    while pending:
-        name = pending.pop()
-        if len(others[name]) > 1:
-            continue
-        for statement in definitions.get(name, []):
-            if statement not in exempt and others[name] <= {statement}:
-                exempt.add(statement)
-                for used in used_by.get(statement, []):
-                    others[used].discard(statement)
-                    pending.append(used)
-    return exempt
+
+    def used_by(users: set[ast.stmt]) -> set[ast.stmt]:
+        """These statements, and whatever they refer to outside of `chosen`."""
+        found, pending = set(users), list(users)
+        while pending:
+            for name in _names(pending.pop()):
+                new = set(definitions.get(name, ())) - found - chosen
+                found |= new
+                pending += new
+        return found
+
+    of_batch_sizes = used_by(chosen)
+    of_others = used_by(set(statements) - of_batch_sizes)
+    return {*chosen, *(of_batch_sizes - of_others)}
 
 
-def _users(codes: list[Code]) -> dict[str, set[ast.AST]]:
-    """The top-level statements that refer to a name, in any file."""
-    users: dict[str, set[ast.AST]] = {}
-    for code in codes:
-        for statement in code.tree.body:
-            if isinstance(statement, ast.Import | ast.ImportFrom):
-                continue
-            for node in ast.walk(statement):
-                name = getattr(node, "id", None) or getattr(node, "attr", None)
-                if name and isinstance(getattr(node, "ctx", None), ast.Load):
-                    users.setdefault(name, set()).add(statement)
-    return users
+def _names(statement: ast.stmt) -> set[str]:
+    """The names and attributes that a statement reads."""
+    if isinstance(statement, ast.Import | ast.ImportFrom):
+        return set()
+    nodes = [n for n in ast.walk(statement) if isinstance(n, ast.Name | ast.Attribute)]
+    return {
+        node.id if isinstance(node, ast.Name) else node.attr
+        for node in nodes
+        if isinstance(node.ctx, ast.Load)
+    }

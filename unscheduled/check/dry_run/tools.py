@@ -64,5 +64,5 @@ class Tools(Protocol):
 
 def load_tools(framework: str) -> Tools:
     """The tools of a framework, importing that framework alone."""
-    module = importlib.import_module(f"unscheduled.submit.rehearsal.{framework}")
+    module = importlib.import_module(f"unscheduled.check.dry_run.{framework}")
     return module.TOOLS

@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from unscheduled.benchmark.read import expand
-from unscheduled.submit.rules.findings import RULES, Finding
+from unscheduled.check.findings import RULES, Finding
 
 TIMEOUT_SEC = 900
 WORKLOADS = ("digits_resnet", "stdlib_lm")
 DONE, STOPPED, REACHED, FOUND = "done", "stopped", "reached", "found"  # kinds of lines
-_ROOT = Path(__file__).resolve().parents[2]
+_ROOT = Path(__file__).resolve().parents[3]
 _PIPE_BYTES = 1 << 20  # the most that a pipe holds
 _TAIL_BYTES = 10_000  # of what it prints, for the last line of it
 _LINE = 100_000  # bytes at most
@@ -89,7 +89,7 @@ class _Rehearsal:
         self._told, told = os.pipe()
         self._printed, printed = os.pipe()
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "unscheduled.submit.rehearsal"],
+            [sys.executable, "-P", "-m", "unscheduled.check.dry_run"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=printed,

@@ -7,12 +7,12 @@ A fault is a comparison that only one workload passes, or a table of workloads.
 
 import ast
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
-from unscheduled.submit.rules import quantities
-from unscheduled.submit.rules.code import Code, for_batch_sizes, text_of
-from unscheduled.submit.rules.findings import Finding
-from unscheduled.submit.rules.workload_names import is_workload_name
+from unscheduled.check import quantities
+from unscheduled.check.code import Code, for_batch_sizes, text_of
+from unscheduled.check.findings import Finding
+from unscheduled.check.workload_names import is_workload_name
 
 _LOOK_UPS = ("get", "pop")
 _TEXT_TESTS = ("startswith", "endswith", "find", "count", "index")
@@ -85,74 +85,14 @@ def _check_decision(
     equality: bool,
 ) -> Iterator[Finding]:
     for subject in subjects:
-        kind = flow.kind(subject)
-        verdict = (
-            _JUDGEMENTS[kind](text_of(subject), values, equality) if kind else None
-        )
-        if verdict:
-            yield code.finding(node, *verdict)
+        for rule in _RULES.get(flow.kind(subject) or "", ()):
+            telling = [v for v in values if rule.tells is None or rule.tells(v)]
+            if (rule.needs_equality and not equality) or (rule.tells and not telling):
+                continue
+            value = text_of(ast.Constant(telling[0])) if telling else ""
+            message = rule.message.format(text_of(subject), value)
+            yield code.finding(node, rule.code, message)
             return
-
-
-Verdict = tuple[str, str] | None  # (code, message)
-
-
-def _judge_identity(what: str, values: list[Any], equality: bool) -> Verdict:
-    return "E202", (
-        f"a decision on what the workload is ({what}): {_ONLY_BATCH_SIZES}."
-    )
-
-
-def _judge_data_size(what: str, values: list[Any], equality: bool) -> Verdict:
-    if not any(_is_large(v) for v in values):
-        return None
-    return "E203", (
-        f"a decision on the size of the data set ({what}), which "
-        "tells workloads apart: use it in arithmetic only, the same for all."
-    )
-
-
-def _judge_budget(what: str, values: list[Any], equality: bool) -> Verdict:
-    if not any(_is_number(v) and v not in (0, 1) for v in values):
-        return None
-    if equality:
-        return "E203", (
-            f"{what} against a constant tells one workload from the others: use it in "
-            "arithmetic only, the same for all."
-        )
-    return "W201", (
-        f"{what} against a constant may tell workloads apart: make sure that what is "
-        "done then is sensible for any workload."
-    )
-
-
-def _judge_metric(what: str, values: list[Any], equality: bool) -> Verdict:
-    if not any(isinstance(v, str) for v in values):
-        return None
-    return "W202", (
-        f"a decision on the metric's name ({what}): the rules let a "
-        "submission look at the metric, but a name may belong to one workload; use it "
-        "for nothing but which way is better."
-    )
-
-
-def _judge_shape(what: str, values: list[Any], equality: bool) -> Verdict:
-    particular = [v for v in values if _is_large(v) or _is_shape_text(v)]
-    if not equality or not particular:
-        return None
-    return "E204", (
-        f"{what} against {text_of(ast.Constant(particular[0]))} is a fingerprint of "
-        "one model: shapes may choose between routines, not recognise workloads."
-    )
-
-
-_JUDGEMENTS: dict[str, Callable[..., Verdict]] = {
-    quantities.IDENTITY: _judge_identity,
-    quantities.DATA_SIZE: _judge_data_size,
-    quantities.BUDGET: _judge_budget,
-    quantities.METRIC: _judge_metric,
-    quantities.SHAPE: _judge_shape,
-}
 
 
 def _flat(values: Iterable[Any]) -> Iterator[Any]:
@@ -174,3 +114,76 @@ def _is_large(value: Any) -> bool:
 
 def _is_shape_text(value: Any) -> bool:
     return isinstance(value, str) and any(c.isdigit() for c in value)
+
+
+def _is_telling_number(value: Any) -> bool:
+    return _is_number(value) and value not in (0, 1)
+
+
+class _Rule(NamedTuple):
+    """When a decision on a quantity tells workloads apart, and what is said then.
+
+    Attributes:
+      tells: whether a constant that the quantity is held against is one that tells;
+        None where any decision does.
+      message: {0} is the quantity, {1} the constant.
+      needs_equality: whether it tells nothing to be larger or smaller.
+    """
+
+    code: str
+    tells: Callable[[Any], bool] | None
+    message: str
+    needs_equality: bool = False
+
+
+# By kind of quantity, the first that holds.
+_RULES = {
+    quantities.IDENTITY: [
+        _Rule(
+            "E202",
+            None,
+            f"a decision on what the workload is ({{0}}): {_ONLY_BATCH_SIZES}.",
+        )
+    ],
+    quantities.DATA_SIZE: [
+        _Rule(
+            "E203",
+            _is_large,
+            "a decision on the size of the data set ({0}), which tells workloads "
+            "apart: use it in arithmetic only, the same for all.",
+        )
+    ],
+    quantities.BUDGET: [
+        _Rule(
+            "E203",
+            _is_telling_number,
+            "{0} against a constant tells one workload from the others: use it in "
+            "arithmetic only, the same for all.",
+            needs_equality=True,
+        ),
+        _Rule(
+            "W201",
+            _is_telling_number,
+            "{0} against a constant may tell workloads apart: make sure that what is "
+            "done then is sensible for any workload.",
+        ),
+    ],
+    quantities.METRIC: [
+        _Rule(
+            "W202",
+            lambda value: isinstance(value, str),
+            "a decision on the metric's name ({0}): the rules let a submission look "
+            "at the metric, but a name may belong to one workload; use it for nothing "
+            "but which way is better.",
+        )
+    ],
+    quantities.SHAPE: [
+        _Rule(
+            "E204",
+            lambda value: _is_large(value) or _is_shape_text(value),
+            "{0} against {1} is a fingerprint of one model: shapes may choose between "
+            "routines, not recognise workloads.",
+            needs_equality=True,
+        )
+    ],
+}

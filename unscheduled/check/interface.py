@@ -1,48 +1,38 @@
-"""The five functions of the API: there, and callable as the harness calls them."""
+"""The five functions of the API: there, and callable as the harness calls them.
+
+In self-tuning it passes None for the hyperparameters.
+"""
 
 import ast
 from collections.abc import Iterator
 
-from unscheduled.submit.rules.code import Code, Function
-from unscheduled.submit.rules.findings import Finding
+from unscheduled.check.code import Code, Function, text_of
+from unscheduled.check.findings import Finding
 
-_SHARED = (
-    "workload",
-    "current_param_container",
-    "current_params_types",
-    "model_state",
-    "hyperparameters",
-)
-_LAST = (
-    "loss_type",
-    "optimizer_state",
-    "eval_results",
-    "global_step",
-    "rng",
-)
 SIGNATURES = {
-    "get_batch_size": ("workload_name",),
-    "init_optimizer_state": (
-        "workload",
-        "model_params",
-        "model_state",
-        "hyperparameters",
-        "rng",
-    ),
-    "update_params": (*_SHARED, "batch", *_LAST, "train_state"),
-    "prepare_for_eval": (*_SHARED, *_LAST),
-    "data_selection": (
-        "workload",
-        "input_queue",
-        "optimizer_state",
-        "current_param_container",
-        "model_state",
-        "hyperparameters",
-        "global_step",
-        "rng",
-    ),
+    name: tuple(parameters.split())
+    for name, parameters in {
+        "get_batch_size": "workload_name",
+        "init_optimizer_state": """
+            workload model_params model_state hyperparameters rng
+        """,
+        "update_params": """
+            workload current_param_container current_params_types model_state
+            hyperparameters batch loss_type optimizer_state eval_results global_step
+            rng train_state
+        """,
+        "prepare_for_eval": """
+            workload current_param_container current_params_types model_state
+            hyperparameters loss_type optimizer_state eval_results global_step rng
+        """,
+        "data_selection": """
+            workload input_queue optimizer_state current_param_container model_state
+            hyperparameters global_step rng
+        """,
+    }.items()
 }
 _BY_KEYWORD = ("update_params", "prepare_for_eval")
+_HYPERPARAMETERS = "hyperparameters"  # None in self-tuning
 _OPTIONAL = {"train_state"}  # passed only where it is asked for
 
 
@@ -210,3 +200,51 @@ def _check_old_package(code: Code) -> Iterator[Finding]:
             )
             yield code.finding(node, "W103", message)
             return
+
+
+def check_self_tuning(codes: list[Code]) -> Iterator[Finding]:
+    """Looks for hyperparameters that are read as if there were any.
+
+    Args:
+      codes: all files of a self-tuning submission; the submission first.
+    """
+    for name in SIGNATURES:
+        found = find_function(codes, codes[0], name)
+        if found is None:
+            continue
+        code, function = found
+        if _HYPERPARAMETERS not in {a.arg for a in function.args.args}:
+            continue
+        if any(map(_handles, ast.walk(function))):
+            continue
+        read = next(_reads(function), None)
+        if read is not None:
+            message = (
+                f"{name} reads {text_of(read)}, but self-tuning has no "
+                "hyperparameters (None): use constants where there are none."
+            )
+            yield code.finding(read, "E507", message)
+
+
+def _reads(function: Function) -> Iterator[ast.AST]:
+    for node in ast.walk(function):
+        is_part = isinstance(node, ast.Attribute | ast.Subscript)
+        if is_part and _is_it(node.value) and isinstance(node.ctx, ast.Load):
+            yield node
+
+
+def _handles(node: ast.AST) -> bool:
+    """Whether a node sets the name anew, or asks what it is."""
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        return _is_it(node)
+    if isinstance(node, ast.Compare | ast.BoolOp | ast.UnaryOp):
+        return any(_is_it(child) for child in ast.iter_child_nodes(node))
+    if isinstance(node, ast.If | ast.IfExp):
+        return _is_it(node.test)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
+        return node.func.id in ("hasattr", "getattr") and _is_it(node.args[0])
+    return False
+
+
+def _is_it(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and node.id == _HYPERPARAMETERS

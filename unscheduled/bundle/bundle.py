@@ -9,27 +9,28 @@ from pathlib import Path
 
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import parse_python, read_text
-from unscheduled.runner.search_space import read_search_space
-from unscheduled.submit.imports import imports_of, rewrite_imports
-from unscheduled.submit.rules.package import SEARCH_SPACE, check_points
-from unscheduled.submit.rules.requirements import REQUIREMENTS
-from unscheduled.submit.sources import (
+from unscheduled.bundle.imports import home, imports_of, into_bundle
+from unscheduled.check.package import SEARCH_SPACE, check_points
+from unscheduled.check.requirements import REQUIREMENTS
+from unscheduled.check.sources import (
     LIBRARY,
     PROJECT,
-    is_library,
     own_file,
     parse,
     sources,
 )
+from unscheduled.runner.search_space import read_search_space
 
-# `unscheduled.spec` looks for algoperf and falls back on a mirror. Under the official
-# harness algoperf is always there.
-_SPEC = {f"{LIBRARY}.spec": "algoperf.spec"}
+# `SPEC` leads to a module that looks for algoperf and falls back on a mirror. Under the
+# official harness algoperf is always there.
+SPEC, BEHIND_SPEC = f"{LIBRARY}.spec", f"{LIBRARY}.benchmark.spec"
 
 _LICENCE = """\
 # SPDX-License-Identifier: Apache-2.0
 # Licensed under the Apache License, Version 2.0: www.apache.org/licenses/LICENSE-2.0
 """
+
+_SPEC_TEXT = f"{_LICENCE}from algoperf.spec import *  # noqa: F403\n"
 
 # What each framework's submissions may import without a requirement of their own.
 _INSTALLED = {
@@ -85,16 +86,14 @@ def library_version() -> str:
 
 
 def _modules(submission: Path) -> dict[str, str]:
-    """The Python files: those used, moved, and the packages that lead to them."""
-    found = sources(submission, without=_SPEC)
-    homes = {name: _home(name, submission) for name in found} | _SPEC
+    """The Python files: those used, and the packages that lead to them."""
+    found = sources(submission, without=[BEHIND_SPEC])
     files: dict[str, str] = {}
     for name, path in found.items():
-        place = _place(homes[name], path)
+        place = _place(name, path, submission)
         if place in files:
             raise UserError(f"{path} and another file would both be {place}.")
-        text, _ = parse(path)
-        files[place] = _header(path) + _spaced(rewrite_imports(text, path, name, homes))
+        files[place] = _SPEC_TEXT if name == SPEC else _copied(name, path, found)
     files |= _packages(files, submission)
     files["submission.py"] = files["submission.py"].replace(
         _LICENCE, _LICENCE + _signpost(files), 1
@@ -104,15 +103,16 @@ def _modules(submission: Path) -> dict[str, str]:
     return files
 
 
-def _home(name: str, submission: Path) -> str:
-    """Where a module goes, as a dotted name from the bundle's folder."""
+def _copied(name: str, path: Path, found: Mapping[str, Path]) -> str:
+    text, _ = parse(path)
+    return _header(path) + into_bundle(text, path, name, found)
+
+
+def _place(name: str, path: Path, submission: Path) -> str:
+    """Where a module goes in the bundle."""
     if name == submission.stem:
-        return ".submission"
-    return "." + (name.removeprefix(f"{LIBRARY}.") if is_library(name) else name)
-
-
-def _place(home: str, path: Path) -> str:
-    place = home.lstrip(".").replace(".", "/")
+        return "submission.py"
+    place = home(name).replace(".", "/")
     return f"{place}/__init__.py" if path.name == "__init__.py" else f"{place}.py"
 
 
@@ -150,12 +150,6 @@ def _signpost(files: Mapping[str, str]) -> str:
     """Says at the top of the recipe where the rest is."""
     beside = {place.split("/")[0] for place in files} - {"submission.py", "__init__.py"}
     return f"# What this uses lies beside it: {', '.join(sorted(beside))}\n"
-
-
-def _spaced(text: str) -> str:
-    """An empty line between algoperf's import and those of the folder."""
-    line = "\nfrom algoperf import spec\n"
-    return text.replace(f"{line}from .", f"{line}\nfrom .")
 
 
 def _check_imports(

@@ -9,42 +9,22 @@ from packaging.utils import canonicalize_name
 
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import read_text
-from unscheduled.submit.rules.findings import Finding, unreadable
-from unscheduled.submit.sources import own_file
+from unscheduled.check.findings import Finding, unreadable
+from unscheduled.check.sources import own_file
 
 REQUIREMENTS = "requirements.txt"
 _MAX_BYTES = 64 << 10
 
 # algoperf v0.6, pyproject.toml; jaxlib comes with jax.
-PINNED = {
-    "absl-py": "2.1.0",
-    "chex": "0.1.86",
-    "clu": "0.0.12",
-    "docker": "7.1.0",
-    "flax": "0.10.7",
-    "gputil": "1.4.0",
-    "h5py": "3.12.0",
-    "jax": "0.7.0",
-    "jaxlib": "0.7.0",
-    "jraph": "0.0.6.dev0",
-    "ml-dtypes": "0.5.1",
-    "networkx": "3.2.1",
-    "optax": "0.2.2",
-    "protobuf": "4.25.5",
-    "psutil": "6.1.0",
-    "pydub": "0.25.1",
-    "scikit-image": "0.24.0",
-    "scikit-learn": "1.5.2",
-    "sentencepiece": "0.2.0",
-    "tabulate": "0.9.0",
-    "tensorflow": "2.19.0",
-    "tensorflow-datasets": "4.9.9",
-    "tensorflow-probability": "0.20.0",
-    "tensorflow-text": "2.19.0",
-    "torch": "2.5.1",
-    "torchvision": "0.20.1",
-    "wandb": "0.21.0",
-}
+_PINS = """
+    absl-py==2.1.0 chex==0.1.86 clu==0.0.12 docker==7.1.0 flax==0.10.7 gputil==1.4.0
+    h5py==3.12.0 jax==0.7.0 jaxlib==0.7.0 jraph==0.0.6.dev0 ml-dtypes==0.5.1
+    networkx==3.2.1 optax==0.2.2 protobuf==4.25.5 psutil==6.1.0 pydub==0.25.1
+    scikit-image==0.24.0 scikit-learn==1.5.2 sentencepiece==0.2.0 tabulate==0.9.0
+    tensorflow==2.19.0 tensorflow-datasets==4.9.9 tensorflow-probability==0.20.0
+    tensorflow-text==2.19.0 torch==2.5.1 torchvision==0.20.1 wandb==0.21.0
+"""
+PINNED = {pin.split("==")[0]: pin.split("==")[1] for pin in _PINS.split()}
 _AT_LEAST = {"matplotlib": "3.9.2", "numpy": "2.0.2", "pandas": "2.0.1"}
 _NEWEST = "9999"
 

@@ -2,7 +2,7 @@
 
 import ast
 
-from unscheduled.submit.rules.code import Code, Function, text_of
+from unscheduled.check.code import Code, Function, text_of
 
 IDENTITY = "identity"  # the class or the name
 DATA_SIZE = "data size"
@@ -10,33 +10,21 @@ BUDGET = "budget"  # step hint, seconds, targets
 METRIC = "metric"
 SHAPE = "shape"  # of a parameter or a batch, or the number of parameters
 
-_OF_WORKLOAD = {
-    **dict.fromkeys(("__class__", "__module__", "name", "__dict__"), IDENTITY),
-    **dict.fromkeys(
-        (
-            "num_train_examples",
-            "num_eval_train_examples",
-            "num_validation_examples",
-            "num_test_examples",
-            "train_mean",
-            "train_stddev",
-        ),
-        DATA_SIZE,
-    ),
-    **dict.fromkeys(
-        (
-            "step_hint",
-            "max_allowed_runtime_sec",
-            "eval_period_time_sec",
-            "eval_batch_size",
-            "validation_target_value",
-            "test_target_value",
-        ),
-        BUDGET,
-    ),
-    "target_metric_name": METRIC,
-    "param_shapes": SHAPE,
+# Attributes of the workload.
+_ATTRIBUTES = {
+    IDENTITY: "__class__ __module__ name __dict__",
+    DATA_SIZE: """
+        num_train_examples num_eval_train_examples num_validation_examples
+        num_test_examples train_mean train_stddev
+    """,
+    BUDGET: """
+        step_hint max_allowed_runtime_sec eval_period_time_sec eval_batch_size
+        validation_target_value test_target_value
+    """,
+    METRIC: "target_metric_name",
+    SHAPE: "param_shapes",
 }
+_KINDS = {name: kind for kind, names in _ATTRIBUTES.items() for name in names.split()}
 _DESCRIBES = ("type", "str", "repr", "isinstance", "id", "hash")
 _KEEPS = ("int", "float", "round", "abs", "str", "repr", "tuple", "list", "hash")
 _TEXT_METHODS = ("lower", "upper", "strip", "split", "replace", "removesuffix")
@@ -73,7 +61,7 @@ class Flow:
         self, node: ast.Attribute, variables: dict[str, str]
     ) -> str | None:
         if is_workload(node.value):
-            return _OF_WORKLOAD.get(node.attr)
+            return _KINDS.get(node.attr)
         if node.attr in ("shape", "shape_tuple"):
             return SHAPE
         inner = self._kind(node.value, variables)

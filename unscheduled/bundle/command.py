@@ -7,14 +7,15 @@ from typing import Any
 
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import expand
+from unscheduled.benchmark.rulesets import FOLDERS
 from unscheduled.benchmark.text import printable
-from unscheduled.submit.bundle import bundle
-from unscheduled.submit.evidence import evidence
-from unscheduled.submit.info import FILE_NAME, FOLDERS, read_info, sent_in
-from unscheduled.submit.pull_request import pull_request
-from unscheduled.submit.rules.package import SEARCH_SPACE
-from unscheduled.submit.sources import PROJECT, own_file, submission_file
-from unscheduled.submit.write import write_whole
+from unscheduled.bundle.bundle import bundle
+from unscheduled.bundle.evidence import evidence
+from unscheduled.bundle.pull_request import pull_request
+from unscheduled.bundle.write import write_whole
+from unscheduled.check.info import FILE_NAME, read_info, sent_in
+from unscheduled.check.package import SEARCH_SPACE
+from unscheduled.check.sources import PROJECT, own_file, submission_file
 
 
 def run(flags: Any, arguments: Sequence[str]) -> int:

@@ -8,21 +8,22 @@ from typing import Any
 
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import expand
+from unscheduled.benchmark.rulesets import SPELLINGS
 from unscheduled.benchmark.text import printable
-from unscheduled.submit import dry_run
-from unscheduled.submit.rules import package
-from unscheduled.submit.rules.code import Code, depth
-from unscheduled.submit.rules.findings import SEVERITIES, Finding, shown
-from unscheduled.submit.rules.hyperparameters import check_self_tuning
-from unscheduled.submit.rules.interface import check_interface
-from unscheduled.submit.rules.internals import check_internals
-from unscheduled.submit.rules.outside import check_outside
-from unscheduled.submit.rules.requirements import check_requirements
-from unscheduled.submit.rules.workload import check_workload
-from unscheduled.submit.sources import SourceError, sources, submission_file
+from unscheduled.check import package
+from unscheduled.check.code import Code, depth
+from unscheduled.check.dry_run import process as dry_run
+from unscheduled.check.findings import SEVERITIES, Finding, shown
+from unscheduled.check.info import CHOICES
+from unscheduled.check.interface import check_interface, check_self_tuning
+from unscheduled.check.internals import check_internals
+from unscheduled.check.requirements import check_requirements
+from unscheduled.check.sources import SourceError, sources, submission_file
+from unscheduled.check.uses import check_uses
+from unscheduled.check.workload import check_workload
 
 FORMATS = ("text", "json")
-_CHECKS = (check_interface, check_workload, check_outside, check_internals)
+_CHECKS = (check_interface, check_workload, check_uses, check_internals)
 
 
 def check_files(
@@ -67,7 +68,7 @@ def check_files(
 def _ruleset(folder: Path) -> str:
     """What submission_info.yml says, or else the official folder; or self-tuning."""
     said = package.says(folder, "ruleset")
-    if said in package.RULESETS:
+    if said in CHOICES["ruleset"]:
         return said
     return "external" if folder.parent.name == "external_tuning" else "self-tuning"
 
@@ -79,8 +80,8 @@ def framework_of(submission: Path) -> str:
       UserError: where neither tells.
     """
     said = package.says(submission.resolve().parent, "framework")
-    if said in package.FRAMEWORKS:
-        return package.FRAMEWORKS[said]
+    if said in CHOICES["framework"]:
+        return CHOICES["framework"][said]
     imported = {
         name.split(".")[0]
         for module, path in sources(submission).items()
@@ -118,9 +119,7 @@ def run(flags: Any, submission: str) -> int:
 
 def _check(flags: Any, submission: Path) -> list[Finding]:
     folder = submission.resolve().parent
-    ruleset = {"external": "external", "self": "self-tuning", None: _ruleset(folder)}[
-        flags.tuning_ruleset
-    ]
+    ruleset = SPELLINGS.get(flags.tuning_ruleset) or _ruleset(folder)
     given = flags.tuning_search_space and expand(flags.tuning_search_space)
     findings = check_files(submission, ruleset, given)
     codes = {finding.code for finding in findings}

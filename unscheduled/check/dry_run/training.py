@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from unscheduled.benchmark.errors import first_line
+from unscheduled.check.dry_run import surroundings
+from unscheduled.check.dry_run.report import CannotGoOnError, Report
+from unscheduled.check.dry_run.tools import Tools
 from unscheduled.runner import embedded, rules
 from unscheduled.runner.backend import Backend, TrainingState
 from unscheduled.runner.driver import Driver
 from unscheduled.runner.submission import Submission
-from unscheduled.submit.rehearsal import surroundings
-from unscheduled.submit.rehearsal.report import CannotGoOnError, Report
-from unscheduled.submit.rehearsal.tools import Tools
 
 STEPS = 3
 ROUNDS = 7  # of timing; the median of fewer jumps on a busy machine

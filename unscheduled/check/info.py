@@ -6,19 +6,22 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from unscheduled.benchmark import frameworks, rulesets
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import read_bytes, read_yaml
 from unscheduled.benchmark.text import printable
-from unscheduled.submit.sources import own_file
+from unscheduled.check.sources import own_file
 
 FILE_NAME = "submission_info.yml"
-FRAMEWORKS = ("PyTorch", "JAX")
-# By the runner's name of a ruleset: upstream's folder, and its spelling in the file.
-FOLDERS = {"self": "self_tuning", "external": "external_tuning"}
-_SPELLINGS = {"self": "self-tuning", "external": "external"}
+# What a key may say, by upstream's spelling: our name for it.
+CHOICES = {
+    "ruleset": {said: name for name, said in rulesets.SPELLINGS.items()},
+    "framework": {said: name for name, said in frameworks.SPELLINGS.items()},
+}
 # Upstream cuts each line at "#", and hands the values to a shell.
 _FORBIDDEN = "#$`\\"
 _MAX_BYTES = 64 << 10
+_LONGEST = 80  # characters of a value in a message
 
 
 @dataclass(frozen=True)
@@ -75,12 +78,18 @@ def read_info(folder: Path) -> SubmissionInfo:
     if set(values) != set(keys):
         raise UserError(f"{path} must have the keys {', '.join(keys)}, and no other.")
     info = SubmissionInfo(**{key: _text(values[key]) for key in keys})
-    if info.framework not in FRAMEWORKS:
-        raise UserError(
-            f"{path}: framework must be {' or '.join(FRAMEWORKS)}, "
-            f"got {info.framework!r}."
-        )
+    if problem := wrong_choice(values, "framework"):
+        raise UserError(f"{path}: {problem}")
     return info
+
+
+def wrong_choice(values: dict[str, Any], key: str) -> str | None:
+    """What is wrong with the value of a key of `CHOICES`, or None."""
+    choices = list(CHOICES[key])
+    if values[key] in choices:
+        return None
+    got = printable(values[key], _LONGEST)
+    return f"{key} must be {' or '.join(choices)}, got {got!r}."
 
 
 def sent_in(
@@ -89,7 +98,7 @@ def sent_in(
     """The info of an entry as these people send it in.
 
     Args:
-      ruleset: one of `FOLDERS`.
+      ruleset: self or external.
       folder: the name of the submission's folder.
       authors, affiliations: separated by commas.
 
@@ -97,8 +106,9 @@ def sent_in(
       UserError: for a ruleset that there is not, or a folder's name that Python can't
         import.
     """
-    if ruleset not in FOLDERS:
-        raise UserError(f"--ruleset must be {' or '.join(FOLDERS)}, got {ruleset!r}.")
+    if ruleset not in rulesets.FOLDERS:
+        choices = " or ".join(rulesets.FOLDERS)
+        raise UserError(f"--ruleset must be {choices}, got {ruleset!r}.")
     if not re.fullmatch(r"[a-z][a-z0-9_]*", folder):
         raise UserError(
             "the submission's folder must be named in lower-case letters, digits and "
@@ -109,7 +119,7 @@ def sent_in(
         submission_folder=folder,
         authors=_text(authors),
         affiliations=_text(affiliations),
-        ruleset=_SPELLINGS[ruleset],
+        ruleset=rulesets.SPELLINGS[ruleset],
     )
 
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
-from unscheduled.submit.bundle import library_version
-from unscheduled.submit.info import FOLDERS, SubmissionInfo
-from unscheduled.submit.rules.package import NUM_TRIALS, SEARCH_SPACE
-from unscheduled.submit.rules.requirements import REQUIREMENTS
+from unscheduled.benchmark.rulesets import FOLDERS
+from unscheduled.bundle.bundle import library_version
+from unscheduled.check.info import SubmissionInfo
+from unscheduled.check.package import NUM_TRIALS, SEARCH_SPACE
+from unscheduled.check.requirements import REQUIREMENTS
 
 
 def pull_request(

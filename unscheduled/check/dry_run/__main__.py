@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from unscheduled.submit.dry_run import DONE, STOPPED
-from unscheduled.submit.rehearsal.rehearsal import CannotGoOnError, rehearse
-from unscheduled.submit.rehearsal.report import Report
+from unscheduled.check.dry_run.process import DONE, STOPPED
+from unscheduled.check.dry_run.rehearsal import CannotGoOnError, rehearse
+from unscheduled.check.dry_run.report import Report
 
 
 def main(task: dict[str, Any]) -> None:

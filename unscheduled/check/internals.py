@@ -3,60 +3,19 @@
 import ast
 from collections.abc import Iterator
 
-from unscheduled.submit.rules.code import Code, text_of
-from unscheduled.submit.rules.findings import Finding
-from unscheduled.submit.rules.outside import starts_with
-from unscheduled.submit.rules.quantities import is_workload
+from unscheduled.check.code import Code, text_of
+from unscheduled.check.findings import Finding
+from unscheduled.check.forbidden import code_of
+from unscheduled.check.quantities import is_workload
+from unscheduled.check.uses import starts_with
 
 FRAMEWORKS = ("torch", "jax", "jaxlib", "optax", "flax", "chex", "numpy", "algoperf")
-_KERNELS = (
-    "triton",
-    "cupy",
-    "numba",
-    "pycuda",
-    "tvm",
-    "cuda",
-    "pyopencl",
-    "torch.utils.cpp_extension",
-    "torch.cuda.jiterator",
-    "torch.ops.load_library",
-    "jax.experimental.pallas",
-    "jax.experimental.mosaic",
-    "jax.experimental.custom_call",
-    "jax.ffi",
-    "jax.extend.ffi",
-    "jax.lib.xla_client",
-    "jaxlib.xla_client",
-    "transformer_engine",
-    "flash_attn",
-    "apex",
-    "bitsandbytes",
-    "deepspeed",
-    "xformers",
-)
-_SETTINGS = (
-    "torch.backends",
-    "torch.set_float32_matmul_precision",
-    "torch.set_num_threads",
-    "torch.set_num_interop_threads",
-    "torch.set_default_dtype",
-    "torch.set_default_device",
-    "torch.set_flush_denormal",
-    "torch.cuda.memory.set_per_process_memory_fraction",
-    "torch.cuda.set_per_process_memory_fraction",
-    "torch._inductor.config",
-    "torch._dynamo.config",
-    "jax.config",
-)
-_SETTERS = ("set_", "enable_", "update", "flags", "prefer")
-_PATCHES = ("unittest.mock.patch", "wrapt")
 _HOOKS = (
     "register_forward_hook",
     "register_forward_pre_hook",
     "register_module_forward_hook",
     "register_module_forward_pre_hook",
 )
-_NOT_PATCHED = (*_SETTINGS, "os.environ", "sys")  # told elsewhere
 _MODELS = ("model", "current_param_container", "model_params", "module")
 
 
@@ -64,33 +23,12 @@ def check_internals(codes: list[Code]) -> Iterator[Finding]:
     """Looks for what changes, or leans on, the insides of other code."""
     own = {code.module for code in codes}
     for code in codes:
-        for node, name in code.uses():
-            yield from _check_use(code, node, name)
         yield from _check_private(code)
         for node in ast.walk(code.tree):
             for target, attribute in _assigned(node):
                 yield from _check_assignment(code, node, target, attribute, own)
             if isinstance(node, ast.Attribute):
                 yield from _check_attribute(code, node)
-
-
-def _check_use(code: Code, node: ast.AST, name: str) -> Iterator[Finding]:
-    if starts_with(name, _SETTINGS):
-        if _sets(code, node, name):
-            message = (
-                f"{name} is a setting of the framework, which would help or hurt any "
-                "submission alike: leave it as the benchmark has it."
-            )
-            yield code.finding(node, "E402", message)
-    elif starts_with(name, _PATCHES):
-        message = f"{name} replaces code of others: call it, or write your own."
-        yield code.finding(node, "E404", message)
-    elif starts_with(name, _KERNELS):
-        message = (
-            f"{name} brings kernels of its own, faster than other submissions' for "
-            "reasons that are not the algorithm: use the operations of torch or JAX."
-        )
-        yield code.finding(node, "E401", message)
 
 
 def _check_private(code: Code) -> Iterator[Finding]:
@@ -112,15 +50,6 @@ def _check_private(code: Code) -> Iterator[Finding]:
 def _is_private(name: str) -> bool:
     """Whether a name is private; torch documents its foreach operations."""
     return name.startswith("_") and not name.startswith(("__", "_foreach_"))
-
-
-def _sets(code: Code, node: ast.AST, name: str) -> bool:
-    """Whether a setting is written: assigned to, or by a function that sets."""
-    if isinstance(getattr(node, "ctx", None), ast.Store):
-        return True
-    above = code.parents.get(node)
-    called = isinstance(above, ast.Call) and above.func is node
-    return called and name.rpartition(".")[2].startswith(_SETTERS)
 
 
 def _assigned(node: ast.AST) -> Iterator[tuple[ast.AST, str]]:
@@ -167,7 +96,7 @@ def _check_assignment(
             "evaluations: the model is fixed."
         )
         yield code.finding(node, "E405", message)
-    elif _is_foreign(code, target, name, own) and not starts_with(name, _NOT_PATCHED):
+    elif _is_foreign(code, target, name, own) and not _is_told(name):
         message = (
             f"sets {name}.{attribute}, code of others: call it, or write your own."
         )
@@ -202,6 +131,11 @@ def _is_foreign(code: Code, target: ast.AST, name: str, own: set[str]) -> bool:
     imported = isinstance(target, ast.Name) and target.id in code.imports
     from_folder = name.startswith((".", "submissions"))
     return imported and not from_folder and not starts_with(name, tuple(own))
+
+
+def _is_told(name: str) -> bool:
+    """Whether other rules are about assignments to this."""
+    return code_of(name) == "E402" or starts_with(name, ("os.environ", "sys"))
 
 
 def _check_attribute(code: Code, node: ast.Attribute) -> Iterator[Finding]:

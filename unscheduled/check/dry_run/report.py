@@ -10,10 +10,10 @@ from typing import Any
 
 from unscheduled.benchmark.errors import first_line
 from unscheduled.benchmark.text import printable
+from unscheduled.check.dry_run.process import FOUND, REACHED
+from unscheduled.check.findings import Finding
+from unscheduled.check.sources import sources
 from unscheduled.runner.submission import ReturnedError
-from unscheduled.submit.dry_run import FOUND, REACHED
-from unscheduled.submit.rules.findings import Finding
-from unscheduled.submit.sources import sources
 
 
 class CannotGoOnError(Exception):

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from unscheduled.runner.embedded import registry
+
 # algoperf v0.6, and what is on its way there (finewebedu_lm).
 BASE_WORKLOADS = (
     "criteo1tb",
@@ -13,7 +15,7 @@ BASE_WORKLOADS = (
     "ogbg",
     "wmt",
 )
-_OTHERS = ("cifar", "mnist", "finewebedu_lm", "digits_resnet", "stdlib_lm")
+_OTHERS = ("cifar", "mnist", "finewebedu_lm", *registry().WORKLOADS)
 _VARIANTS = {
     "criteo1tb": ("test", "layernorm", "embed_init", "resnet"),
     "fastmri": ("model_size", "tanh", "layernorm"),

@@ -7,14 +7,14 @@ from typing import Any
 
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.targets import read_target
+from unscheduled.check.dry_run import surroundings
+from unscheduled.check.dry_run.report import CannotGoOnError, Report
+from unscheduled.check.dry_run.tools import Tools, load_tools
+from unscheduled.check.dry_run.training import Training
+from unscheduled.check.workload_names import BASE_WORKLOADS
 from unscheduled.runner.backend import load_backend
 from unscheduled.runner.search_space import read_search_space, trial_points
 from unscheduled.runner.submission import Submission, load_submission
-from unscheduled.submit.rehearsal import surroundings
-from unscheduled.submit.rehearsal.report import CannotGoOnError, Report
-from unscheduled.submit.rehearsal.tools import Tools, load_tools
-from unscheduled.submit.rehearsal.training import Training
-from unscheduled.submit.rules.workload_names import BASE_WORKLOADS
 
 __all__ = ["CannotGoOnError", "rehearse"]
 
@@ -23,7 +23,7 @@ _NO_WORKLOAD = "no_such_workload"
 
 
 def rehearse(task: dict[str, Any], report: Report) -> None:
-    """Does what `unscheduled.submit.dry_run` asks for.
+    """Does what `unscheduled.check.dry_run.process` asks for.
 
     Raises:
       CannotGoOnError: where it can't go on; what stopped it is in the report.

@@ -10,17 +10,15 @@ from typing import Any
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import read_text
 from unscheduled.benchmark.text import printable
+from unscheduled.check.code import Code
+from unscheduled.check.findings import Finding, unreadable
+from unscheduled.check.info import CHOICES, read_values, wrong_choice
+from unscheduled.check.info import FILE_NAME as INFO
+from unscheduled.check.sources import own_file
+from unscheduled.check.workload_names import names_in
 from unscheduled.runner.search_space import read_search_space
-from unscheduled.submit.info import FILE_NAME as INFO
-from unscheduled.submit.info import read_values
-from unscheduled.submit.rules.code import Code
-from unscheduled.submit.rules.findings import Finding, unreadable
-from unscheduled.submit.rules.workload_names import names_in
-from unscheduled.submit.sources import own_file
 
 SEARCH_SPACE = "tuning_search_space.json"
-RULESETS = ("external", "self-tuning")
-FRAMEWORKS = {"PyTorch": "pytorch", "JAX": "jax"}
 NUM_TRIALS = 5  # of external tuning, by its rules
 _REQUIRED = ("submission_name", "submission_folder", "authors", "ruleset")
 _WANTED = ("affiliations", "version", "framework", "description")
@@ -69,14 +67,9 @@ def _faults(info: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
                 "E503" if key in ("submission_name", "submission_folder") else "W502"
             )
             yield empty, key, f"{key} is empty: fill it in before the pull request."
-    for key, choices in (("ruleset", RULESETS), ("framework", tuple(FRAMEWORKS))):
-        if info.get(key) and info[key] not in choices:  # a list is in neither
-            wanted = " or ".join(map(repr, choices))
-            yield (
-                "E503",
-                key,
-                f"{key} must be {wanted}, got {printable(info[key], 80)!r}.",
-            )
+    for key in CHOICES:
+        if info.get(key) and (problem := wrong_choice(info, key)):
+            yield "E503", key, problem
 
 
 def _line_of(path: Path, text: str) -> int:
@@ -123,7 +116,7 @@ def check_search_space(
 
     Args:
       folder: of the submission; the official place is in it.
-      ruleset: one of `RULESETS`.
+      ruleset: external or self-tuning.
       given: the file, where it is in another place.
     """
     path = given or folder / SEARCH_SPACE

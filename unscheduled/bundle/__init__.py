@@ -1,0 +1,1 @@
+"""A submission as a folder for a pull request."""

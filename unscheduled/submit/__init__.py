@@ -1,1 +1,0 @@
-"""The rule check and the folder for a pull request."""
