@@ -18,10 +18,9 @@ from absl import app
 from scripts.evidence.pages import fill_page, from_flags, spread, table
 from scripts.evidence.training import Training
 from unscheduled.entries.jax import step
-from unscheduled.runner.backend import FRAMEWORKS
+from workloads_ext import FRAMEWORKS, WORKLOADS
 
 ALGORITHMS = ("schedule_free_adamw", "nadamw")
-WORKLOADS = ("digits_resnet", "stdlib_lm")
 WARM_UP = 5  # steps until all is compiled
 
 
