@@ -21,7 +21,7 @@ demo: install
 	$(BIN)/python scripts/demo.py --data_dir=data --experiment_dir=runs/demo
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
 
 lint: install
 	$(BIN)/ruff check .

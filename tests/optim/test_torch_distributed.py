@@ -7,6 +7,8 @@ import torch
 
 from tests.optim.test_torch import ALL, cases
 
+pytestmark = pytest.mark.slow
+
 STEPS = 8
 # Of these, and only some: each takes seconds. Saved: whether the state is flattened.
 SAVED = {"AdamWScheduleFree": True, "ScheduleFreeWrapper": False, "Lookahead": True}

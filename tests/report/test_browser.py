@@ -19,9 +19,12 @@ shots = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(shots)
 
 CHROMIUM = shots.find_chromium()
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason=f"no $CHROMIUM, {', '.join(shots.NAMES)} on the PATH"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        CHROMIUM is None, reason=f"no $CHROMIUM, {', '.join(shots.NAMES)} on the PATH"
+    ),
+]
 
 DRAWN = "chart => chart.data.filter(t => t.visible !== false).length"
 GROUPS = """chart => [...new Set(chart.data.filter(t => t.visible !== false)

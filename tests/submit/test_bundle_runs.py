@@ -14,6 +14,8 @@ from tests.submit.entries import ENTRIES, NAMES, PROJECT, framework_of, write_sp
 from unscheduled.submit.bundle import bundle
 from unscheduled.submit.write import write_whole
 
+pytestmark = pytest.mark.slow
+
 DRIVER = Path(__file__).with_name("bundle_driver.py")
 HAS_ALGOPERF = importlib.util.find_spec("algoperf") is not None
 ALGOPERF = [

@@ -18,6 +18,8 @@ from unscheduled.submit.rehearsal.rehearsal import CannotGoOnError, rehearse
 from unscheduled.submit.rehearsal.report import Report
 from unscheduled.submit.rules.findings import Finding
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 FOLDER = Path(__file__).parent / "bad_submissions"
 TINY = "stdlib_lm"  # its models compile sooner than the other's

@@ -75,11 +75,12 @@ flags.mark_flags_as_required(
 
 def main(_):
     if flags.FLAGS.harness == "official":
-        return _run()  # which takes the place of this process
-    return process.watched(_run)
+        return run()  # which takes the place of this process
+    return process.watched(run)
 
 
-def _run():
+def run():
+    """The run, in this process."""
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)
     if flags.FLAGS.set_pytorch_max_split_size:
