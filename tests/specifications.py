@@ -1,11 +1,14 @@
 """The NumPy specifications behind one interface, for the table of algorithms."""
 
+import functools
+import importlib
+from collections.abc import Callable
+from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
 
 from unscheduled.optim_numpy import lookahead as la
-from unscheduled.optim_numpy import radam as ra
 from unscheduled.optim_numpy import schedule_free as sf
 
 Arrays = list[np.ndarray]
@@ -56,15 +59,19 @@ class ScheduleFree:
         self.state = self.state._replace(z=z, x=x)
 
 
-class RAdam:
-    def __init__(self, settings: Settings):
+class Plain:
+    """A specification whose gradient is taken at its parameters, the result too."""
+
+    def __init__(self, module: ModuleType, name: str, settings: Settings):
+        self._init = getattr(module, f"{name}_init")
+        self._step = getattr(module, f"{name}_step")
         self.settings = settings
 
     def start(self, params: Arrays) -> None:
-        self.state = ra.radam_init(params)
+        self.state = self._init(params)
 
     def step(self, grads: Arrays) -> None:
-        self.state = ra.radam_step(self.state, grads, **self.settings)
+        self.state = self._step(self.state, grads, **self.settings)
 
     def y(self) -> Arrays:
         return self.state.params
@@ -72,6 +79,7 @@ class RAdam:
     def x(self) -> Arrays:
         return self.state.params
 
+    # What Lookahead sees of it, if it has a first moment.
     @property
     def fast(self) -> la.Fast:
         return la.Fast(self.state.params, self.state.m, [])
@@ -152,8 +160,13 @@ def schedule_free_wrapper(settings: Settings) -> Specification:
     return ScheduleFree(step, rest)
 
 
-def radam(settings: Settings) -> Specification:
-    return RAdam(settings)
+def plain(name: str) -> Callable[[Settings], Specification]:
+    """Of the functions `<name>_init` and `<name>_step` in a module of that name."""
+    module = importlib.import_module(f"unscheduled.optim_numpy.{name}")
+    return functools.partial(Plain, module, name)
+
+
+radam = plain("radam")
 
 
 def split_lookahead(settings: Settings) -> tuple[Settings, str, Settings]:
@@ -173,6 +186,20 @@ def lookahead(settings: Settings) -> Specification:
         "schedule_free_adamw": schedule_free_adamw,
     }[inside]
     return Lookahead(make(rest), own)
+
+
+def torch_arguments(settings: Settings) -> Settings:
+    """The same settings under torch's names."""
+    rest = {k: v for k, v in settings.items() if k not in ("beta1", "beta2")}
+    if "beta2" not in settings:
+        return {**rest, "momentum": settings["beta1"]}
+    return {**rest, "betas": (settings["beta1"], settings["beta2"])}
+
+
+def jax_arguments(settings: Settings) -> Settings:
+    """The same settings under optax's names."""
+    names = {"lr": "learning_rate", "beta1": "b1", "beta2": "b2"}
+    return {names.get(k, k): v for k, v in settings.items()}
 
 
 def _split(settings: Settings, *names: str) -> tuple[Settings, Settings]:

@@ -18,7 +18,7 @@ from absl import app
 
 from scripts.evidence.pages import fill_page, from_flags, spread, table
 from scripts.evidence.training import Training
-from unscheduled.entries import STEPS_PER_BATCH
+from unscheduled.entries.batch_norm import STEPS_PER_BATCH
 from unscheduled.entries.pytorch.batch_norm import BatchNormStatistics
 from unscheduled.runner.backend import FRAMEWORKS
 

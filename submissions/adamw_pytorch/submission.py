@@ -7,14 +7,10 @@ from typing import NamedTuple
 
 import torch
 
-from unscheduled import spec
-from unscheduled.entries import hyperparameters as hps
+from unscheduled.entries.api import prepare_for_eval, update_params
 from unscheduled.entries.data import data_selection, get_batch_size
-from unscheduled.entries.pytorch.training import (
-    Trainer,
-    prepare_for_eval,
-    update_params,
-)
+from unscheduled.entries.hyperparameters import resolve
+from unscheduled.entries.pytorch.training import Trainer
 from unscheduled.entries.schedules import warmup_cosine
 
 __all__ = [
@@ -39,16 +35,9 @@ class Hyperparameters(NamedTuple):
     grad_clip: float | None = None
 
 
-def init_optimizer_state(
-    workload: spec.Workload,
-    model_params: spec.ParameterContainer,
-    model_state: spec.ModelAuxiliaryState,
-    hyperparameters: spec.Hyperparameters,
-    rng: spec.RandomState,
-) -> spec.OptimizerState:
+def init_optimizer_state(workload, model_params, model_state, hyperparameters, rng):
     """AdamW with its schedule, and the trainer that steps it."""
-    del model_state, rng
-    hp = hps.resolve(Hyperparameters, hyperparameters)
+    hp = resolve(Hyperparameters, hyperparameters)
     warmup_steps = int(hp.warmup_factor * workload.step_hint)
 
     def make_optimizer(learning_rate):
@@ -60,14 +49,7 @@ def init_optimizer_state(
             foreach=True,
         )
 
-    trainer = Trainer(
-        workload,
-        model_params,
-        make_optimizer,
-        learning_rate=hp.learning_rate,
-        schedule=lambda step: warmup_cosine(step, warmup_steps, workload.step_hint),
-        dropout_rate=hp.dropout_rate,
-        label_smoothing=hp.label_smoothing,
-        grad_clip=hp.grad_clip,
-    )
-    return {"trainer": trainer}
+    def schedule(step):
+        return warmup_cosine(step, warmup_steps, workload.step_hint)
+
+    return {"trainer": Trainer(workload, model_params, make_optimizer, hp, schedule)}

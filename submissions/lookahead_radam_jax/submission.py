@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import optax
 
-from unscheduled import spec
-from unscheduled.entries import hyperparameters as hps
+from unscheduled.entries.api import prepare_for_eval, update_params
 from unscheduled.entries.data import data_selection, get_batch_size
-from unscheduled.entries.jax.training import Trainer, prepare_for_eval, update_params
+from unscheduled.entries.hyperparameters import resolve
+from unscheduled.entries.jax.training import Trainer
 from unscheduled.optim_jax.lookahead import lookahead, lookahead_eval_params
 from unscheduled.optim_jax.radam import radam
 
@@ -42,16 +42,10 @@ class Hyperparameters(NamedTuple):
     grad_clip: float | None = None
 
 
-def init_optimizer_state(
-    workload: spec.Workload,
-    model_params: spec.ParameterContainer,
-    model_state: spec.ModelAuxiliaryState,
-    hyperparameters: spec.Hyperparameters,
-    rng: spec.RandomState,
-) -> spec.OptimizerState:
+def init_optimizer_state(workload, model_params, model_state, hyperparameters, rng):
     """Lookahead around RAdam with its schedule, and the trainer that steps it."""
-    del rng
-    hp = hps.resolve(Hyperparameters, hyperparameters)
+    hp = resolve(Hyperparameters, hyperparameters)
+    schedule = optax.cosine_decay_schedule(1.0, workload.step_hint)
 
     def make_optimizer(learning_rate):
         return lookahead(
@@ -66,13 +60,6 @@ def init_optimizer_state(
         )
 
     trainer = Trainer(
-        workload,
-        make_optimizer,
-        learning_rate=hp.learning_rate,
-        schedule=optax.cosine_decay_schedule(1.0, workload.step_hint),
-        dropout_rate=hp.dropout_rate,
-        label_smoothing=hp.label_smoothing,
-        grad_clip=hp.grad_clip,
-        eval_params=lookahead_eval_params,
+        workload, make_optimizer, hp, schedule, eval_params=lookahead_eval_params
     )
-    return trainer.init(model_params, model_state), trainer
+    return trainer.init(model_params, model_state)

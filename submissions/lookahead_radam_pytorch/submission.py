@@ -7,14 +7,10 @@ arXiv 1907.08610). The slow weights are what is evaluated.
 
 from typing import NamedTuple
 
-from unscheduled import spec
-from unscheduled.entries import hyperparameters as hps
+from unscheduled.entries.api import prepare_for_eval, update_params
 from unscheduled.entries.data import data_selection, get_batch_size
-from unscheduled.entries.pytorch.training import (
-    Trainer,
-    prepare_for_eval,
-    update_params,
-)
+from unscheduled.entries.hyperparameters import resolve
+from unscheduled.entries.pytorch.training import Trainer
 from unscheduled.entries.schedules import warmup_cosine
 from unscheduled.optim_torch.lookahead import Lookahead
 from unscheduled.optim_torch.radam import RAdam
@@ -45,16 +41,9 @@ class Hyperparameters(NamedTuple):
     grad_clip: float | None = None
 
 
-def init_optimizer_state(
-    workload: spec.Workload,
-    model_params: spec.ParameterContainer,
-    model_state: spec.ModelAuxiliaryState,
-    hyperparameters: spec.Hyperparameters,
-    rng: spec.RandomState,
-) -> spec.OptimizerState:
+def init_optimizer_state(workload, model_params, model_state, hyperparameters, rng):
     """Lookahead around RAdam with its schedule, and the trainer that steps it."""
-    del model_state, rng
-    hp = hps.resolve(Hyperparameters, hyperparameters)
+    hp = resolve(Hyperparameters, hyperparameters)
 
     def make_optimizer(learning_rate):
         return Lookahead(
@@ -68,15 +57,10 @@ def init_optimizer_state(
             alpha=hp.slow_step_size,
         )
 
+    def schedule(step):
+        return warmup_cosine(step, 0, workload.step_hint)
+
     trainer = Trainer(
-        workload,
-        model_params,
-        make_optimizer,
-        learning_rate=hp.learning_rate,
-        schedule=lambda step: warmup_cosine(step, 0, workload.step_hint),
-        dropout_rate=hp.dropout_rate,
-        label_smoothing=hp.label_smoothing,
-        grad_clip=hp.grad_clip,
-        evaluate_at_x=True,
+        workload, model_params, make_optimizer, hp, schedule, has_eval_mode=True
     )
     return {"trainer": trainer}

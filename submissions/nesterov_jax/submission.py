@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import optax
 
-from unscheduled import spec
-from unscheduled.entries import hyperparameters as hps
+from unscheduled.entries.api import prepare_for_eval, update_params
 from unscheduled.entries.data import data_selection, get_batch_size
-from unscheduled.entries.jax.training import Trainer, prepare_for_eval, update_params
+from unscheduled.entries.hyperparameters import resolve
+from unscheduled.entries.jax.training import Trainer
 
 __all__ = [
     "data_selection",
@@ -38,18 +38,18 @@ class Hyperparameters(NamedTuple):
     grad_clip: float | None = None
 
 
-def init_optimizer_state(
-    workload: spec.Workload,
-    model_params: spec.ParameterContainer,
-    model_state: spec.ModelAuxiliaryState,
-    hyperparameters: spec.Hyperparameters,
-    rng: spec.RandomState,
-) -> spec.OptimizerState:
+def init_optimizer_state(workload, model_params, model_state, hyperparameters, rng):
     """SGD with its schedule, and the trainer that steps it."""
-    del rng
-    hp = hps.resolve(Hyperparameters, hyperparameters)
+    hp = resolve(Hyperparameters, hyperparameters)
     warmup_steps = int(hp.warmup_factor * workload.step_hint)
     decay_steps = int(hp.decay_steps_factor * (workload.step_hint - warmup_steps))
+    schedule = optax.join_schedules(
+        [
+            optax.linear_schedule(0.0, 1.0, warmup_steps),
+            optax.linear_schedule(1.0, hp.end_factor, decay_steps),
+        ],
+        [warmup_steps],
+    )
 
     def make_optimizer(learning_rate):
         return optax.chain(
@@ -57,19 +57,5 @@ def init_optimizer_state(
             optax.sgd(learning_rate, momentum=1 - hp.one_minus_beta1, nesterov=True),
         )
 
-    trainer = Trainer(
-        workload,
-        make_optimizer,
-        learning_rate=hp.learning_rate,
-        schedule=optax.join_schedules(
-            [
-                optax.linear_schedule(0.0, 1.0, warmup_steps),
-                optax.linear_schedule(1.0, hp.end_factor, decay_steps),
-            ],
-            [warmup_steps],
-        ),
-        dropout_rate=hp.dropout_rate,
-        label_smoothing=hp.label_smoothing,
-        grad_clip=hp.grad_clip,
-    )
-    return trainer.init(model_params, model_state), trainer
+    trainer = Trainer(workload, make_optimizer, hp, schedule)
+    return trainer.init(model_params, model_state)

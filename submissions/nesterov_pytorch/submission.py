@@ -7,14 +7,10 @@ from typing import NamedTuple
 
 import torch
 
-from unscheduled import spec
-from unscheduled.entries import hyperparameters as hps
+from unscheduled.entries.api import prepare_for_eval, update_params
 from unscheduled.entries.data import data_selection, get_batch_size
-from unscheduled.entries.pytorch.training import (
-    Trainer,
-    prepare_for_eval,
-    update_params,
-)
+from unscheduled.entries.hyperparameters import resolve
+from unscheduled.entries.pytorch.training import Trainer
 from unscheduled.entries.schedules import warmup_linear
 
 __all__ = [
@@ -43,16 +39,9 @@ class Hyperparameters(NamedTuple):
     grad_clip: float | None = None
 
 
-def init_optimizer_state(
-    workload: spec.Workload,
-    model_params: spec.ParameterContainer,
-    model_state: spec.ModelAuxiliaryState,
-    hyperparameters: spec.Hyperparameters,
-    rng: spec.RandomState,
-) -> spec.OptimizerState:
+def init_optimizer_state(workload, model_params, model_state, hyperparameters, rng):
     """SGD with its schedule, and the trainer that steps it."""
-    del model_state, rng
-    hp = hps.resolve(Hyperparameters, hyperparameters)
+    hp = resolve(Hyperparameters, hyperparameters)
     warmup_steps = int(hp.warmup_factor * workload.step_hint)
     decay_steps = int(hp.decay_steps_factor * (workload.step_hint - warmup_steps))
 
@@ -66,16 +55,7 @@ def init_optimizer_state(
             foreach=True,
         )
 
-    trainer = Trainer(
-        workload,
-        model_params,
-        make_optimizer,
-        learning_rate=hp.learning_rate,
-        schedule=lambda step: warmup_linear(
-            step, warmup_steps, decay_steps, hp.end_factor
-        ),
-        dropout_rate=hp.dropout_rate,
-        label_smoothing=hp.label_smoothing,
-        grad_clip=hp.grad_clip,
-    )
-    return {"trainer": trainer}
+    def schedule(step):
+        return warmup_linear(step, warmup_steps, decay_steps, hp.end_factor)
+
+    return {"trainer": Trainer(workload, model_params, make_optimizer, hp, schedule)}

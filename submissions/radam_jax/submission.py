@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import optax
 
-from unscheduled import spec
-from unscheduled.entries import hyperparameters as hps
+from unscheduled.entries.api import prepare_for_eval, update_params
 from unscheduled.entries.data import data_selection, get_batch_size
-from unscheduled.entries.jax.training import Trainer, prepare_for_eval, update_params
+from unscheduled.entries.hyperparameters import resolve
+from unscheduled.entries.jax.training import Trainer
 from unscheduled.optim_jax.radam import radam
 
 __all__ = [
@@ -38,16 +38,10 @@ class Hyperparameters(NamedTuple):
     grad_clip: float | None = None
 
 
-def init_optimizer_state(
-    workload: spec.Workload,
-    model_params: spec.ParameterContainer,
-    model_state: spec.ModelAuxiliaryState,
-    hyperparameters: spec.Hyperparameters,
-    rng: spec.RandomState,
-) -> spec.OptimizerState:
+def init_optimizer_state(workload, model_params, model_state, hyperparameters, rng):
     """RAdam with its schedule, and the trainer that steps it."""
-    del rng
-    hp = hps.resolve(Hyperparameters, hyperparameters)
+    hp = resolve(Hyperparameters, hyperparameters)
+    schedule = optax.cosine_decay_schedule(1.0, workload.step_hint)
 
     def make_optimizer(learning_rate):
         return radam(
@@ -57,13 +51,5 @@ def init_optimizer_state(
             weight_decay=hp.weight_decay,
         )
 
-    trainer = Trainer(
-        workload,
-        make_optimizer,
-        learning_rate=hp.learning_rate,
-        schedule=optax.cosine_decay_schedule(1.0, workload.step_hint),
-        dropout_rate=hp.dropout_rate,
-        label_smoothing=hp.label_smoothing,
-        grad_clip=hp.grad_clip,
-    )
-    return trainer.init(model_params, model_state), trainer
+    trainer = Trainer(workload, make_optimizer, hp, schedule)
+    return trainer.init(model_params, model_state)

@@ -6,14 +6,10 @@ is needed (Liu et al., arXiv 1908.03265), with decoupled weight decay.
 
 from typing import NamedTuple
 
-from unscheduled import spec
-from unscheduled.entries import hyperparameters as hps
+from unscheduled.entries.api import prepare_for_eval, update_params
 from unscheduled.entries.data import data_selection, get_batch_size
-from unscheduled.entries.pytorch.training import (
-    Trainer,
-    prepare_for_eval,
-    update_params,
-)
+from unscheduled.entries.hyperparameters import resolve
+from unscheduled.entries.pytorch.training import Trainer
 from unscheduled.entries.schedules import warmup_cosine
 from unscheduled.optim_torch.radam import RAdam
 
@@ -41,16 +37,9 @@ class Hyperparameters(NamedTuple):
     grad_clip: float | None = None
 
 
-def init_optimizer_state(
-    workload: spec.Workload,
-    model_params: spec.ParameterContainer,
-    model_state: spec.ModelAuxiliaryState,
-    hyperparameters: spec.Hyperparameters,
-    rng: spec.RandomState,
-) -> spec.OptimizerState:
+def init_optimizer_state(workload, model_params, model_state, hyperparameters, rng):
     """RAdam with its schedule, and the trainer that steps it."""
-    del model_state, rng
-    hp = hps.resolve(Hyperparameters, hyperparameters)
+    hp = resolve(Hyperparameters, hyperparameters)
 
     def make_optimizer(learning_rate):
         return RAdam(
@@ -60,14 +49,7 @@ def init_optimizer_state(
             weight_decay=hp.weight_decay,
         )
 
-    trainer = Trainer(
-        workload,
-        model_params,
-        make_optimizer,
-        learning_rate=hp.learning_rate,
-        schedule=lambda step: warmup_cosine(step, 0, workload.step_hint),
-        dropout_rate=hp.dropout_rate,
-        label_smoothing=hp.label_smoothing,
-        grad_clip=hp.grad_clip,
-    )
-    return {"trainer": trainer}
+    def schedule(step):
+        return warmup_cosine(step, 0, workload.step_hint)
+
+    return {"trainer": Trainer(workload, model_params, make_optimizer, hp, schedule)}

@@ -6,10 +6,10 @@ The gradient is taken at y, the model is evaluated at x (Defazio et al., arXiv
 
 from typing import NamedTuple
 
-from unscheduled import spec
-from unscheduled.entries import hyperparameters as hps
+from unscheduled.entries.api import prepare_for_eval, update_params
 from unscheduled.entries.data import data_selection, get_batch_size
-from unscheduled.entries.jax.training import Trainer, prepare_for_eval, update_params
+from unscheduled.entries.hyperparameters import resolve
+from unscheduled.entries.jax.training import Trainer
 from unscheduled.optim_jax.schedule_free import (
     schedule_free_adamw,
     schedule_free_eval_params,
@@ -39,16 +39,9 @@ class Hyperparameters(NamedTuple):
     grad_clip: float | None = None
 
 
-def init_optimizer_state(
-    workload: spec.Workload,
-    model_params: spec.ParameterContainer,
-    model_state: spec.ModelAuxiliaryState,
-    hyperparameters: spec.Hyperparameters,
-    rng: spec.RandomState,
-) -> spec.OptimizerState:
+def init_optimizer_state(workload, model_params, model_state, hyperparameters, rng):
     """Schedule-Free AdamW, and the trainer that steps it."""
-    del rng
-    hp = hps.resolve(Hyperparameters, hyperparameters)
+    hp = resolve(Hyperparameters, hyperparameters)
     warmup_steps = int(hp.warmup_factor * 0.75 * workload.step_hint)
 
     def make_optimizer(learning_rate):
@@ -64,11 +57,8 @@ def init_optimizer_state(
     trainer = Trainer(
         workload,
         make_optimizer,
-        learning_rate=hp.learning_rate,
-        dropout_rate=hp.dropout_rate,
-        label_smoothing=hp.label_smoothing,
-        grad_clip=hp.grad_clip,
+        hp,
         eval_params=schedule_free_eval_params,
         train_params=schedule_free_train_params,
     )
-    return trainer.init(model_params, model_state), trainer
+    return trainer.init(model_params, model_state)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tests.entries import stub
-from tests.entries.entries import FRAMEWORKS, load
+from tests.entries.submissions import FRAMEWORKS, load
 from tests.workloads import helpers
-from unscheduled.entries import batches_to_refresh_from
+from unscheduled.entries.batch_norm import batches_to_refresh_from
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.entries import stub, stub_jax, stub_torch
-from tests.entries.entries import ALGORITHMS, FRAMEWORKS, SUBMISSIONS, load, rate
+from tests.entries.submissions import ALGORITHMS, FRAMEWORKS, ROOT, load, rate
 from unscheduled import spec
 from unscheduled.entries.divergence_guard import (
     MAX_RESTARTS,
@@ -190,7 +190,7 @@ def test_the_rate_is_halved_a_bounded_number_of_times(values, restarts):
 
 def test_the_halvings_span_the_widest_published_range_of_rates():
     """A guard that gives up before the rate has come down to one that works."""
-    path = SUBMISSIONS.parent / "tuning_search_spaces" / "heavy_ball.json"
+    path = ROOT / "tuning_search_spaces" / "heavy_ball.json"
     rates = json.loads(path.read_text())["learning_rate"]
     span = rates["max"] / rates["min"]
     assert 2 ** (MAX_RESTARTS - 1) < span <= 2**MAX_RESTARTS

@@ -2,11 +2,11 @@
 
 import pytest
 
-from tests.entries.entries import ALGORITHMS, FRAMEWORKS, SUBMISSIONS, load
+from tests.entries.submissions import ALGORITHMS, FRAMEWORKS, ROOT, load
 from unscheduled.entries import hyperparameters as hps
 from unscheduled.runner.search_space import read_search_space, trial_points
 
-FOLDER = SUBMISSIONS.parent / "tuning_search_spaces"
+FOLDER = ROOT / "tuning_search_spaces"
 TRIALS = 5  # of an external tuning study
 
 

@@ -23,39 +23,23 @@ import pytest
 from absl.testing import parameterized
 from flax import nnx
 
-from tests import cases
+from tests import cases, trajectories
+from tests.wrappers import lookahead_schedule_free, wrapped_sgd
 from unscheduled import optim_jax
 from unscheduled.optim_jax.moments import rectification
 from unscheduled.optim_numpy import radam as specification
 
 
 class Algorithm(NamedTuple):
-    """A row of the table: a factory and where its model is evaluated."""
+    """A factory of the table, and where its model is evaluated."""
 
     name: str
     make: Callable[..., Any]
     eval_params: Callable[[Any, Any], Any]
 
-
-def wrapped_sgd(learning_rate, b1=0.9, keep_x=False):
-    base = optax.sgd(learning_rate, momentum=0.5)
-    return optim_jax.schedule_free(base, learning_rate, b1, keep_x=keep_x)
-
-
-def lookahead_adamw(learning_rate, k=3, alpha=0.5):
-    return optim_jax.lookahead(
-        optax.adamw(learning_rate), k, alpha, momentum="pullback"
-    )
-
-
-def lookahead_sgd(learning_rate, k=2, alpha=0.2):
-    base = optax.sgd(learning_rate, momentum=0.5)
-    return optim_jax.lookahead(base, k, alpha, adaptive=True, momentum="reset")
-
-
-def lookahead_schedule_free(learning_rate, k=3, alpha=0.5):
-    base = optim_jax.schedule_free_adamw(learning_rate, keep_x=True)
-    return optim_jax.lookahead(base, k, alpha)
+    @property
+    def is_evaluated_where_it_trains(self) -> bool:
+        return self.eval_params is at_params
 
 
 def at_params(state, params):
@@ -63,22 +47,17 @@ def at_params(state, params):
     return jax.tree.map(jnp.copy, params)
 
 
+ALL = tuple(
+    Algorithm(make.__name__, make, a.jax_eval_params() if a.eval_params else at_params)
+    for a in cases.OPTIMIZERS
+    for make in a.jax_factories()
+)
 SCHEDULE_FREE = tuple(
-    Algorithm(make.__name__, make, optim_jax.schedule_free_eval_params)
-    for make in (
-        optim_jax.schedule_free_sgd,
-        optim_jax.schedule_free_adamw,
-        optim_jax.schedule_free_radam,
-        wrapped_sgd,
-    )
+    a for a in ALL if a.eval_params is optim_jax.schedule_free_eval_params
 )
-RADAM = Algorithm("radam", optim_jax.radam, at_params)
-OWN = (*SCHEDULE_FREE, RADAM)
-LOOKAHEAD = tuple(
-    Algorithm(make.__name__, make, optim_jax.lookahead_eval_params)
-    for make in (lookahead_adamw, lookahead_sgd, lookahead_schedule_free)
-)
-ALL = (*OWN, *LOOKAHEAD)
+LOOKAHEAD = tuple(a for a in ALL if a.eval_params is optim_jax.lookahead_eval_params)
+OWN = tuple(a for a in ALL if a not in LOOKAHEAD)
+COPIES = {name for a in cases.OPTIMIZERS for name in a.jax_copies}
 
 
 def each(algorithms):
@@ -510,7 +489,7 @@ def temporary_memory(optimizer):
     return compiled.memory_analysis().temp_size_in_bytes / (2 * params["a"].nbytes)
 
 
-@each([a for a in ALL if a.name not in ("wrapped_sgd", "lookahead_sgd")])
+@each([a for a in ALL if a.name not in COPIES])
 def test_a_step_needs_no_memory_but_its_state(algorithm):
     """A copy of each tensor in the compiled step, which takes as long as the step."""
     assert temporary_memory(algorithm.make(0.1)) < 0.05
@@ -569,7 +548,7 @@ def test_evaluation_sees_through_wrappers(algorithm):
         np.testing.assert_allclose(wrapped_x["w"], x["w"], rtol=1e-5, err_msg=name)
         if name in ("chain", "both"):
             np.testing.assert_allclose(wrapped_x["b"], x["b"], rtol=1e-5)
-        elif algorithm is not RADAM:
+        elif not algorithm.is_evaluated_where_it_trains:
             np.testing.assert_array_equal(wrapped_x["b"], wrapped["b"])
 
 
@@ -798,7 +777,7 @@ def test_a_state_of_other_parameters(algorithm):
     message = r"got a state of other parameters: shape \(2, 3\) in place of \(3,\)"
     with pytest.raises(ValueError, match=message):
         jax.eval_shape(optimizer.update, initial(), state, initial())
-    if algorithm is not RADAM:
+    if not algorithm.is_evaluated_where_it_trains:
         with pytest.raises(ValueError, match=message):
             algorithm.eval_params(state, initial())
 
@@ -832,7 +811,7 @@ def test_parameters_that_have_no_gradient(algorithm, leaf):
 @pytest.mark.parametrize("grads_dtype", ["int32", "bfloat16", "float64"])
 def test_gradients_of_another_precision(algorithm, dtype, grads_dtype):
     """Parameters that are promoted to the precision of their gradients."""
-    with cases.jax_float64():
+    with trajectories.jax_float64():
         optimizer, params = algorithm.make(0.1), initial(dtype)
 
         def step(params, grads):
@@ -860,24 +839,53 @@ def test_evaluation_of_a_state_that_has_no_x(name):
         getattr(optim_jax, name)(state, params)
 
 
-ADAM = (optim_jax.schedule_free_adamw, optim_jax.schedule_free_radam, optim_jax.radam)
-AVERAGES = (optim_jax.schedule_free_sgd, *ADAM[:2], wrapped_sgd)
+FACTORIES = tuple(a.jax_function() for a in cases.OWN)
+AVERAGES = tuple(a.make for a in SCHEDULE_FREE)
+
+
+def having(name):
+    return tuple(f for f in FACTORIES if name in inspect.signature(f).parameters)
 
 
 @pytest.mark.parametrize(
     ("factories", "arguments", "message"),
     [
-        ((*ADAM, *AVERAGES), {"learning_rate": -1.0}, "must be at least 0, got -1.0"),
+        (
+            (*FACTORIES, wrapped_sgd),
+            {"learning_rate": -1.0},
+            "must be at least 0, got -1.0",
+        ),
         (AVERAGES, {"b1": 1.5}, r"b1 must be in \[0, 1\], got 1.5"),
-        (ADAM[2:], {"b1": 1.0}, r"b1 must be in \[0, 1\), got 1.0"),
-        (ADAM, {"b2": 1.0}, r"b2 must be in \[0, 1\), got 1.0"),
-        (ADAM, {"eps": -1e-8}, "eps must be at least 0, got -1e-08"),
-        (ADAM, {"weight_decay": -0.1}, "weight_decay must be at least 0, got -0.1"),
-        (ADAM[1:], {"threshold": 3.0}, "threshold must be at least 4, got 3.0"),
-        (AVERAGES[:2], {"warmup_steps": -1}, "warmup_steps must be at least 0"),
-        (AVERAGES[:3], {"r": -1}, "r must be at least 0, got -1"),
-        (AVERAGES[:3], {"weight_lr_power": -2}, "weight_lr_power must be at least 0"),
-        (AVERAGES[:3], {"decoupling_c": 0.0}, "decoupling_c must be above 0, or None"),
+        (having("b1"), {"b1": -0.1}, r"b1 must be in \[0, 1[\])], got -0.1"),
+        ((optim_jax.radam,), {"b1": 1.0}, r"b1 must be in \[0, 1\), got 1.0"),
+        (having("b2"), {"b2": 1.0}, r"b2 must be in \[0, 1\), got 1.0"),
+        (having("eps"), {"eps": -1e-8}, "eps must be at least 0, got -1e-08"),
+        (
+            having("weight_decay"),
+            {"weight_decay": -0.1},
+            "weight_decay must be at least 0, got -0.1",
+        ),
+        (
+            having("threshold"),
+            {"threshold": 3.0},
+            "threshold must be at least 4, got 3.0",
+        ),
+        (
+            having("warmup_steps"),
+            {"warmup_steps": -1},
+            "warmup_steps must be at least 0",
+        ),
+        (having("r"), {"r": -1}, "r must be at least 0, got -1"),
+        (
+            having("weight_lr_power"),
+            {"weight_lr_power": -2},
+            "weight_lr_power must be at least 0",
+        ),
+        (
+            having("decoupling_c"),
+            {"decoupling_c": 0.0},
+            "decoupling_c must be above 0, or None",
+        ),
         ((optim_jax.lookahead,), {"k": 0}, "k must be an integer from 1, got 0"),
         ((optim_jax.lookahead,), {"k": 2.5}, "k must be an integer from 1, got 2.5"),
         ((optim_jax.lookahead,), {"alpha": 0.0}, r"alpha must be in \(0, 1\], got 0.0"),
@@ -914,14 +922,12 @@ NOT_NUMBERS = ("x", None, 1j, [0.1], lambda count: 0.1, jnp.ones(1), np.ones(2))
 @pytest.mark.parametrize(
     "factory",
     [
-        optim_jax.schedule_free_sgd,
-        *ADAM,
+        *FACTORIES,
         functools.partial(optim_jax.schedule_free, optax.sgd(0.1)),
         functools.partial(optim_jax.lookahead, optax.sgd(0.1)),
     ],
     ids=[
-        "schedule_free_sgd",
-        *(f.__name__ for f in ADAM),
+        *(f.__name__ for f in FACTORIES),
         "schedule_free",
         "lookahead",
     ],
@@ -964,7 +970,7 @@ def test_a_schedule_that_gives_no_number(algorithm, value):
 @pytest.mark.parametrize("number", [np.float32(0.1), np.array(0.1), jnp.array(0.1)])
 def test_numbers_of_numpy_and_jax_are_numbers(number):
     """A check that refuses what works."""
-    for factory in (optim_jax.schedule_free_sgd, *ADAM):
+    for factory in FACTORIES:
         optimizer = factory(number, b1=number, weight_decay=number)
         optimizer = optim_jax.lookahead(optimizer, np.int64(2), number)
         state = optimizer.init(initial())
@@ -1010,41 +1016,28 @@ needs_common_tests = pytest.mark.skipif(
 )
 
 
-def row(name, wrapper=None, options=None, **arguments):
-    options = {} if wrapper and options is None else options
+def optax_test(algorithm: cases.Algorithm):
+    """Its arguments for optax's tests, where a wrapper has SGD inside."""
+    name, options = algorithm.jax, dict(algorithm.optax_tests)
+    wrapper = base = None
+    if algorithm.is_wrapper:
+        wrapper, name, base = name, "sgd", options.pop("base")
+    else:
+        options["learning_rate"] = algorithm.rates.optax
     return pytest.param(
         {
             "opt_name": name,
-            "opt_kwargs": arguments,
+            "opt_kwargs": base or options,
             "wrapper_name": wrapper,
-            "wrapper_kwargs": options,
+            "wrapper_kwargs": options if wrapper else None,
         },
-        id=wrapper or name,
+        id=algorithm.jax,
     )
 
 
 UNDER_TEST = pytest.mark.parametrize(
-    "arguments",
-    [
-        row("schedule_free_sgd", learning_rate=1e-2, warmup_steps=5000),
-        row("schedule_free_adamw", learning_rate=1e-2, warmup_steps=5000),
-        row("schedule_free_radam", learning_rate=1e-2),
-        row("radam", learning_rate=1e-2),
-        row("sgd", "schedule_free", {"learning_rate": 1e-2}, learning_rate=1e-2),
-        row("sgd", "lookahead", {"k": 5}, learning_rate=1e-3, momentum=0.9),
-    ],
+    "arguments", [optax_test(a) for a in cases.OPTIMIZERS]
 )
-
-
-def test_the_tables_have_every_transformation():
-    """A public transformation that no test here sees."""
-    around = {"schedule_free", "lookahead"}
-    public = {name for name in optim_jax.__all__ if name[0].islower()}
-    public = {name for name in public if not name.endswith("_params")}
-    assert {a.name for a in OWN} - {wrapped_sgd.__name__} == public - around
-    (rows,) = UNDER_TEST.args[1:]
-    names = [value for row in rows for value in row.values[0].values()]
-    assert public <= {name for name in names if isinstance(name, str)}
 
 
 def run_common(name, **arguments):

@@ -6,7 +6,7 @@ import schedulefree
 import torch
 from optax import contrib
 
-from tests import cases
+from tests import cases, specifications, trajectories
 from tests.optim.test_specification import STEPS, assert_same
 from unscheduled import optim_torch
 
@@ -30,9 +30,9 @@ def schedulefree_is_right(settings):
 @settings_of("schedule_free_adamw", schedulefree_is_right)
 def test_schedulefree_adamw(settings):
     """A specification that misreads the paper where its authors' code is right."""
-    arguments = cases.torch_arguments(settings)
+    arguments = specifications.torch_arguments(settings)
     assert_same(
-        cases.run_torch_optimizer(
+        trajectories.run_torch_optimizer(
             lambda ps: schedulefree.AdamWScheduleFree(ps, **arguments), STEPS
         ),
         cases.by_name("schedule_free_adamw").run_numpy(settings, STEPS),
@@ -46,9 +46,9 @@ def test_schedulefree_adamw(settings):
 )
 def test_schedulefree_sgd(settings):
     """The same of SGD."""
-    arguments = cases.torch_arguments(settings)
+    arguments = specifications.torch_arguments(settings)
     assert_same(
-        cases.run_torch_optimizer(
+        trajectories.run_torch_optimizer(
             lambda ps: schedulefree.SGDScheduleFree(ps, **arguments), STEPS
         ),
         cases.by_name("schedule_free_sgd").run_numpy(settings, STEPS),
@@ -61,9 +61,9 @@ def test_schedulefree_sgd(settings):
 )
 def test_schedulefree_radam(settings):
     """The same of RAdam, where its threshold is the paper's too."""
-    arguments = cases.torch_arguments(settings)
+    arguments = specifications.torch_arguments(settings)
     assert_same(
-        cases.run_torch_optimizer(
+        trajectories.run_torch_optimizer(
             lambda ps: schedulefree.RAdamScheduleFree(ps, **arguments), STEPS
         ),
         cases.by_name("schedule_free_radam").run_numpy(settings, STEPS),
@@ -79,11 +79,13 @@ def test_torch_radam_agrees_but_for_the_threshold_and_eps():
     arguments = {"lr": 0.01, "betas": (0.9, 0.99), "eps": 0.0}
     ours = cases.by_name("radam").run_numpy(settings, STEPS)
     assert_same(
-        cases.run_torch_optimizer(lambda ps: torch.optim.RAdam(ps, **arguments), STEPS),
+        trajectories.run_torch_optimizer(
+            lambda ps: torch.optim.RAdam(ps, **arguments), STEPS
+        ),
         ours,
     )
     arguments["weight_decay"] = settings["weight_decay"] = 0.1
-    decayed = cases.run_torch_optimizer(
+    decayed = trajectories.run_torch_optimizer(
         lambda ps: torch.optim.RAdam(ps, decoupled_weight_decay=True, **arguments),
         STEPS,
     )
@@ -96,7 +98,7 @@ def test_torch_radam_adds_eps_before_the_bias_correction():
     Adam's ε is added to sqrt(v̂), so that it means the same at every step: ours.
     """
     settings = {**_ADAM, "threshold": 5.0, "eps": 1e-2}
-    theirs = cases.run_torch_optimizer(
+    theirs = trajectories.run_torch_optimizer(
         lambda ps: torch.optim.RAdam(ps, lr=0.01, betas=(0.9, 0.99), eps=1e-2), STEPS
     )
     ours = cases.by_name("radam").run_numpy(settings, STEPS)
@@ -108,8 +110,8 @@ def test_optax_radam_agrees_but_for_the_threshold(eps):
     """A specification that disagrees with an independent implementation."""
     import optax
 
-    with cases.jax_float64():
-        theirs = cases.run_jax_optimizer(
+    with trajectories.jax_float64():
+        theirs = trajectories.run_jax_optimizer(
             optax.radam(0.01, 0.9, 0.99, eps=eps), lambda state, params: params, STEPS
         )
     settings = {**_ADAM, "threshold": 5.0, "eps": eps}
@@ -130,15 +132,15 @@ def test_optax_lookahead_agrees_on_the_slow_weights():
 
     settings = {"inside": "heavy_ball", "lr": 0.02, "momentum": 0.9, "k": 5}
     ours = cases.by_name("lookahead").run_numpy({**settings, "alpha": 0.5}, STEPS)
-    with cases.jax_float64():
+    with trajectories.jax_float64():
         optimizer = optax.lookahead(optax.sgd(0.02, 0.9), 5, 0.5)
-        start = [jnp.asarray(p) for p in cases.initial_params()]
+        start = [jnp.asarray(p) for p in trajectories.initial_params()]
         params = optax.LookaheadParams(start, start)
         state = optimizer.init(params)
         update = jax.jit(optimizer.update)
         for t in range(1, STEPS + 1):
             fast = [np.asarray(p) for p in params.fast]
-            grads = [jnp.asarray(g) for g in cases.gradients(fast, t)]
+            grads = [jnp.asarray(g) for g in trajectories.gradients(fast, t)]
             updates, state = update(grads, state, params)
             params = optax.apply_updates(params, updates)
             for name, expected in (("fast", ours.y), ("slow", ours.x)):
@@ -158,9 +160,11 @@ needs_contrib = pytest.mark.skipif(
 def test_optax_schedule_free_agrees_without_warmup(extra):
     """A specification that disagrees with an independent implementation."""
     settings = {**_ADAM, **extra}
-    optimizer = contrib.schedule_free_adamw(**cases.jax_arguments(settings))
+    optimizer = contrib.schedule_free_adamw(**specifications.jax_arguments(settings))
     assert_same(
-        cases.run_jax_optimizer(optimizer, contrib.schedule_free_eval_params, STEPS),
+        trajectories.run_jax_optimizer(
+            optimizer, contrib.schedule_free_eval_params, STEPS
+        ),
         cases.by_name("schedule_free_adamw").run_numpy(settings, STEPS),
     )
 
@@ -172,23 +176,23 @@ def test_optax_weighs_its_first_warmup_step_though_its_rate_is_zero():
     Algorithm 1 warms up with γ min(1, t / W) from t = 1, so ours is the paper's.
     """
     settings = {**_ADAM, "warmup_steps": 10}
-    optimizer = contrib.schedule_free_adamw(**cases.jax_arguments(settings))
-    theirs = cases.run_jax_optimizer(
+    optimizer = contrib.schedule_free_adamw(**specifications.jax_arguments(settings))
+    theirs = trajectories.run_jax_optimizer(
         optimizer, contrib.schedule_free_eval_params, STEPS
     )
     ours = cases.by_name("schedule_free_adamw").run_numpy(settings, STEPS)
-    np.testing.assert_array_equal(theirs.y[0][0], cases.initial_params()[0])
+    np.testing.assert_array_equal(theirs.y[0][0], trajectories.initial_params()[0])
     assert np.abs(theirs.x[-1][0] - ours.x[-1][0]).max() > 1e-3
 
 
 def test_schedulefree_gives_nan_for_a_rate_in_a_tensor():
     """The known error: 0 / 0 in its silent phase; ours takes the rate as a number."""
     lr = torch.tensor(0.01)
-    theirs = cases.run_torch_optimizer(
+    theirs = trajectories.run_torch_optimizer(
         lambda ps: schedulefree.RAdamScheduleFree(ps, lr=lr, betas=(0.9, 0.99)), 9
     )
     assert np.isnan(theirs.x[-1][0]).any()
-    ours = cases.run_torch_optimizer(
+    ours = trajectories.run_torch_optimizer(
         lambda ps: optim_torch.RAdamScheduleFree(ps, lr=lr, betas=(0.9, 0.99)), 9
     )
     assert not np.isnan(ours.x[-1][0]).any()
@@ -197,7 +201,7 @@ def test_schedulefree_gives_nan_for_a_rate_in_a_tensor():
 def test_schedulefree_cannot_evaluate_at_beta_0():
     """The known gap: y is z at β = 0, and schedulefree keeps no x."""
     with pytest.raises(ZeroDivisionError):
-        cases.run_torch_optimizer(
+        trajectories.run_torch_optimizer(
             lambda ps: schedulefree.AdamWScheduleFree(ps, betas=(0.0, 0.99)), 1
         )
 

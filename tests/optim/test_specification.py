@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from tests import cases
+from tests import cases, specifications, trajectories
 from unscheduled import optim_jax, optim_torch
 from unscheduled.optim_numpy import lookahead, radam
 from unscheduled.optim_numpy import schedule_free as sf
@@ -15,7 +15,9 @@ STEPS = 100
 TOLERANCE = 1e-10
 
 
-def assert_same(ours: cases.Trajectory, theirs: cases.Trajectory, tolerance=TOLERANCE):
+def assert_same(
+    ours: trajectories.Trajectory, theirs: trajectories.Trajectory, tolerance=TOLERANCE
+):
     for name in ("y", "x"):
         for t, (a, b) in enumerate(
             zip(getattr(ours, name), getattr(theirs, name), strict=True), start=1
@@ -46,26 +48,28 @@ def test_weights_follow_the_largest_rate_where_the_rate_falls():
     """Averaging weights by the present rate, under a scheduler of the user's."""
     algorithm = cases.by_name("schedule_free_adamw")
     settings = {"beta1": 0.9, "beta2": 0.99, "weight_decay": 0.1}
-    expected = algorithm.run_numpy({**settings, "lr": cases.falling_rate}, STEPS)
+    expected = algorithm.run_numpy({**settings, "lr": trajectories.falling_rate}, STEPS)
 
     class Scheduled(optim_torch.AdamWScheduleFree):
         done = 0
 
         def step(self, closure=None):
-            self.param_groups[0]["lr"] = cases.falling_rate(self.done)
+            self.param_groups[0]["lr"] = trajectories.falling_rate(self.done)
             self.done += 1
             return super().step(closure)
 
-    arguments = cases.torch_arguments(settings)
+    arguments = specifications.torch_arguments(settings)
     assert_same(
-        cases.run_torch_optimizer(lambda ps: Scheduled(ps, **arguments), STEPS),
+        trajectories.run_torch_optimizer(lambda ps: Scheduled(ps, **arguments), STEPS),
         expected,
     )
     optimizer = optim_jax.schedule_free_adamw(
-        cases.falling_rate, **cases.jax_arguments(settings)
+        trajectories.falling_rate, **specifications.jax_arguments(settings)
     )
     assert_same(
-        cases.run_jax_optimizer(optimizer, optim_jax.schedule_free_eval_params, STEPS),
+        trajectories.run_jax_optimizer(
+            optimizer, optim_jax.schedule_free_eval_params, STEPS
+        ),
         expected,
     )
 
@@ -97,10 +101,10 @@ def test_x_is_the_weighted_mean_of_z(rates, r, power, beta):
 
 def test_beta_0_is_polyak_ruppert_averaging():
     """β = 0 that is not SGD at z with the plain mean of z beside it."""
-    z = cases.initial_params()
+    z = trajectories.initial_params()
     zs = []
     for t in range(1, STEPS + 1):
-        z = [p - 0.05 * g for p, g in zip(z, cases.gradients(z, t), strict=True)]
+        z = [p - 0.05 * g for p, g in zip(z, trajectories.gradients(z, t), strict=True)]
         zs.append(z)
     mean = [np.mean(column, axis=0) for column in zip(*zs, strict=True)]
     run = cases.by_name("schedule_free_sgd").run_numpy
@@ -112,9 +116,9 @@ def test_beta_0_is_polyak_ruppert_averaging():
 
 def test_beta_1_is_primal_averaging():
     """β = 1 whose gradient is not taken at the mean of z."""
-    z = x = cases.initial_params()
+    z = x = trajectories.initial_params()
     for t in range(1, STEPS + 1):
-        z = [p - 0.05 * g for p, g in zip(z, cases.gradients(x, t), strict=True)]
+        z = [p - 0.05 * g for p, g in zip(z, trajectories.gradients(x, t), strict=True)]
         x = [p + (q - p) / t for p, q in zip(x, z, strict=True)]
     run = cases.by_name("schedule_free_sgd").run_numpy
     trajectory = run({"lr": 0.05, "beta1": 1.0}, STEPS)
@@ -153,11 +157,11 @@ def test_wrappers_agree_on_a_base_that_decays_too():
         return optim_torch.ScheduleFreeWrapper(base, weight_decay_at_y=0.3)
 
     base = optax.chain(optax.add_decayed_weights(0.2), optax.sgd(0.05))
-    with cases.jax_float64():
+    with trajectories.jax_float64():
         optimizer = optim_jax.schedule_free(base, 0.05, weight_decay=0.3)
         eval_params = optim_jax.schedule_free_eval_params
-        jax_run = cases.run_jax_optimizer(optimizer, eval_params, STEPS)
-    assert_same(cases.run_torch_optimizer(make, STEPS), jax_run)
+        jax_run = trajectories.run_jax_optimizer(optimizer, eval_params, STEPS)
+    assert_same(trajectories.run_torch_optimizer(make, STEPS), jax_run)
 
 
 def test_the_anchors_of_rectification():
@@ -189,10 +193,12 @@ def test_the_adaptive_alpha_minimizes_a_quadratic():
     assert (low, high) == (0.3, 1.0)
 
 
-@pytest.mark.parametrize("algorithm", cases.ALGORITHMS, ids=lambda a: a.name)
+@pytest.mark.parametrize("algorithm", cases.OPTIMIZERS, ids=lambda a: a.name)
 def test_the_specification_converges(algorithm):
     """An algorithm that goes uphill."""
-    specification = algorithm.specification({**algorithm.settings[0], "lr": 0.1})
+    specification = algorithm.specification(
+        {**algorithm.settings[0], "lr": algorithm.rates.bowl}
+    )
     specification.start([np.array([1.0, -2.0]), np.array(3.0)])
     for _ in range(2000):
         specification.step([2 * y for y in specification.y()])
@@ -200,7 +206,7 @@ def test_the_specification_converges(algorithm):
         np.testing.assert_allclose(p, 0, atol=0.01)
 
 
-def test_the_table_covers_what_is_public():
+def test_the_table_has_every_optimizer():
     """A public optimizer that no generic test sees."""
     classes = {name for name in optim_torch.__all__ if name[0].isupper()}
     functions = {
@@ -208,5 +214,5 @@ def test_the_table_covers_what_is_public():
         for name in optim_jax.__all__
         if name[0].islower() and not name.endswith("_params")
     }
-    names = [algorithm.name for algorithm in cases.ALGORITHMS]
-    assert len(classes) == len(functions) == len(names), (classes, functions, names)
+    assert {a.torch for a in cases.OPTIMIZERS} == classes
+    assert {a.jax for a in cases.OPTIMIZERS} == functions

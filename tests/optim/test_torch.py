@@ -1,14 +1,15 @@
 """The PyTorch optimizers as optimizers of torch's: modes, state, groups, misuse."""
 
 import copy
+import inspect
 import io
+import math
 
 import numpy as np
 import pytest
 import torch
 
-from tests import cases
-from tests.optim.test_torch_inputs import PAIRS
+from tests import cases, trajectories
 from unscheduled import optim_torch
 from unscheduled.optim_torch import (
     AdamWScheduleFree,
@@ -21,39 +22,14 @@ from unscheduled.optim_torch import (
 from unscheduled.optim_torch.base import require_fusible
 
 
-def _sgd(params, lr=0.1, **options):
-    return SGDScheduleFree(params, lr=lr, warmup_steps=3, **options)
+def _factories(algorithms):
+    return {name: f for a in algorithms for name, f in a.torch_factories().items()}
 
 
-def _wrapper(params, lr=0.1, maximize=False, weight_decay=0.0):
-    base = torch.optim.RMSprop(params, lr=lr, maximize=maximize)
-    return ScheduleFreeWrapper(base, weight_decay_at_y=weight_decay)
-
-
-def _lookahead(params, lr=0.1, **options):
-    fast = torch.optim.AdamW(params, lr=lr, **options)
-    return Lookahead(fast, k=3, momentum="pullback", adaptive=True, alpha=0.2)
-
-
-def _lookahead_schedule_free(params, lr=0.1, **options):
-    return Lookahead(AdamWScheduleFree(params, lr=lr, **options), k=3)
-
-
-OWN = {
-    "SGDScheduleFree": _sgd,
-    "AdamWScheduleFree": lambda ps, lr=0.1, **o: AdamWScheduleFree(ps, lr=lr, **o),
-    "AdamWScheduleFree-beta0": lambda ps, lr=0.1, **o: AdamWScheduleFree(
-        ps, lr=lr, betas=(0.0, 0.999), **o
-    ),
-    "RAdamScheduleFree": lambda ps, lr=0.1, **o: RAdamScheduleFree(ps, lr=lr, **o),
-    "RAdam": lambda ps, lr=0.1, **o: RAdam(ps, lr=lr, **o),
-}
-AROUND = {
-    "ScheduleFreeWrapper": _wrapper,
-    "Lookahead": _lookahead,
-    "Lookahead-AdamWScheduleFree": _lookahead_schedule_free,
-}
+OWN = _factories(cases.OWN)
+AROUND = _factories(a for a in cases.OPTIMIZERS if a.is_wrapper)
 ALL = {**OWN, **AROUND}
+ROWS = {name: a for a in cases.OPTIMIZERS for name in a.torch_factories()}
 PUBLIC = {name for name in optim_torch.__all__ if name[0].isupper()}
 
 
@@ -96,7 +72,6 @@ def assert_same(ours, theirs, **tolerance):
 def test_the_tables_have_every_optimizer():
     """A public optimizer that no test here sees."""
     assert {type(make(name)[1]).__name__ for name in ALL} == PUBLIC
-    assert {factory.__name__ for factory, _ in PAIRS} == PUBLIC - set(AROUND)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -107,7 +82,7 @@ def test_nan_is_not_swallowed(name):
         for p in params:
             p.grad = torch.full_like(p, torch.nan)
         optimizer.step()
-    cases.switch(optimizer, "eval")
+    trajectories.switch(optimizer, "eval")
     assert all(p.isnan().all() for p in params)
 
 
@@ -173,7 +148,7 @@ def test_a_rate_of_zero_leaves_x_where_it_was(name):
     start = values(params)
     for _ in range(7):
         step(params, optimizer)
-    cases.switch(optimizer, "eval")
+    trajectories.switch(optimizer, "eval")
     assert_same(values(params), start)
 
 
@@ -187,7 +162,7 @@ def test_maximize_is_descent_on_the_negative(name):
         (-loss(up)).backward()
         ascending.step()
     for o in (optimizer, ascending):
-        cases.switch(o, "eval")
+        trajectories.switch(o, "eval")
     assert_same(values(up), values(down))
 
 
@@ -201,9 +176,9 @@ def test_frozen_and_unused_parameters_stay(name):
         optimizer.zero_grad()
         (params[1] ** 2).sum().backward()
         optimizer.step()
-        cases.switch(optimizer, "eval")
-        cases.switch(optimizer, "train")
-    cases.switch(optimizer, "eval")
+        trajectories.switch(optimizer, "eval")
+        trajectories.switch(optimizer, "train")
+    trajectories.switch(optimizer, "eval")
     assert_same([params[0].detach(), params[2].detach()], [start[0], start[2]], **EXACT)
     assert not optimizer.state.get(params[2])
 
@@ -226,7 +201,7 @@ def test_a_parameter_that_joins_late_steps_as_if_it_were_alone(name):
         step([alone], optimizer)
         step([first, late], together)
     for o in (optimizer, together):
-        cases.switch(o, "eval")
+        trajectories.switch(o, "eval")
     torch.testing.assert_close(late.detach(), alone.detach())
     assert (first - late).abs().max() > 1e-4
 
@@ -245,22 +220,22 @@ def test_a_loaded_state_goes_on_like_the_saved_one(name, at_x, dtype):
     """A checkpoint that loses z, slow weights, counters, the mode or precision."""
     params, optimizer = make(name, steps=7, dtype=dtype)
     if at_x:
-        cases.switch(optimizer, "eval")
+        trajectories.switch(optimizer, "eval")
     saved = save_and_load([values(params), optimizer.state_dict()])
     others, other = make(name, dtype=dtype)
     with torch.no_grad():
         for p, value in zip(others, saved[0], strict=True):
             p.copy_(value)
-    cases.switch(other, "train")
+    trajectories.switch(other, "train")
     other.load_state_dict(saved[1])
     if at_x and name in WITH_MODES:
         with pytest.raises(RuntimeError, match="evaluation mode"):
             step(others, other)
     for ps, o in ((params, optimizer), (others, other)):
-        cases.switch(o, "train")
+        trajectories.switch(o, "train")
         for _ in range(5):
             step(ps, o)
-        cases.switch(o, "eval")
+        trajectories.switch(o, "eval")
     assert_same(values(others), values(params), **EXACT)
 
 
@@ -272,7 +247,7 @@ def test_a_copy_goes_on_like_the_original(name):
     for ps, o in ((params, optimizer), (others, other)):
         for _ in range(4):
             step(ps, o)
-        cases.switch(o, "eval")
+        trajectories.switch(o, "eval")
     assert_same(values(others), values(params), **EXACT)
 
 
@@ -288,7 +263,7 @@ def test_groups_have_rates_of_their_own_and_can_be_added(name):
         step([first, second], optimizer)
         step(alone, expected)
     for o in (optimizer, expected):
-        cases.switch(o, "eval")
+        trajectories.switch(o, "eval")
     torch.testing.assert_close(first.detach(), torch.ones(2), **EXACT)
     if name != "Lookahead":  # its adaptive α is of all parameters
         torch.testing.assert_close(second.detach(), alone[0].detach())
@@ -393,7 +368,7 @@ def test_a_grad_scaler_skips_a_step_that_overflows(name):
         if t != 3:
             step(others, plain)
     for o in (optimizer, plain):
-        cases.switch(o, "eval")
+        trajectories.switch(o, "eval")
     assert scaler.get_scale() == 2.0**9
     assert_same(values(params), values(others))
 
@@ -419,7 +394,7 @@ def test_bfloat16_parameters_follow_float32_ones(name):
                 tensors.pop(theirs, None)
         tensors.pop("fast", None)  # a copy of the parameter
         assert set(tensors.values()) == {torch.float32}
-        cases.switch(optimizer, "eval")
+        trajectories.switch(optimizer, "eval")
         results[dtype] = p.detach().float()
         assert p.dtype == dtype
     if name in OWN and name in WITH_MODES:
@@ -438,7 +413,7 @@ def test_a_complex_parameter_is_a_pair_of_real_ones(name):
         optimizer = ALL[name]([p], weight_decay=0.1)
         for _ in range(9):
             step([p], optimizer)
-        cases.switch(optimizer, "eval")
+        trajectories.switch(optimizer, "eval")
         results.append(p.detach())
     torch.testing.assert_close(torch.view_as_real(results[0]), results[1])
 
@@ -459,7 +434,7 @@ def test_foreach_and_the_loop_agree(name):
     runs = []
     for foreach in (True, False):
         params, optimizer = make(name, steps=9, foreach=foreach, weight_decay=0.1)
-        cases.switch(optimizer, "eval")
+        trajectories.switch(optimizer, "eval")
         runs.append(values(params))
     assert_same(*runs, **EXACT)
 
@@ -477,8 +452,7 @@ def test_more_parameters_than_a_cache_holds_are_stepped_alike(name, monkeypatch)
 def test_it_converges_on_rosenbrock(name):
     """An optimizer that a valley throws off."""
     p = torch.nn.Parameter(torch.zeros(2, dtype=torch.float64))
-    is_sgd = name == "SGDScheduleFree"
-    optimizer = ALL[name]([p], lr=0.002 if is_sgd else 0.02)
+    optimizer = ALL[name]([p], lr=ROWS[name].rates.valley)
     start = end = None
     for _ in range(3000):
         optimizer.zero_grad()
@@ -486,7 +460,7 @@ def test_it_converges_on_rosenbrock(name):
         start = start if start is not None else end.item()
         end.backward()
         optimizer.step()
-    cases.switch(optimizer, "eval")
+    trajectories.switch(optimizer, "eval")
     end = (1 - p[0]) ** 2 + 100 * (p[1] - p[0] ** 2) ** 2
     assert end.item() < 0.05 * start
 
@@ -519,6 +493,20 @@ def test_each_invalid_value_is_named(name, arguments, message):
     """A value outside its range that trains into NaN."""
     with pytest.raises(ValueError, match=message):
         make(name, **arguments)
+
+
+@pytest.mark.parametrize("factory", [a.torch_class() for a in cases.OWN])
+def test_no_hyperparameter_may_be_nan(factory):
+    """One without a range, which torch does not check."""
+    for name, parameter in inspect.signature(factory).parameters.items():
+        default = parameter.default
+        if type(default) is tuple:
+            values = [(math.nan, *default[1:]), (*default[:-1], math.nan)]
+        else:
+            values = [math.nan] if type(default) in (int, float) or name == "lr" else []
+        for value in values:
+            with pytest.raises(ValueError, match=rf"^{name}.* must be .*, got nan"):
+                factory(make_params(), **{"lr": 0.1, name: value})
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch._dynamo.testing import CompileCounter
 
-from tests import cases
+from tests import trajectories
 from tests.optim.test_torch import OWN, assert_same, loss, make, step, values
 
 
@@ -21,7 +21,7 @@ def run(name, dtype=torch.float32, **options):
         compiled()
         step(others, plain)
     for o in (optimizer, plain):
-        cases.switch(o, "eval")
+        trajectories.switch(o, "eval")
     # A few roundings of bfloat16 numbers near 2: traced and not, they are elsewhere.
     tolerance = {"rtol": 0, "atol": 2**-4} if dtype == torch.bfloat16 else {}
     assert_same(values(params), values(others), **tolerance)

@@ -5,7 +5,8 @@ import os
 import pytest
 import torch
 
-from tests.optim.test_torch import ALL, cases
+from tests.optim.test_torch import ALL
+from tests.trajectories import switch
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +36,7 @@ def train(model, optimizer, rows, steps=STEPS):
         optimizer.zero_grad()
         model(inputs()[rows]).square().mean().backward()
         optimizer.step()
-    cases.switch(optimizer, "eval")
+    switch(optimizer, "eval")
 
 
 def saved_and_loaded(model, optimizer, factory, flat):
@@ -47,7 +48,7 @@ def saved_and_loaded(model, optimizer, factory, flat):
     optimizer.zero_grad()  # else the tool takes the other for one that has begun
     other = factory(model.parameters())
     tool.set_optimizer_state_dict(model, other, saved, options=options)
-    cases.switch(other, "train")
+    switch(other, "train")
     return other
 
 

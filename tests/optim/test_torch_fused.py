@@ -1,6 +1,7 @@
 """The compiled step of the PyTorch optimizers."""
 
 import copy
+import inspect
 import os
 import subprocess
 import sys
@@ -8,11 +9,11 @@ import sys
 import pytest
 import torch
 
-from tests import cases
-from unscheduled.optim_torch import AdamWScheduleFree, RAdam, RAdamScheduleFree, fused
+from tests import cases, trajectories
+from unscheduled.optim_torch import AdamWScheduleFree, fused
 
-# Few compilations: each takes seconds.
-FUSED = (AdamWScheduleFree, RAdam, RAdamScheduleFree)
+FACTORIES = [a.torch_class() for a in cases.OWN]
+FUSED = [f for f in FACTORIES if "fused" in inspect.signature(f).parameters]
 
 
 def make_params(dtype=torch.float32):
@@ -37,7 +38,7 @@ def train(params, optimizer, steps=12):
         optimizer.zero_grad()
         sum((p**2 + p.sin()).sum() for p in params).backward()
         optimizer.step()
-    cases.switch(optimizer, "eval")
+    trajectories.switch(optimizer, "eval")
     return [p.detach().clone() for p in params]
 
 

@@ -5,23 +5,16 @@ import inspect
 import pytest
 import torch
 
-from unscheduled.optim_torch import (
-    AdamWScheduleFree,
-    RAdam,
-    RAdamScheduleFree,
-    SGDScheduleFree,
-)
+from tests import cases
 
 pytest.importorskip("expecttest", reason="torch.testing's own tests need expecttest")
 inputs = pytest.importorskip("torch.testing._internal.common_optimizers")
 
 # Ours, with torch's inputs for the optimizer that it stands in for.
-PAIRS = (
-    (SGDScheduleFree, inputs.optim_inputs_func_sgd),
-    (AdamWScheduleFree, inputs.optim_inputs_func_adamw),
-    (RAdamScheduleFree, inputs.optim_inputs_func_radam),
-    (RAdam, inputs.optim_inputs_func_radam),
-)
+PAIRS = [
+    (a.torch_class(), getattr(inputs, f"optim_inputs_func_{a.torch_inputs}"))
+    for a in cases.OWN
+]
 IMPLEMENTATIONS = ({"foreach": True}, {"foreach": False}, {"fused": True})
 
 

@@ -116,7 +116,10 @@ def test_the_recipe_is_on_the_first_page(bundles, entry):
     first = ast.parse(text).body[0]
     assert isinstance(first, ast.Expr)  # the docstring is the module's still
     assert first.lineno <= 5
-    assert "\nfrom algoperf import spec\n\nfrom ." in text  # as isort has it
+    assert "\nfrom .entries.api import " in text
+    framework = entry.parent.name.rpartition("_")[2]
+    training = bundles[entry][f"entries/{framework}/training.py"]
+    assert "\nfrom algoperf import spec\n\nfrom ." in training  # as isort has it
     assert "def init_optimizer_state(" in "\n".join(text.splitlines()[:60])
 
 

@@ -68,8 +68,8 @@ def load_submission(submission_path: str) -> Submission:
     """Imports a submission from its file.
 
     Args:
-      submission_path: a Python file; the folders that hold it up to the first without
-        an `__init__.py` are its packages, as for the official runner.
+      submission_path: a Python file; the folders that hold it are its packages, up to
+        the outermost that has an `__init__.py`, as for the official runner.
 
     Raises:
       UserError: where there is no such file, or a function is missing.
@@ -109,7 +109,7 @@ def locate(submission_path: str) -> tuple[Path, str]:
             f"got {submission_path!r}."
         )
     names, folder = [path.stem], path.parent
-    while (folder / "__init__.py").exists():
+    while any((f / "__init__.py").exists() for f in (folder, folder.parent)):
         names.insert(0, folder.name)
         folder = folder.parent
     return folder, ".".join(names)

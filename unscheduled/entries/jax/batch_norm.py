@@ -1,6 +1,5 @@
 """Batch-norm statistics that belong to x, where the model is evaluated."""
 
-import collections
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -11,26 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from unscheduled import spec
-from unscheduled.entries import (
-    RECENT_BATCHES,
-    batches_to_refresh_from,
-    share_of_new,
-)
+from unscheduled.entries.batch_norm import RecentBatches, share_of_new
 
 COLLECTION = "batch_stats"
 
 
 class BatchNormStatistics:
-    r"""Refreshes running statistics at x from the batches seen since the last time.
+    """Refreshes running statistics from the batches seen since the last time.
 
-    A forward pass at x over each of some recent batches b, from statistics set to
-    zero, gives (1 - m) s_b, where m is the share that a layer keeps of its old
-    statistics. The new statistics are the mean of s_b: no trace of y is left, whatever
-    m is and however the model is written. The first time, one more pass from ones tells
-    m. Nothing is kept and nothing is run where the model has no batch norm.
-
-    Holds nothing that a checkpoint needs, because the batches are let go at every
-    evaluation and m is the same for all.
+    How, and from which: `entries/batch_norm.py`.
 
     Args:
       forward: (params, batch, model_state, rng) to the new model state, in TRAIN
@@ -53,8 +41,7 @@ class BatchNormStatistics:
             jax.jit(f, in_shardings=replicated, out_shardings=replicated)
             for f in (_add, _mean)
         )
-        self._recent = collections.deque(maxlen=RECENT_BATCHES)
-        self._observed = 0
+        self._recent = RecentBatches()
         self._shares: Any = None  # 1 - m of each leaf, once it is known
 
     def observe(
@@ -63,7 +50,6 @@ class BatchNormStatistics:
         """Keeps a training batch for the next refresh."""
         if model_state and COLLECTION in model_state:
             self._recent.append(batch)
-            self._observed += 1
 
     def refresh(
         self,
@@ -78,11 +64,9 @@ class BatchNormStatistics:
         Args:
           params: x.
         """
-        if not self._recent:
+        batches = self._recent.take()
+        if not batches:
             return model_state
-        batches = list(self._recent)[-batches_to_refresh_from(self._observed) :]
-        self._recent.clear()
-        self._observed = 0
 
         def one_pass(batch, start):
             return self._pass(params, batch, model_state, rng, np.float32(start))

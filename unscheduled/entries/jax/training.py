@@ -21,14 +21,14 @@ Rate = float | Callable[[Any], Any]
 
 
 class Trainer:
-    """Steps a gradient transformation on a workload; the `update_fn` of its state.
+    """Steps a gradient transformation on a workload.
 
     The official checkpoints want the optimizer state to be a pair (pytree, function);
-    an entry makes it (state, trainer), where the state is a dict of
+    it is (state, trainer), where the state is a dict of
       optimizer: the state of the gradient transformation,
       skipped: how many steps were, int32,
     and, on the host, as NumPy arrays that are read without waiting for a device,
-      at_x: whether the parameters are at x, for evaluation,
+      at_x: whether the parameters are where they are evaluated,
       record: the divergence guard,
       good: parameters and model state of the last good evaluation,
       train_params: where training goes on after an evaluation, if that can't be
@@ -45,10 +45,11 @@ class Trainer:
       workload: whose model and loss to train.
       make_optimizer: from a learning rate, or from the function of the step that it
         is, to a gradient transformation.
-      learning_rate: the peak rate.
+      hyperparameters: a submission's, for
+        learning_rate: the peak rate,
+        dropout_rate, label_smoothing: None leaves them to the workload,
+        grad_clip: largest global norm of the gradient, or None.
       schedule: the factor on the rate at a step, from 0, or None for a constant.
-      dropout_rate, label_smoothing: None leaves them to the workload.
-      grad_clip: largest global norm of the gradient, or None.
       eval_params: (optimizer state, params) to where the model is evaluated; None for
         an algorithm that is evaluated where it trains.
       train_params: the way back, where there is one.
@@ -61,12 +62,9 @@ class Trainer:
         self,
         workload: spec.Workload,
         make_optimizer: Callable[[Rate], optax.GradientTransformation],
-        *,
-        learning_rate: float,
+        hyperparameters: Any,
         schedule: Callable[[Any], Any] | None = None,
-        dropout_rate: float | None = None,
-        label_smoothing: float | None = None,
-        grad_clip: float | None = None,
+        *,
         eval_params: Callable[[Any, Any], Any] | None = None,
         train_params: Callable[[Any, Any], Any] | None = None,
     ):
@@ -74,17 +72,16 @@ class Trainer:
             raise ValueError("train_params needs eval_params.")
         self._workload = workload
         self._make_optimizer = make_optimizer
-        self._learning_rate = learning_rate
+        self._hyperparameters = hyperparameters
         self._schedule = schedule
-        self._label_smoothing = label_smoothing
-        self._grad_clip = grad_clip
         mesh = Mesh(jax.devices(), ("batch",))
         self._replicated = NamedSharding(mesh, PartitionSpec())
         self._sharded = NamedSharding(mesh, PartitionSpec("batch"))
-        self._forward = functools.partial(forward_pass, workload, dropout_rate)
-        self._moves = eval_params is not None
-        self._to_x = self._compiled_move(eval_params)
-        self._to_y = self._compiled_move(train_params)
+        self._forward = functools.partial(
+            forward_pass, workload, hyperparameters.dropout_rate
+        )
+        self._eval_params = self._compiled_move(eval_params)
+        self._train_params = self._compiled_move(train_params)
         self._statistics = BatchNormStatistics(
             lambda *arguments: self._forward(*arguments)[1],
             self._replicated,
@@ -105,7 +102,7 @@ class Trainer:
     def _begin(self, guard: DivergenceGuard) -> None:
         """The optimizer, and the step that it makes, after these restarts."""
         self._restarts = guard.restarts
-        rate = guard.learning_rate(self._learning_rate)
+        rate = guard.learning_rate(self._hyperparameters.learning_rate)
         schedule, start = self._schedule, guard.start
         self._optimizer = self._make_optimizer(
             rate if schedule is None else lambda step: rate * schedule(start + step)
@@ -117,8 +114,8 @@ class Trainer:
                 self._workload,
                 self._forward,
                 self._optimizer,
-                self._label_smoothing,
-                self._grad_clip,
+                self._hyperparameters.label_smoothing,
+                self._hyperparameters.grad_clip,
             ),
             donate_argnums=(0, 1, 2),
             in_shardings=(*[replicated] * 4, self._sharded, replicated),
@@ -130,8 +127,8 @@ class Trainer:
         self,
         params: spec.ParameterContainer,
         model_state: spec.ModelAuxiliaryState = None,
-    ) -> dict[str, Any]:
-        """The state before the first step."""
+    ) -> "OptimizerState":
+        """The optimizer state before the first step."""
         state = {
             "optimizer": self._optimizer.init(params),
             "skipped": jnp.zeros((), jnp.int32),
@@ -139,26 +136,27 @@ class Trainer:
             "record": _as_arrays(DivergenceGuard()),
             "good": _on_host({"params": params, "model_state": model_state}),
         }
-        if self._moves and self._to_y is None:
+        if self._eval_params and not self._train_params:
             state["train_params"] = _on_host(params)
-        return state
+        return state, self
 
     def judge(
         self,
-        state: dict[str, Any],
+        optimizer_state: "OptimizerState",
         params: spec.ParameterContainer,
         model_state: spec.ModelAuxiliaryState,
         eval_results: list[Any],
         global_step: int,
-    ) -> tuple[dict[str, Any], spec.ParameterContainer, spec.ModelAuxiliaryState]:
+    ) -> spec.UpdateReturn:
         """Looks at the evaluations since the last step, if there are any.
 
         The parameters are still where they were evaluated: they are kept as the last
         good ones, or go back to those.
         """
+        state, _ = optimizer_state
         guard = _guard_of(state)
         if not guard.is_behind(eval_results):
-            return state, params, model_state
+            return optimizer_state, params, model_state
         decision = guard.judge(
             eval_results, self._workload.loss_type, global_step, int(state["skipped"])
         )
@@ -166,27 +164,28 @@ class Trainer:
         if decision is Decision.KEEP:
             state["good"] = _on_host({"params": params, "model_state": model_state})
         if decision is not Decision.RESTART:
-            return state, params, model_state
+            return (state, self), params, model_state
         self._begin(guard)
         good = jax.tree.map(jnp.array, state["good"])
         state["optimizer"] = self._optimizer.init(good["params"])
         state["at_x"] = np.asarray(False)
-        return state, good["params"], good["model_state"]
+        return (state, self), good["params"], good["model_state"]
 
     def step(
         self,
-        state: dict[str, Any],
+        optimizer_state: "OptimizerState",
         params: spec.ParameterContainer,
         model_state: spec.ModelAuxiliaryState,
         batch: dict[str, Any],
         rng: spec.RandomState,
         global_step: int,
-    ) -> tuple[dict[str, Any], spec.ParameterContainer, spec.ModelAuxiliaryState]:
-        """One training step: (new state, new parameters, new model state).
+    ) -> spec.UpdateReturn:
+        """One training step.
 
         Where the model is evaluated elsewhere than it trains, the running statistics
         of the training pass belong to the wrong point and are dropped.
         """
+        state, _ = optimizer_state
         if state["record"]["restarts"] != self._restarts:  # of a resumed run
             self._begin(_guard_of(state))
         carry = (params, state["optimizer"], state["skipped"])
@@ -198,37 +197,41 @@ class Trainer:
         if state["at_x"]:
             carry = (self._back_to_training(state, *carry[:2]), *carry[1:])
         carry, new_model_state, metrics = self._step(*carry, model_state, batch, rng)
-        params, optimizer_state, skipped = carry
+        params, stepped, skipped = carry
         if global_step % LOG_EVERY_STEPS == 0 and self._workload.metrics_logger:
             metrics = {name: float(value) for name, value in metrics.items()}
             self._workload.metrics_logger.append_scalar_metrics(metrics, global_step)
-        if self._moves:
+        if self._eval_params:
             self._statistics.observe(batch, model_state)
             new_model_state = model_state
-        at_y = {"optimizer": optimizer_state, "skipped": skipped}
-        return {**state, **at_y, "at_x": np.asarray(False)}, params, new_model_state
+        state = {**state, "optimizer": stepped, "skipped": skipped}
+        return ({**state, "at_x": np.asarray(False)}, self), params, new_model_state
 
-    def _back_to_training(self, state, x, optimizer_state):
-        if self._to_y is None:
+    def _back_to_training(self, state, params, optimizer_state):
+        if self._train_params is None:
             return jax.device_put(state["train_params"], self._replicated)
-        return self._to_y(optimizer_state, x)
+        return self._train_params(optimizer_state, params)
 
     def prepare_for_eval(
         self,
-        state: dict[str, Any],
+        optimizer_state: "OptimizerState",
         params: spec.ParameterContainer,
         model_state: spec.ModelAuxiliaryState,
         rng: spec.RandomState,
-    ) -> tuple[dict[str, Any], spec.ParameterContainer, spec.ModelAuxiliaryState]:
-        """Moves the parameters to x, and the batch-norm statistics with them."""
-        if self._to_x is None or state["at_x"]:
-            return state, params, model_state
+    ) -> spec.UpdateReturn:
+        """Moves the parameters to where they are evaluated, and the statistics too."""
+        state, _ = optimizer_state
+        if self._eval_params is None or state["at_x"]:
+            return optimizer_state, params, model_state
         state = {**state, "at_x": np.asarray(True)}
-        if self._to_y is None:
+        if self._train_params is None:
             state["train_params"] = _on_host(params)
-        params = self._to_x(state["optimizer"], params)
+        params = self._eval_params(state["optimizer"], params)
         model_state = self._statistics.refresh(params, model_state, rng)
-        return state, params, model_state
+        return (state, self), params, model_state
+
+
+OptimizerState = tuple[dict[str, Any], Trainer]
 
 
 def _on_host(tree: Any) -> Any:
@@ -242,51 +245,3 @@ def _as_arrays(guard: DivergenceGuard) -> dict[str, np.ndarray]:
 
 def _guard_of(state: dict[str, Any]) -> DivergenceGuard:
     return DivergenceGuard(**{name: int(v) for name, v in state["record"].items()})
-
-
-def update_params(
-    workload: spec.Workload,
-    current_param_container: spec.ParameterContainer,
-    current_params_types: spec.ParameterTypeTree,
-    model_state: spec.ModelAuxiliaryState,
-    hyperparameters: spec.Hyperparameters,
-    batch: dict[str, spec.Tensor],
-    loss_type: spec.LossType,
-    optimizer_state: tuple[dict[str, Any], Trainer],
-    eval_results: list[tuple[int, float]],
-    global_step: int,
-    rng: spec.RandomState,
-    train_state: dict[str, Any] | None = None,
-) -> spec.UpdateReturn:
-    """One step: (optimizer state, parameters, model state)."""
-    del workload, current_params_types, hyperparameters, loss_type, train_state
-    state, trainer = optimizer_state
-    state, params, model_state = trainer.judge(
-        state, current_param_container, model_state, eval_results, global_step
-    )
-    state, params, model_state = trainer.step(
-        state, params, model_state, batch, rng, global_step
-    )
-    return (state, trainer), params, model_state
-
-
-def prepare_for_eval(
-    workload: spec.Workload,
-    current_param_container: spec.ParameterContainer,
-    current_params_types: spec.ParameterTypeTree,
-    model_state: spec.ModelAuxiliaryState,
-    hyperparameters: spec.Hyperparameters,
-    loss_type: spec.LossType,
-    optimizer_state: tuple[dict[str, Any], Trainer],
-    eval_results: list[tuple[int, float]],
-    global_step: int,
-    rng: spec.RandomState,
-) -> spec.UpdateReturn:
-    """The parameters for evaluation: (optimizer state, parameters, model state)."""
-    del workload, current_params_types, hyperparameters, loss_type, eval_results
-    del global_step
-    state, trainer = optimizer_state
-    state, params, model_state = trainer.prepare_for_eval(
-        state, current_param_container, model_state, rng
-    )
-    return (state, trainer), params, model_state

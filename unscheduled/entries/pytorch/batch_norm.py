@@ -1,16 +1,11 @@
 """Batch-norm statistics that belong to x, where the model is evaluated."""
 
-import collections
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from unscheduled.entries import (
-    RECENT_BATCHES,
-    batches_to_refresh_from,
-    share_of_new,
-)
+from unscheduled.entries.batch_norm import RecentBatches, share_of_new
 from unscheduled.entries.pytorch.distributed import sum_over_ranks
 
 _CLASSES = (
@@ -22,17 +17,9 @@ _CLASSES = (
 
 
 class BatchNormStatistics:
-    r"""Refreshes running statistics at x from the batches seen since the last time.
+    """Refreshes running statistics from the batches seen since the last time.
 
-    Training moves the running statistics at y. Before an evaluation, with the model
-    at x, a forward pass over each of some recent batches b, from statistics set to
-    zero, gives (1 - m) s_b, where m is the share that a layer keeps of its old
-    statistics. The new statistics are the mean of s_b: no trace of y is left, whatever
-    m is and however the model is written. The first time, as many passes from ones tell
-    m. Nothing is kept and nothing is run where the model has no batch norm.
-
-    Holds nothing that a checkpoint needs, because the batches are let go at every
-    evaluation and m is the same for all.
+    How, and from which: `entries/batch_norm.py`.
 
     Args:
       model: the model, wrapped or not; InstanceNorm does not count.
@@ -40,15 +27,13 @@ class BatchNormStatistics:
 
     def __init__(self, model: torch.nn.Module):
         self._layers = [m for m in model.modules() if _is_batch_norm(m)]
-        self._recent = collections.deque(maxlen=RECENT_BATCHES)
-        self._observed = 0
+        self._recent = RecentBatches()
         self._shares: list[float] = []  # 1 - m of each buffer, once it is known
 
     def observe(self, batch: dict[str, Any]) -> None:
         """Keeps a training batch for the next refresh."""
         if self._layers:
             self._recent.append(batch)
-            self._observed += 1
 
     def snapshot(self) -> list[torch.Tensor]:
         """A copy of the statistics, for `put_back`."""
@@ -68,11 +53,9 @@ class BatchNormStatistics:
         Args:
           forward: runs the model, at x, on a batch in TRAIN mode.
         """
-        if not self._recent:
+        batches = self._recent.take()
+        if not batches:
             return
-        batches = list(self._recent)[-batches_to_refresh_from(self._observed) :]
-        self._recent.clear()
-        self._observed = 0
         before = self.snapshot()
 
         total = [torch.zeros_like(s) for s in self._statistics()]

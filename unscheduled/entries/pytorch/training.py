@@ -1,4 +1,4 @@
-"""The training step of the PyTorch submissions, and the API functions over it."""
+"""The training step of the PyTorch submissions."""
 
 import dataclasses
 import math
@@ -15,7 +15,7 @@ from unscheduled.entries.pytorch.distributed import sum_over_ranks
 
 
 class Trainer:
-    """Steps an optimizer on a workload; lives in the optimizer state.
+    """Steps an optimizer on a workload; the optimizer state is {"trainer": it}.
 
     Under DistributedDataParallel the loss is the mean over the global batch, whatever
     the number of ranks. A step whose loss or gradient is not finite is skipped; after
@@ -26,11 +26,12 @@ class Trainer:
       workload: whose model and loss to train.
       model: its parameters, wrapped or not.
       make_optimizer: from a learning rate to an optimizer over these parameters.
-      learning_rate: the peak rate.
+      hyperparameters: a submission's, for
+        learning_rate: the peak rate,
+        dropout_rate, label_smoothing: None leaves them to the workload,
+        grad_clip: largest global norm of the gradient, or None.
       schedule: the factor on the rate at a step, from 0, or None for a constant.
-      dropout_rate, label_smoothing: None leaves them to the workload.
-      grad_clip: largest global norm of the gradient, or None.
-      evaluate_at_x: whether the optimizer has `train()` and `eval()`, which move the
+      has_eval_mode: whether the optimizer has `train()` and `eval()`, which move the
         model between where it trains and where it is evaluated.
     """
 
@@ -39,22 +40,19 @@ class Trainer:
         workload: spec.Workload,
         model: torch.nn.Module,
         make_optimizer: Callable[[float], Any],
-        *,
-        learning_rate: float,
+        hyperparameters: Any,
         schedule: Callable[[int], float] | None = None,
-        dropout_rate: float | None = None,
-        label_smoothing: float | None = None,
-        grad_clip: float | None = None,
-        evaluate_at_x: bool = False,
+        *,
+        has_eval_mode: bool = False,
     ):
         self._workload = workload
         self._make_optimizer = make_optimizer
-        self._learning_rate = learning_rate
+        self._learning_rate = hyperparameters.learning_rate
         self._schedule = schedule
-        self._dropout = _optional(dropout_rate=dropout_rate)
-        self._smoothing = _optional(label_smoothing=label_smoothing)
-        self._grad_clip = grad_clip
-        self._evaluate_at_x = evaluate_at_x
+        self._dropout = _given(dropout_rate=hyperparameters.dropout_rate)
+        self._smoothing = _given(label_smoothing=hyperparameters.label_smoothing)
+        self._grad_clip = hyperparameters.grad_clip
+        self._has_eval_mode = has_eval_mode
         self._parameters = list(model.parameters())  # to walk the modules takes longer
         self._statistics = BatchNormStatistics(model)
         self._guard, self._skipped = DivergenceGuard(), 0
@@ -75,15 +73,20 @@ class Trainer:
 
     @torch.no_grad()
     def judge(
-        self, model: torch.nn.Module, eval_results: list[Any], global_step: int
-    ) -> None:
+        self,
+        state: dict[str, Any],
+        model: torch.nn.Module,
+        model_state: spec.ModelAuxiliaryState,
+        eval_results: list[Any],
+        global_step: int,
+    ) -> spec.UpdateReturn:
         """Looks at the evaluations since the last step, if there are any.
 
         The model is still where it was evaluated: it is kept as the last good one, or
         goes back to that.
         """
         if not self._guard.is_behind(eval_results):
-            return
+            return state, model, model_state
         decision = self._guard.judge(
             eval_results, self._workload.loss_type, global_step, self._skipped
         )
@@ -93,17 +96,19 @@ class Trainer:
             for tensor, good in zip(_tensors(model), self._good, strict=True):
                 tensor.copy_(good)
             self._begin()
+        return state, model, model_state
 
     def step(
         self,
+        state: dict[str, Any],
         model: torch.nn.Module,
         model_state: spec.ModelAuxiliaryState,
         batch: dict[str, Any],
         rng: spec.RandomState,
         global_step: int,
-    ) -> spec.ModelAuxiliaryState:
-        """One training step, in place; returns the new model state."""
-        if self._evaluate_at_x:
+    ) -> spec.UpdateReturn:
+        """One training step, in place."""
+        if self._has_eval_mode:
             self._optimizer.train()
             self._statistics.observe(batch)
         statistics = self._statistics.snapshot()
@@ -121,23 +126,26 @@ class Trainer:
         else:
             self._skipped += 1
             self._statistics.put_back(statistics)
-        if global_step % LOG_EVERY_STEPS == 0:
-            self._log(loss, grad_norm, global_step)
-        return model_state
+        if global_step % LOG_EVERY_STEPS == 0 and self._workload.metrics_logger:
+            metrics = {"loss": loss.item(), "grad_norm": grad_norm.item()}
+            metrics["skipped_steps"] = self._skipped
+            self._workload.metrics_logger.append_scalar_metrics(metrics, global_step)
+        return state, model, model_state
 
     def prepare_for_eval(
         self,
+        state: dict[str, Any],
         model: torch.nn.Module,
         model_state: spec.ModelAuxiliaryState,
         rng: spec.RandomState,
-    ) -> None:
-        """Moves the model to x, and its batch-norm statistics with it."""
-        if not self._evaluate_at_x:
-            return
-        self._optimizer.eval()
-        self._statistics.refresh(
-            lambda batch: self._forward(model, batch, model_state, rng)
-        )
+    ) -> spec.UpdateReturn:
+        """Moves the model to where it is evaluated, and batch-norm statistics too."""
+        if self._has_eval_mode:
+            self._optimizer.eval()
+            self._statistics.refresh(
+                lambda batch: self._forward(model, batch, model_state, rng)
+            )
+        return state, model, model_state
 
     def state_dict(self) -> dict[str, Any]:
         states = {
@@ -196,15 +204,6 @@ class Trainer:
         grads = [p.grad for p in self._parameters if p.grad is not None]
         return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
 
-    def _log(
-        self, loss: torch.Tensor, grad_norm: torch.Tensor, global_step: int
-    ) -> None:
-        if self._workload.metrics_logger is None:
-            return
-        metrics = {"loss": loss.item(), "grad_norm": grad_norm.item()}
-        metrics["skipped_steps"] = self._skipped
-        self._workload.metrics_logger.append_scalar_metrics(metrics, global_step)
-
 
 def _tensors(model: torch.nn.Module) -> list[torch.Tensor]:
     return [*model.parameters(), *model.buffers()]
@@ -215,47 +214,5 @@ def _on_host(model: torch.nn.Module) -> list[torch.Tensor]:
     return [tensor.detach().to("cpu", copy=True) for tensor in _tensors(model)]
 
 
-def _optional(**values: float | None) -> dict[str, float]:
+def _given(**values: float | None) -> dict[str, float]:
     return {name: value for name, value in values.items() if value is not None}
-
-
-def update_params(
-    workload: spec.Workload,
-    current_param_container: spec.ParameterContainer,
-    current_params_types: spec.ParameterTypeTree,
-    model_state: spec.ModelAuxiliaryState,
-    hyperparameters: spec.Hyperparameters,
-    batch: dict[str, spec.Tensor],
-    loss_type: spec.LossType,
-    optimizer_state: dict[str, Any],
-    eval_results: list[tuple[int, float]],
-    global_step: int,
-    rng: spec.RandomState,
-    train_state: dict[str, Any] | None = None,
-) -> spec.UpdateReturn:
-    """One step: (optimizer state, parameters, model state)."""
-    del workload, current_params_types, hyperparameters, loss_type, train_state
-    model, trainer = current_param_container, optimizer_state["trainer"]
-    trainer.judge(model, eval_results, global_step)
-    model_state = trainer.step(model, model_state, batch, rng, global_step)
-    return optimizer_state, model, model_state
-
-
-def prepare_for_eval(
-    workload: spec.Workload,
-    current_param_container: spec.ParameterContainer,
-    current_params_types: spec.ParameterTypeTree,
-    model_state: spec.ModelAuxiliaryState,
-    hyperparameters: spec.Hyperparameters,
-    loss_type: spec.LossType,
-    optimizer_state: dict[str, Any],
-    eval_results: list[tuple[int, float]],
-    global_step: int,
-    rng: spec.RandomState,
-) -> spec.UpdateReturn:
-    """The model where it is evaluated: (optimizer state, parameters, model state)."""
-    del workload, current_params_types, hyperparameters, loss_type, eval_results
-    del global_step
-    model = current_param_container
-    optimizer_state["trainer"].prepare_for_eval(model, model_state, rng)
-    return optimizer_state, model, model_state
