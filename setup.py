@@ -1,7 +1,7 @@
 """Which packages there are: all else is in pyproject.toml.
 
 A checkout has three at its top. A wheel has the library alone, with the workloads
-inside it (see unscheduled/benchmark/embedded.py): in site-packages, `submissions` would
+inside it (see unscheduled/runner/embedded.py): in site-packages, `submissions` would
 hide the official harness's.
 """
 

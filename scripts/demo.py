@@ -24,11 +24,13 @@ from typing import NamedTuple
 from absl import app, flags
 
 from unscheduled.benchmark.errors import UserError
+from unscheduled.benchmark.frameworks import FRAMEWORKS
 from unscheduled.benchmark.lock import alone
 from unscheduled.benchmark.read import expand
-from unscheduled.runner.run_directory import TrialDirectory, experiment_path
-from workloads_ext.common.targets import read_targets
-from workloads_ext.registry import FRAMEWORKS, WORKLOADS
+from unscheduled.benchmark.run_files import TrialDirectory
+from unscheduled.benchmark.targets import read_target
+from unscheduled.runner.run_directory import experiment_path
+from workloads_ext.registry import WORKLOADS
 
 SCRIPTS = Path(__file__).resolve().parent
 ENTRIES = sorted(
@@ -88,7 +90,7 @@ class Run(NamedTuple):
 
     def command(self, kind: str) -> list[str]:
         """Runs one entry on one workload, into the tree that scoring reads."""
-        target = read_targets(self.workload)
+        target = read_target(self.workload)
         step_sec = target.max_allowed_runtime_sec / target.step_hint
         folder = f"{SCRIPTS.parent}/submissions/{self.entry}_{self.framework}"
         return [

@@ -18,12 +18,13 @@ from typing import Any
 
 from absl import app, flags
 
-from unscheduled.runner.backend import FRAMEWORKS, load_backend
+from unscheduled.benchmark.frameworks import FRAMEWORKS
+from unscheduled.benchmark.run_files import TrialDirectory
+from unscheduled.runner.backend import load_backend
 from unscheduled.runner.clock import StepsClock
 from unscheduled.runner.loop import Settings
 from unscheduled.runner.profiler import Profiler
-from unscheduled.runner.run_directory import TrialDirectory
-from unscheduled.runner.submission import load_submission
+from unscheduled.runner.submission import load_submission, train_batch_size
 from unscheduled.runner.trials import run_trials
 from workloads_ext import registry
 
@@ -47,7 +48,7 @@ def train(name: str, framework: str, seed: int) -> dict[str, str]:
         backend=load_backend(framework),
         clock=StepsClock(workload.max_allowed_runtime_sec / workload.step_hint),
         profiler=Profiler(enabled=False),
-        global_batch_size=submission.get_batch_size(name),
+        global_batch_size=train_batch_size(submission, name),
         global_eval_batch_size=workload.eval_batch_size,
         data_dir=flags.FLAGS.data_dir,
         budget_sec=float("inf"),

@@ -24,13 +24,13 @@ from absl import app, flags
 
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import read_json
+from unscheduled.benchmark.rulesets import RULESETS
+from unscheduled.benchmark.targets import BENCHMARKS, Benchmark, load_benchmark
 from unscheduled.benchmark.text import printable
 from unscheduled.scoring import published
 from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.leaderboard import rank
 from unscheduled.scoring.logs import Trial, read_logs
-from unscheduled.scoring.rulesets import RULESETS
-from unscheduled.scoring.targets import BENCHMARKS, Benchmark, load_benchmark
 from unscheduled.scoring.times import RULES, Hit, Study, study_results, workload_results
 
 BUDGET = "max_allowed_runtime_sec"
@@ -170,7 +170,7 @@ _DATE = flags.DEFINE_string(
 )
 _SOURCE = flags.DEFINE_string("source", None, "Where LOGS are from.", required=True)
 _TARGETS = flags.DEFINE_string("targets", None, "The official workload_targets.json.")
-_OUT = flags.DEFINE_string("out", str(published.FOLDER.parent), "Where to write.")
+_OUT = flags.DEFINE_string("out", None, "Where to write; by default into the library.")
 
 
 def update(roots: Sequence[str]) -> None:
@@ -199,7 +199,8 @@ def update(roots: Sequence[str]) -> None:
         benchmark_version=version,
         notes=targets.get("notes", []),
     )
-    path = _write(Path(_OUT.value, "targets", BENCHMARKS[version].name), facts)
+    file = BENCHMARKS[version]
+    path = _write(Path(_OUT.value, "targets", file.name) if _OUT.value else file, facts)
     benchmark = load_benchmark(path)
 
     hardware = {name: found.get((name, ""), old.get(name)) for name in HARDWARE}
@@ -214,7 +215,7 @@ def update(roots: Sequence[str]) -> None:
         **hardware,
         notes=old.get("notes", []),
     )
-    folder = Path(_OUT.value, "published")
+    folder = Path(_OUT.value, "published") if _OUT.value else published.FOLDER
     _write(published.published_path(version, ruleset, folder), facts)
     new = scores(study_results(trials, benchmark), benchmark)
     print(*review(new, before), sep="\n")
@@ -239,7 +240,7 @@ def _write(path: Path, facts: Mapping[str, Any]) -> Path:
 def main(argv: Sequence[str]) -> int:
     try:
         update(argv[1:])
-    except (UserError, ScoringError, OSError) as error:
+    except (UserError, OSError) as error:
         print(f"update_published.py: {printable(error)}", file=sys.stderr)
         return 1
     return 0

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from unscheduled import spec_mirror
+from unscheduled.benchmark import spec_mirror
 
 NAMES = spec_mirror.__all__
 ENUMS = ("ForwardPassMode", "LossType", "ParameterType")
@@ -103,8 +103,10 @@ def test_shapes_differ_where_they_differ():
 
 def test_the_mirror_imports_no_framework():
     """A start-up that loads torch and jax for a run that needs one."""
-    code = "import sys, unscheduled.spec_mirror; print('torch' in sys.modules, "
-    code += "'jax' in sys.modules)"
+    code = (
+        "import sys, unscheduled.benchmark.spec_mirror\n"
+        "print('torch' in sys.modules, 'jax' in sys.modules)"
+    )
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )

@@ -92,8 +92,8 @@ def test_it_has_the_embedded_workloads_and_hides_nothing(wheel):
     code = (
         "import importlib.util as u\n"
         "assert not u.find_spec('submissions') and not u.find_spec('workloads_ext')\n"
-        "from unscheduled.benchmark import embedded\n"
-        "from unscheduled.scoring.targets import BENCHMARKS\n"
+        "from unscheduled.runner import embedded\n"
+        "from unscheduled.benchmark.targets import BENCHMARKS\n"
         "print(embedded.registry().__file__, BENCHMARKS['ext'].is_file())"
     )
     done = python(wheel, "-c", code)

@@ -2,14 +2,14 @@
 
 A workload is a folder `<name>/` with `workload.py` (data, sizes, metrics) and
 `<name>_pytorch/workload.py`, `<name>_jax/workload.py`; its `__init__.py` names the
-class that both define. Its targets are one entry of `workload_targets.json`.
+class that both define. Its targets are one row of `benchmark/targets/ext.json`.
 """
 
 import importlib
 import pathlib
 
 from unscheduled import spec
-from unscheduled.runner.backend import FRAMEWORKS
+from unscheduled.benchmark.frameworks import FRAMEWORKS
 
 __all__ = ["FRAMEWORKS", "WORKLOADS", "load"]
 

@@ -18,9 +18,9 @@ from absl import app
 
 from scripts.evidence.pages import fill_page, from_flags, spread, table
 from scripts.evidence.training import Training
+from unscheduled.benchmark.frameworks import FRAMEWORKS
 from unscheduled.entries.batch_norm import STEPS_PER_BATCH
 from unscheduled.entries.pytorch.batch_norm import BatchNormStatistics
-from unscheduled.runner.backend import FRAMEWORKS
 
 WORKLOAD = "digits_resnet"
 EVAL_EVERY = 30  # as on the clock of the demo
@@ -80,9 +80,9 @@ def accuracies(
         training.step()
         if step % EVAL_EVERY:
             continue
-        statistics_at_y = BatchNormStatistics(training.params).snapshot()
+        statistics_at_y = BatchNormStatistics(training.state.model_params).snapshot()
         training.prepare_for_eval()
-        at_x = BatchNormStatistics(training.params)
+        at_x = BatchNormStatistics(training.state.model_params)
         ours, snapshot = training.accuracy(), at_x.snapshot()
         at_x.put_back(statistics_at_y)
         stale = training.accuracy()

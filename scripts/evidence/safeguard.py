@@ -17,8 +17,9 @@ from absl import app
 
 from scripts.evidence.pages import fill_page, from_flags, spread, table
 from scripts.evidence.training import Training
+from unscheduled.benchmark.frameworks import FRAMEWORKS
 from unscheduled.entries.jax import step
-from workloads_ext import FRAMEWORKS, WORKLOADS
+from workloads_ext import WORKLOADS
 
 ALGORITHMS = ("schedule_free_adamw", "nadamw")
 WARM_UP = 5  # steps until all is compiled
@@ -47,7 +48,7 @@ def unguarded(algorithm: str, framework: str, workload: str) -> Training:
             training.step()  # which compiles it
         return training
     training = Training(algorithm, framework, workload)
-    trainer = training.state["trainer"]
+    trainer = training.state.optimizer_state["trainer"]
     zero = torch.zeros(())
     trainer._grad_norm = lambda: zero
     trainer._statistics.snapshot = list

@@ -1,15 +1,16 @@
 """Entries on embedded workloads, for the evidence scripts: each step timed."""
 
+import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jax
 from absl import flags
 
-from unscheduled.runner.backend import load_backend
-from unscheduled.runner.submission import load_submission
+from unscheduled.runner.backend import TrainingState, load_backend
+from unscheduled.runner.driver import Driver
+from unscheduled.runner.submission import calling, load_submission, train_batch_size
 from workloads_ext import registry
 
 flags.DEFINE_string("data_dir", "data", "Where data sets are, or are made.")
@@ -30,60 +31,53 @@ class Training:
     ):
         path = ROOT / "submissions" / f"{algorithm}_{framework}" / "submission.py"
         self.entry = load_submission(str(path))
-        self.backend = load_backend(framework)
-        self.backend.start_trial(seed)
+        backend = load_backend(framework)
+        backend.start_trial(seed)
         self.workload: Any = registry.load(workload, framework)
-        self.rng = self.backend.random.key(seed)
-        self.params, self.model_state = self.workload.init_model_fn(self.rng)
-        self.state = self.entry.init_optimizer_state(
+        self._driver = Driver(
+            self.entry,
             self.workload,
-            self.params,
-            self.model_state,
+            backend.random,
             hyperparameters,
-            self.rng,
+            seed,
+            calling=functools.partial(calling, self.entry.path),
+            fault=backend.fault,
+        )
+        self._wait_for = backend.wait_for
+        self.state = self._driver.init(
+            *self.workload.init_model_fn(self._driver.model_rng)
         )
         self.queue = self.workload._build_input_queue(
-            self.rng,
+            self._driver.data_rng,
             "train",
             flags.FLAGS.data_dir,
-            self.entry.get_batch_size(workload),
+            train_batch_size(self.entry, workload),
         )
         self.step_count = 0
 
-    def _timed(self, function: Callable[..., Any], **extra: Any) -> float:
+    def _timed(self, function: Callable[..., TrainingState], *arguments: Any) -> float:
         start = time.perf_counter()
-        self.state, self.params, self.model_state = function(
-            workload=self.workload,
-            current_param_container=self.params,
-            current_params_types=None,
-            model_state=self.model_state,
-            hyperparameters=None,
-            loss_type=self.workload.loss_type,
-            optimizer_state=self.state,
-            eval_results=[],
-            global_step=self.step_count,
-            rng=self.rng,
-            **extra,
-        )
-        if isinstance(self.params, dict):
-            jax.block_until_ready((self.params, self.model_state))
+        self.state = function(*arguments)
+        self._wait_for(self.state)
         return time.perf_counter() - start
 
     def step(self) -> float:
         """One step; its seconds, without those of loading the batch."""
-        seconds = self._timed(self.entry.update_params, batch=next(self.queue))
+        batch = self._driver.select(self.queue, self.state, self.step_count)
+        arguments = self.state, batch, self.step_count, [], {}
+        seconds = self._timed(self._driver.update, *arguments)
         self.step_count += 1
         return seconds
 
     def prepare_for_eval(self) -> float:
         """The way to x and the statistics there; its seconds."""
-        assert self.entry.prepare_for_eval is not None
-        return self._timed(self.entry.prepare_for_eval)
+        return self._timed(self._driver.prepare, self.state, self.step_count, [])
 
     def forward(self, batch: dict[str, Any]) -> Any:
         """A pass in TRAIN mode, in PyTorch."""
-        trainer = self.state["trainer"]
-        return trainer._forward(self.params, batch, self.model_state, self.rng)
+        optimizer_state, params, model_state = self.state
+        key = self._driver.eval_rng(self.step_count)
+        return optimizer_state["trainer"]._forward(params, batch, model_state, key)
 
     def accuracy(self) -> float:
         """On the validation split."""
@@ -91,9 +85,9 @@ class Training:
             "validation",
             self.workload.num_validation_examples,
             self.workload.eval_batch_size,
-            self.params,
-            self.model_state,
-            self.rng,
+            self.state.model_params,
+            self.state.model_state,
+            self._driver.eval_rng(self.step_count),
             flags.FLAGS.data_dir,
         )
         return results["accuracy"]

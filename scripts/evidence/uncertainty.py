@@ -18,16 +18,16 @@ import numpy as np
 from absl import app
 
 from scripts.evidence.pages import fill_page, from_flags, table
-from unscheduled.scoring.comparison import Comparison, Ratio, compare
-from unscheduled.scoring.leaderboard import rank
-from unscheduled.scoring.published import load_published
-from unscheduled.scoring.rulesets import RULESETS, ruleset
-from unscheduled.scoring.targets import (
+from unscheduled.benchmark.rulesets import RULESETS, ruleset
+from unscheduled.benchmark.targets import (
     BENCHMARKS,
     Benchmark,
     Target,
     load_benchmark,
 )
+from unscheduled.scoring.comparison import Comparison, Ratio, compare
+from unscheduled.scoring.leaderboard import rank
+from unscheduled.scoring.published import load_published
 from unscheduled.scoring.times import MISS, Hit, Study, workload_results
 from unscheduled.scoring.uncertainty import (
     Cells,

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from tests.scoring.trees import write_log, write_text
+from unscheduled.benchmark.rulesets import ruleset
+from unscheduled.benchmark.targets import BENCHMARKS, load_benchmark
 from unscheduled.report.model import Report, make_report
 from unscheduled.scoring.logs import Reading, read_logs
-from unscheduled.scoring.rulesets import ruleset
 from unscheduled.scoring.scored import score_group
-from unscheduled.scoring.targets import BENCHMARKS, load_benchmark
 
 HOSTILE = "<img src=x onerror=alert(1)>&amp; %{x} $a_b$ 'q\" {axis}"
 SUBMISSIONS = ("fast", "slow", HOSTILE)

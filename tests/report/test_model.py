@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.scoring.trees import make_trial, write_log
+from unscheduled.benchmark.targets import Target
 from unscheduled.report.model import (
     BASELINE_COLOR,
     COLORS,
@@ -22,7 +23,6 @@ from unscheduled.report.model import (
 )
 from unscheduled.report.words import missed, number
 from unscheduled.scoring.logs import Reading
-from unscheduled.scoring.targets import Target
 
 from .made_logs import HOSTILE, SUBMISSIONS, read_report, report_of, write_logs
 

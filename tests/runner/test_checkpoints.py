@@ -12,6 +12,7 @@ import pytest
 
 from tests.runner.fakes import HandClock
 from unscheduled.benchmark.errors import UserError
+from unscheduled.benchmark.run_files import TrialDirectory
 from unscheduled.benchmark.write import whole
 from unscheduled.runner import digests, rules
 from unscheduled.runner.backend import TrainingState, load_backend
@@ -19,7 +20,6 @@ from unscheduled.runner.checkpoints import Checkpoints
 from unscheduled.runner.input_queue import CountedQueue
 from unscheduled.runner.ranks import ALONE
 from unscheduled.runner.records import Bookkeeping, check_record
-from unscheduled.runner.run_directory import TrialDirectory
 
 STEP = 30
 

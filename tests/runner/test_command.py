@@ -1,5 +1,6 @@
 """`scripts/run.py` as a user meets it: what it prints, writes and refuses."""
 
+import importlib
 import importlib.util
 import json
 import os
@@ -16,6 +17,7 @@ from absl import flags
 from tests.runner import fakes
 from unscheduled.benchmark.errors import UserError
 from unscheduled.runner import main
+from unscheduled.runner.official_process import give_batch_size
 from unscheduled.runner.submission import global_batch_sizes
 from workloads_ext import WORKLOADS
 
@@ -168,6 +170,23 @@ def test_a_batch_size_that_is_none_has_a_sentence(size):
         wrong = submission._replace(**{name: lambda _: size})
         with pytest.raises(UserError, match=f"fake: {name} must return a whole number"):
             global_batch_sizes(wrong, "digits_resnet", 4, 1)
+
+
+def test_an_embedded_workload_brings_its_batch_size(tmp_path, monkeypatch):
+    """An entry that knows the official workloads only would not run on ours."""
+    text = "def get_batch_size(name):\n    raise ValueError(name)\n"
+    (tmp_path / "knows_none.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("knows_none")
+    sizes = dict.fromkeys(
+        ("get_batch_size", "get_eval_batch_size"), module.get_batch_size
+    )
+    submission = fakes.FakeSubmission(None).as_submission()._replace(**sizes)
+    assert global_batch_sizes(submission, "digits_resnet", 4, 1) == (64, 4)
+    give_batch_size("knows_none.py", "stdlib_lm")
+    assert module.get_batch_size("stdlib_lm") == 16
+    with pytest.raises(ValueError, match="mnist"):
+        module.get_batch_size("mnist")
 
 
 def test_what_a_submission_raises_is_shown_with_its_name(tmp_path, data_dir):

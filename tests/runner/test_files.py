@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from unscheduled.benchmark.errors import UserError
+from unscheduled.benchmark.run_files import TrialDirectory
 from unscheduled.runner import run_directory, seeds
 from unscheduled.runner.input_queue import CountedQueue
 from unscheduled.runner.measurements import CsvTable, MetricsLogger
@@ -31,7 +32,7 @@ def test_checkpoints_are_in_order_of_steps_and_whole(tmp_path):
     for name in ("checkpoint_9", "checkpoint_10", "checkpoint_x", "checkpoint_011"):
         (tmp_path / name).touch()
     (tmp_path / "checkpoint_11.tmp").mkdir()
-    directory = run_directory.TrialDirectory(tmp_path)
+    directory = TrialDirectory(tmp_path)
     for _ in range(2):
         assert [p.name for p in directory.checkpoints()] == [
             "checkpoint_9",
@@ -48,7 +49,7 @@ def test_only_its_own_leftovers_are_removed(tmp_path):
         (tmp_path / name).write_text("mine")
     for name in ("checkpoint_3.tmp", "checkpoint_10.tmp"):
         (tmp_path / name).mkdir()
-    run_directory.TrialDirectory(tmp_path).recover()
+    TrialDirectory(tmp_path).recover()
     assert {p.name: p.read_text() for p in tmp_path.iterdir()} == dict.fromkeys(
         names, "mine"
     )
@@ -59,7 +60,7 @@ def test_an_interrupted_replacement_is_put_right(tmp_path):
     (tmp_path / "checkpoint_3.tmp" / "old").mkdir(parents=True)
     (tmp_path / "checkpoint_3.tmp" / "old" / "file").touch()
     (tmp_path / "checkpoint_3.tmp" / "checkpoint_3").mkdir()
-    directory = run_directory.TrialDirectory(tmp_path)
+    directory = TrialDirectory(tmp_path)
     directory.recover()
     assert [p.name for p in directory.checkpoints()] == ["checkpoint_3"]
     assert [p.name for p in tmp_path.rglob("*")] == ["checkpoint_3", "file"]
@@ -222,7 +223,7 @@ def test_a_damaged_csv_has_a_sentence(tmp_path, text, fault):
 
 def test_metrics_go_to_both_tables_and_tensorboard(tmp_path):
     """An evaluation that scoring never sees, or a submission's metric that it does."""
-    directory = run_directory.TrialDirectory(tmp_path)
+    directory = TrialDirectory(tmp_path)
     logger = MetricsLogger(directory)
     logger.append_scalar_metrics({"loss": np.float32(0.5)}, 1)
     logger.append_scalar_metrics({"score": 2.0}, 2, preemption_count=0, is_eval=True)
@@ -249,7 +250,7 @@ def test_wandb_gets_the_same_rows(tmp_path):
             self.finished = True
 
     run = FakeWandb()
-    logger = MetricsLogger(run_directory.TrialDirectory(tmp_path), wandb_run=run)
+    logger = MetricsLogger(TrialDirectory(tmp_path), wandb_run=run)
     logger.append_scalar_metrics({"loss": 0.5}, 1)
     logger.finish()
     assert run == [{"loss": 0.5, "global_step": 1}]

@@ -42,7 +42,7 @@ STAND_IN = {
         "tensorflow-metadata", "1.17.2"
     ),
     "algoperf/__init__.py": "",
-    "algoperf/spec.py": "from unscheduled.spec_mirror import *",
+    "algoperf/spec.py": "from unscheduled.benchmark.spec_mirror import *",
     "algoperf/workloads/__init__.py": "",
     "algoperf/workloads/workloads.py": "WORKLOADS = {'mnist': {}}",
     "submission_runner.py": """

@@ -2,16 +2,15 @@
 
 import pytest
 
+from unscheduled.benchmark.rulesets import ruleset
 from unscheduled.runner import rules
 from unscheduled.runner.clock import StepsClock, WallClock, parse_clock
 
 
 def test_budgets_of_the_rulesets():
     """Self-tuning runs that get 1x, or external ones that get 1.5x."""
-    assert rules.budget_sec(200, "external") == 200
-    assert rules.budget_sec(200, "self") == 300
-    with pytest.raises(ValueError, match="external, self, got 'both'"):
-        rules.budget_sec(200, "both")
+    assert ruleset("external").budget_sec(200) == 200
+    assert ruleset("self").budget_sec(200) == 300
 
 
 def test_evaluation_is_due_after_the_first_step_and_then_every_period():

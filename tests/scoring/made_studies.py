@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from unscheduled.scoring.targets import Benchmark, Target
+from unscheduled.benchmark.targets import Benchmark, Target
 from unscheduled.scoring.times import MISS, Hit, Study
 
 INF, NAN = math.inf, math.nan

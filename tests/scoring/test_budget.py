@@ -4,12 +4,12 @@ import math
 
 import pytest
 
+from unscheduled.benchmark.targets import Benchmark, Target, budgets_sec
 from unscheduled.scoring.budget import (
     approach,
     budget_use,
     closest_miss,
 )
-from unscheduled.scoring.targets import Benchmark, Target, budgets_sec
 
 from .made_studies import BENCHMARK, INF, NAN, TARGET, make_study
 

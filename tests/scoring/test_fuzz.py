@@ -15,8 +15,9 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unscheduled.benchmark.run_files import EVAL_MEASUREMENTS
 from unscheduled.scoring.errors import ScoringError
-from unscheduled.scoring.irregularities import FILE_NAME, RULES_OF_READING
+from unscheduled.scoring.irregularities import RULES_OF_READING
 from unscheduled.scoring.logs import Reading, Trial, read_logs, without_metric
 from unscheduled.scoring.measurements import parse
 
@@ -24,7 +25,7 @@ from .damage import CUTS_NUMBERS, KEEPS_NUMBERS, damage_gzip, intact_logs, whole
 from .trees import HEADER
 
 N_LOGS, N_DAMAGES = 1_000, 20  # 20,000 inputs a test of damage
-LOG = Path("sub/study_0/digits_resnet_jax/trial_1") / FILE_NAME
+LOG = Path("sub/study_0/digits_resnet_jax/trial_1") / EVAL_MEASUREMENTS
 number = st.integers(0, 2**16)
 damages = st.lists(
     st.tuples(st.sampled_from(KEEPS_NUMBERS), number, number),
@@ -168,7 +169,12 @@ submission = odd_name.filter(lambda name: name != b"..")
 workload = st.sampled_from([b"a_jax", b"b_pytorch", b"mnist", b"\n_jax", b"c_jax"])
 trial_name = st.sampled_from([b"trial_1", b"trial_2", b"trial_x", b"trial_", b"x"])
 log_name = st.sampled_from(
-    [FILE_NAME.encode(), f"{FILE_NAME}.gz".encode(), b"measurements.csv", b"trial_1"]
+    [
+        EVAL_MEASUREMENTS.encode(),
+        f"{EVAL_MEASUREMENTS}.gz".encode(),
+        b"measurements.csv",
+        b"trial_1",
+    ]
 )
 GOOD = f"{HEADER}\n1,1,0.5\n2,2,0.75\n".encode()
 content = st.sampled_from([GOOD, gzip.compress(GOOD), b"", GOOD[:-3], b"\0" * 99])
@@ -215,7 +221,7 @@ def test_any_tree(tmp_path_factory, files, links):
     accounted = {os.fspath(trial.path) for trial in reading.trials}
     accounted |= {os.fspath(note.path) for note in notes}
     for folder, _, names in os.walk(os.fsdecode(root)):
-        for name in {FILE_NAME, f"{FILE_NAME}.gz"} & set(names):
+        for name in {EVAL_MEASUREMENTS, f"{EVAL_MEASUREMENTS}.gz"} & set(names):
             path = Path(folder, name)
             inside = any(re.fullmatch("trial_[0-9]+", p.name) for p in path.parents[1:])
             above = [os.fspath(p) for p in (path, *path.parents)]

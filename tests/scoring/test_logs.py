@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from unscheduled.benchmark.read import MAX_BYTES
+from unscheduled.benchmark.run_files import EVAL_MEASUREMENTS
 from unscheduled.scoring import find, logs
 from unscheduled.scoring.errors import LogError, ScoringError
-from unscheduled.scoring.irregularities import FILE_NAME, ORDINARY, RULES_OF_READING
+from unscheduled.scoring.irregularities import ORDINARY, RULES_OF_READING
 from unscheduled.scoring.logs import missing, read_logs, without_metric
 from unscheduled.scoring.measurements import MAX_ROWS
 
@@ -424,7 +425,7 @@ def test_absurd_sizes(tmp_path):
         file.truncate(1 << 40)  # a hole
     with gzip.open(f"{write_log(tmp_path, trial=3)}.gz", "wb", 1) as file:
         file.write(bytes(MAX_BYTES + 1))
-    (tmp_path / "sub/study_0/digits_resnet_jax/trial_3" / FILE_NAME).unlink()
+    (tmp_path / "sub/study_0/digits_resnet_jax/trial_3" / EVAL_MEASUREMENTS).unlink()
     reading = read_logs([tmp_path])
     assert [len(trial.score) for trial in reading.trials] == [1, 0, 0]
     assert rules(reading.irregularities) == ["unreadable", "unreadable"]

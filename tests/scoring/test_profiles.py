@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unscheduled.benchmark.targets import Benchmark, Target
 from unscheduled.scoring import profiles, targets, times
 from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.leaderboard import rank
-from unscheduled.scoring.targets import Benchmark, Target
 from unscheduled.scoring.times import Result
 
 from . import oracle

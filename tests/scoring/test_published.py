@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from unscheduled.benchmark.targets import BENCHMARKS, load_benchmark
 from unscheduled.scoring.leaderboard import rank
 from unscheduled.scoring.logs import read_logs
-from unscheduled.scoring.targets import BENCHMARKS, load_benchmark
 from unscheduled.scoring.times import RULES, Result, study_results, workload_results
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "algoperf"

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from unscheduled.scoring import published, rulesets
+from unscheduled.benchmark import rulesets
+from unscheduled.benchmark.rulesets import RULESETS, ruleset
+from unscheduled.benchmark.targets import BENCHMARKS, load_benchmark
+from unscheduled.scoring import published
 from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.leaderboard import rank
 from unscheduled.scoring.published import load_published, parse_against
-from unscheduled.scoring.rulesets import RULESETS, ruleset
-from unscheduled.scoring.targets import BENCHMARKS, load_benchmark
 from unscheduled.scoring.times import MISS, RULES, workload_results
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "algoperf"

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from unscheduled.benchmark.rulesets import ruleset
+from unscheduled.benchmark.targets import BENCHMARKS, choose_benchmark, load_benchmark
 from unscheduled.scoring.leaderboard import rank
 from unscheduled.scoring.logs import read_logs
 from unscheduled.scoring.published import load_published, published_path
-from unscheduled.scoring.rulesets import ruleset
 from unscheduled.scoring.scored import NOTHING_READ, Scored, score_group
-from unscheduled.scoring.targets import BENCHMARKS, choose_benchmark, load_benchmark
 from unscheduled.scoring.times import RULES, study_results, workload_results
 
 from . import oracle

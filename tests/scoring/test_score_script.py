@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from unscheduled.benchmark.rulesets import ruleset
+from unscheduled.benchmark.targets import choose_benchmark
 from unscheduled.scoring.logs import read_logs
-from unscheduled.scoring.rulesets import ruleset
 from unscheduled.scoring.scored import score_group
 from unscheduled.scoring.tables import summary
-from unscheduled.scoring.targets import choose_benchmark
 from workloads_ext import WORKLOADS
 
 from .trees import write_log, write_text

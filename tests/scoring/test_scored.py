@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unscheduled.benchmark.rulesets import ruleset
+from unscheduled.benchmark.targets import BENCHMARKS, Benchmark, Target, load_benchmark
 from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.formats import as_dict, to_csv, to_json, to_markdown
 from unscheduled.scoring.logs import Reading
 from unscheduled.scoring.published import load_published
-from unscheduled.scoring.rulesets import ruleset
 from unscheduled.scoring.scored import NOTHING_READ, score_group
-from unscheduled.scoring.targets import BENCHMARKS, Benchmark, Target, load_benchmark
 
 from . import oracle
 from .trees import make_trial

@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import pytest
 
+from unscheduled.benchmark.rulesets import ruleset
+from unscheduled.benchmark.targets import BENCHMARKS, load_benchmark
 from unscheduled.scoring.comparison import PARTS_NOTE
 from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.published import load_published
-from unscheduled.scoring.rulesets import ruleset
 from unscheduled.scoring.scored import NOTHING_READ, score_group
 from unscheduled.scoring.spread import spread, tables
 from unscheduled.scoring.tables import console_for
-from unscheduled.scoring.targets import BENCHMARKS, load_benchmark
 
 OURS = "schedule_free_adamw"
 

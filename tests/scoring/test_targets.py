@@ -7,13 +7,13 @@ import os
 import numpy as np
 import pytest
 
-from unscheduled.scoring.errors import ScoringError
-from unscheduled.scoring.targets import (
+from unscheduled.benchmark.targets import (
     BENCHMARKS,
     Target,
     choose_benchmark,
     load_benchmark,
 )
+from unscheduled.scoring.errors import ScoringError
 
 BASE = {
     "criteo1tb",
@@ -156,7 +156,7 @@ def test_no_benchmark(name, workloads, message):
         (["workloads", "speech", "validation_target_value"], math.nan, "is NaN"),
         (["workloads", "speech", "validation_target_value"], math.inf, "is 'inf'"),
         (["run_settings"], {"speech": {"max_allowed_runtime_sec": -1}}, "is -1"),
-        (["run_settings"], {"speech": 8}, "no attribute"),
+        (["run_settings"], {"speech": 8}, "not a mapping"),
         (["base_workloads"], "speech", "not a list of different names"),
         (["base_workloads"], ["speech", "speech"], "not a list of different names"),
         (["base_workloads"], [["speech"]], "not a list of different names"),

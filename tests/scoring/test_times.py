@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unscheduled.benchmark.targets import Benchmark, Target
 from unscheduled.scoring.errors import ScoringError
-from unscheduled.scoring.targets import Benchmark, Target
 from unscheduled.scoring.times import (
     MISS,
     RULES,

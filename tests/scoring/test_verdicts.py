@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
+from unscheduled.benchmark.rulesets import ruleset
+from unscheduled.benchmark.targets import BENCHMARKS, Target, load_benchmark
 from unscheduled.scoring.published import load_published
-from unscheduled.scoring.rulesets import ruleset
 from unscheduled.scoring.scored import NOTHING_READ, score_group
-from unscheduled.scoring.targets import BENCHMARKS, Target, load_benchmark
 from unscheduled.scoring.times import MISS, Course, Result, Study, course
 from unscheduled.scoring.uncertainty import by_cell
 from unscheduled.scoring.verdicts import (

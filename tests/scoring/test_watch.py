@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from unscheduled.benchmark.rulesets import ruleset
+from unscheduled.benchmark.targets import Benchmark, Target
 from unscheduled.scoring.logs import Reading
-from unscheduled.scoring.rulesets import ruleset
 from unscheduled.scoring.scored import score_group
-from unscheduled.scoring.targets import Benchmark, Target
 from unscheduled.scoring.watch import log_states, progress, watch
 
 from .trees import HEADER, make_trial, write_log, write_text

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from unscheduled.benchmark.errors import UserError
+from unscheduled.benchmark.rulesets import ruleset
+from unscheduled.benchmark.targets import BENCHMARKS, load_benchmark
 from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.published import load_published
-from unscheduled.scoring.rulesets import ruleset
 from unscheduled.scoring.scored import NOTHING_READ, score_group
-from unscheduled.scoring.targets import BENCHMARKS, load_benchmark
 from unscheduled.scoring.what_if import read_assumptions, what_if
 
 from .test_rolling import scored_group

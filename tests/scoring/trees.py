@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unscheduled.scoring.irregularities import FILE_NAME
+from unscheduled.benchmark.run_files import EVAL_MEASUREMENTS
 from unscheduled.scoring.logs import Trial
 
 HEADER = "score,global_step,validation/accuracy"
@@ -33,7 +33,7 @@ def write_text(
     trial: int = 1,
 ) -> Path:
     """Write `text` where a log should be and return its path."""
-    path = root / submission / study / workload / f"trial_{trial}" / FILE_NAME
+    path = root / submission / study / workload / f"trial_{trial}" / EVAL_MEASUREMENTS
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return path

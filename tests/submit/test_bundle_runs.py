@@ -33,7 +33,7 @@ def stand_in(tmp_path_factory):
     root = tmp_path_factory.mktemp("stand_in")
     (root / "algoperf").mkdir()
     (root / "algoperf" / "__init__.py").touch()
-    mirror = PROJECT / "unscheduled" / "spec_mirror.py"
+    mirror = PROJECT / "unscheduled" / "benchmark" / "spec_mirror.py"
     shutil.copy(mirror, root / "algoperf" / "spec.py")
     return root
 

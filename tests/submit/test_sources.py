@@ -48,7 +48,8 @@ def test_imports_are_followed_wherever_and_however_they_are_written(write):
         "other",
         "unscheduled.entries.data",
         "unscheduled.spec",
-        "unscheduled.spec_mirror",
+        "unscheduled.benchmark.spec",
+        "unscheduled.benchmark.spec_mirror",
     ]
 
 

@@ -2,17 +2,20 @@
 
 import importlib.util
 import json
+import math
 import pathlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import workloads_ext
 from tests.workloads.helpers import PAIRS
+from unscheduled.benchmark import targets
+from unscheduled.benchmark.errors import UserError
 from unscheduled.submit.rules.workload_names import is_workload_name, names_in
 from workloads_ext import registry
-from workloads_ext.common import targets
 
 ROOT = pathlib.Path(workloads_ext.__file__).parent
 
@@ -38,7 +41,7 @@ def test_the_rule_check_knows_every_workload(monkeypatch):
 
 def test_every_workload_has_targets():
     """A workload could be run but not scored, or scored but not run."""
-    content = json.loads(targets.TARGETS_PATH.read_text())
+    content = json.loads(targets.BENCHMARKS["ext"].read_text())
     assert set(content["workloads"]) == set(workloads_ext.WORKLOADS)
     assert content["base_workloads"] == [*workloads_ext.WORKLOADS]
     assert content["held_out_workloads"] == []
@@ -67,33 +70,37 @@ def test_unknown_names_raise(name, framework, message):
 )
 def test_targets_are_inclusive(metric, better):
     """A run that meets its target exactly would not count as having met it."""
-    target = targets.Targets(metric, 0.8, 0.8, 1, 1, 1)
+    target = targets.Target(metric, 0.8, test_value=0.8)
     worse = 1.6 - better
-    for split, reached in (
-        ("validation", target.reached_validation),
-        ("test", target.reached_test),
-    ):
-        assert reached({f"{split}/{metric}": 0.8})
-        assert reached({f"{split}/{metric}": better})
-        assert not reached({f"{split}/{metric}": worse})
-        assert not reached({f"{split}/{metric}": float("nan")})
+    for split in ("validation", "test"):
+        assert target.reached(np.array(0.8), split)
+        assert target.reached(np.array(better), split)
+        assert not target.reached(np.array(worse), split)
+        assert not target.reached(np.array(math.nan), split)
 
 
 def test_bad_targets_raise(tmp_path):
     """A slip in the targets file would surface only at the end of a run."""
     path = tmp_path / "targets.json"
-    facts = json.loads(targets.TARGETS_PATH.read_text())
+    facts = json.loads(targets.BENCHMARKS["ext"].read_text())
     facts["workloads"]["stdlib_lm"]["target_metric_name"] = "f"
     path.write_text(json.dumps(facts))
-    with pytest.raises(ValueError, match="not for 'b'"):
-        targets.read_targets("b", path)
-    with pytest.raises(ValueError, match="unknown metric 'f', choose from accuracy"):
-        targets.read_targets("stdlib_lm", path)
+    with pytest.raises(UserError, match="unknown metric 'f', choose from accuracy"):
+        targets.read_target("stdlib_lm", path)
+    facts["workloads"]["stdlib_lm"]["target_metric_name"] = "loss"
+    del facts["run_settings"]["stdlib_lm"]["batch_size"]
+    path.write_text(json.dumps(facts))
+    with pytest.raises(UserError, match=r"does not say batch_size of stdlib_lm\."):
+        targets.read_target("stdlib_lm", path)
+    with pytest.raises(
+        UserError, match=f"{', '.join(workloads_ext.WORKLOADS)}, not 'b'"
+    ):
+        targets.read_target("b", path)
 
 
 def test_the_official_scoring_can_read_the_targets():
     """A key that the official tool refuses in its dataclass of three fields."""
-    facts = json.loads(targets.TARGETS_PATH.read_text())
+    facts = json.loads(targets.BENCHMARKS["ext"].read_text())
     assert set(facts["workloads"]) == set(workloads_ext.WORKLOADS)
     assert facts["base_workloads"] == sorted(workloads_ext.WORKLOADS)
     for entry in facts["workloads"].values():

@@ -6,5 +6,9 @@ def first_line(error: BaseException) -> str:
     return str(error).partition("\n")[0] or type(error).__name__
 
 
-class UserError(Exception):
+class UserError(ValueError):
     """A mistake or a mishap outside this code; its text is all that a user needs."""
+
+
+class LogError(UserError):
+    """A log that cannot be read as the measurements of a run."""

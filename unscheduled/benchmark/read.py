@@ -54,6 +54,8 @@ def open_regular(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise UserError(f"{path} is not a regular file.")
             yield file
+    except UserError:
+        raise
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or first_line(error)
         raise UserError(f"{path} can't be read: {reason}.") from error

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from unscheduled.benchmark.errors import UserError
 
-RULESETS = ("external", "self")
+RULESETS = ("self", "external")
 # As submission_info.yml spells them, and the folders of the official repository.
-SPELLINGS = {"external": "external", "self": "self-tuning"}
-FOLDERS = {"external": "external_tuning", "self": "self_tuning"}
+SPELLINGS = {"self": "self-tuning", "external": "external"}
+FOLDERS = {"self": "self_tuning", "external": "external_tuning"}
 NEWEST = "0.6"
 
 
@@ -55,7 +55,8 @@ def ruleset(name: str, version: str = NEWEST) -> Ruleset:
 
     Args:
       name: one of `RULESETS`.
-      version: of the benchmark; 0.5 and 0.6 say how many studies they expect.
+      version: of the benchmark; 0.5, 0.6 and rolling say how many studies they
+        expect.
 
     Raises:
       UserError: there is no such ruleset.
@@ -63,10 +64,8 @@ def ruleset(name: str, version: str = NEWEST) -> Ruleset:
     Source: AlgoPerf's rules, and the budgets of its published logs.
     """
     if name not in RULESETS:
-        raise UserError(
-            f"tuning_ruleset must be one of {', '.join(RULESETS)}, got {name!r}."
-        )
-    n_studies = {"0.5": 5, "0.6": 3}.get(version)
+        raise UserError(f"Unknown ruleset {name!r}: choose from {', '.join(RULESETS)}.")
+    n_studies = {"0.5": 5, "0.6": 3, "rolling": 3}.get(version)
     if name == "external":
         return Ruleset(name, 1.0, n_studies, n_trials=5 if n_studies else None)
     factor = 3.0 if version == "0.5" else 1.5

@@ -8,18 +8,21 @@ import re
 from pathlib import Path
 
 from unscheduled.benchmark.frameworks import FRAMEWORKS
+from unscheduled.benchmark.write import UNFINISHED, recover
 
 EVAL_MEASUREMENTS = "eval_measurements.csv"
+ZIPPED = f"{EVAL_MEASUREMENTS}.gz"
+OUTCOME = "outcome.json"  # there once the trial has ended
 LAYOUT = (
     f"<submission>/<study>/<workload>_({'|'.join(FRAMEWORKS)})/trial_<N>/"
     f"{EVAL_MEASUREMENTS}"
 )
 TRIAL = re.compile("trial_([0-9]+)")
 WORKLOAD = re.compile(f"(.+)_({'|'.join(FRAMEWORKS)})")
-_CHECKPOINT = re.compile(r"checkpoint_(\d+)")
+_CHECKPOINT = re.compile("checkpoint_(0|[1-9][0-9]*)")
 
 
-class TrialFiles:
+class TrialDirectory:
     """The paths of one trial.
 
     Args:
@@ -31,7 +34,7 @@ class TrialFiles:
         self.hparams = path / "hparams.json"
         self.measurements = path / "measurements.csv"
         self.eval_measurements = path / EVAL_MEASUREMENTS
-        self.outcome = path / "outcome.json"  # there once the trial has ended
+        self.outcome = path / OUTCOME
         self.traces = path / "traces"
 
     def flags(self, preemption_count: int) -> Path:
@@ -44,7 +47,14 @@ class TrialFiles:
         return self.path / f"checkpoint_{global_step}"
 
     def checkpoints(self) -> list[Path]:
-        """All checkpoints, oldest first."""
+        """All checkpoints, oldest first; those being written do not count."""
         names = (path.name for path in self.path.glob("checkpoint_*"))
         steps = [int(m[1]) for name in names if (m := _CHECKPOINT.fullmatch(name))]
         return [self.checkpoint(step) for step in sorted(steps)]
+
+    def recover(self) -> None:
+        """Puts right the checkpoints that a killed process left half written."""
+        for path in [*self.path.glob(f"checkpoint_*{UNFINISHED}")]:
+            checkpoint = path.with_name(path.name.removesuffix(UNFINISHED))
+            if _CHECKPOINT.fullmatch(checkpoint.name):
+                recover(checkpoint)

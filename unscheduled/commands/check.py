@@ -14,8 +14,8 @@ from collections.abc import Sequence
 
 from absl import app, flags, logging
 
-from unscheduled.runner.backend import FRAMEWORKS
-from unscheduled.runner.rules import RULESETS
+from unscheduled.benchmark.frameworks import FRAMEWORKS
+from unscheduled.benchmark.rulesets import RULESETS
 from unscheduled.submit import check
 
 flags.DEFINE_enum(

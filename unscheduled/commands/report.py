@@ -17,6 +17,7 @@ from pathlib import Path
 
 from absl import flags
 
+from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.text import printable
 from unscheduled.report.model import make_report
 from unscheduled.scoring.errors import ScoringError
@@ -66,6 +67,6 @@ def write_report(roots: Sequence[str]) -> int:
 def main(argv: Sequence[str]) -> int:
     try:
         return write_report(argv[1:])
-    except (ScoringError, OSError) as error:
+    except (UserError, OSError) as error:
         print(f"report.py: {printable(error)}", file=sys.stderr)
         return ERROR

@@ -13,9 +13,9 @@ import os
 
 from absl import flags, logging
 
+from unscheduled.benchmark.frameworks import FRAMEWORKS
+from unscheduled.benchmark.rulesets import RULESETS
 from unscheduled.runner import process
-from unscheduled.runner.backend import FRAMEWORKS
-from unscheduled.runner.rules import RULESETS
 
 flags.DEFINE_string("submission_path", None, "Python file of the submission.")
 flags.DEFINE_string("workload", None, "Name of the workload.")

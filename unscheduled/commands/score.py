@@ -160,7 +160,7 @@ def main(argv: Sequence[str]) -> int:
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (UserError, ScoringError, OSError) as error:
+    except (UserError, OSError) as error:
         print(f"score.py: {printable(error)}", file=sys.stderr)
         return ERROR
     return 0

@@ -5,10 +5,10 @@ from typing import Any
 
 from unscheduled import spec
 
-# The official workloads: those of the published NadamW baseline, for every algorithm
-# here. Published Schedule-Free entries take others: in PyTorch 16 for fastmri, 192 (the
-# first in v0.5) or 224 for conformer and 128 for deepspeech; in JAX 128 for deepspeech
-# and 32 for finewebedu_lm. Our own workloads: fixed together with their budgets.
+# Those of the published NadamW baseline, for every algorithm here. Published
+# Schedule-Free entries take others: in PyTorch 16 for fastmri, 192 (the first in v0.5)
+# or 224 for conformer and 128 for deepspeech; in JAX 128 for deepspeech and 32 for
+# finewebedu_lm. Embedded workloads bring their own.
 _BATCH_SIZES = {
     "criteo1tb": 262_144,
     "fastmri": 32,
@@ -22,8 +22,6 @@ _BATCH_SIZES = {
     "mnist": 16,
     "ogbg": 512,
     "wmt": 128,
-    "digits_resnet": 64,
-    "stdlib_lm": 16,
 }
 
 
@@ -31,7 +29,8 @@ def get_batch_size(workload_name: str) -> int:
     """The global batch size of a workload, in examples.
 
     Raises:
-      ValueError: for a name not listed; the runner then asks for the base workload.
+      ValueError: for a name not listed; the official runner then asks for the base
+        workload, ours takes an embedded workload's own.
 
     Example:
       >>> get_batch_size("wmt")

@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from unscheduled.benchmark.targets import Target
 from unscheduled.scoring import profiles
 from unscheduled.scoring.budget import BudgetUse, budget_use
 from unscheduled.scoring.comparison import Comparison, compare
@@ -20,7 +21,6 @@ from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.leaderboard import Row
 from unscheduled.scoring.logs import Trial
 from unscheduled.scoring.scored import MINE, Scored
-from unscheduled.scoring.targets import Target
 from unscheduled.scoring.times import MISS, Hit, Result, Study, first_hit
 from unscheduled.scoring.uncertainty import (
     Interval,

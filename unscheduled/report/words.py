@@ -2,8 +2,8 @@
 
 import math
 
+from unscheduled.benchmark.targets import Target
 from unscheduled.report.model import Cell, Entry, Run
-from unscheduled.scoring.targets import Target
 from unscheduled.scoring.uncertainty import Interval
 
 AXES = {"seconds": "submission time, seconds", "steps": "steps"}

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from unscheduled.runner.ranks import Ranks
     from unscheduled.runner.seeds import RandomSource
 
-FRAMEWORKS = ("jax", "pytorch")
-
 
 class TrainingState(NamedTuple):
     """What training carries from step to step, as the submission returns it."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from unscheduled.benchmark.errors import UserError, first_line
+from unscheduled.benchmark.run_files import TrialDirectory
 from unscheduled.benchmark.write import remove, whole
 from unscheduled.runner import digests, seeds
 from unscheduled.runner.backend import Backend, TrainingState
@@ -16,7 +17,6 @@ from unscheduled.runner.clock import Clock
 from unscheduled.runner.input_queue import CountedQueue
 from unscheduled.runner.ranks import Ranks
 from unscheduled.runner.records import Bookkeeping, check_record
-from unscheduled.runner.run_directory import TrialDirectory
 
 
 class Checkpoints:

@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from unscheduled.benchmark.errors import UserError
+
 
 class Clock(Protocol):
     """Seconds, from an origin of the clock's own that lies before the run."""
@@ -72,7 +74,7 @@ def parse_clock(text: str, time_source: Callable[[], float] = time.monotonic) ->
       time_source: the seconds of the wall clock.
 
     Raises:
-      ValueError: for anything else.
+      UserError: for anything else.
 
     Example:
       >>> clock = parse_clock("steps:0.5")
@@ -88,7 +90,7 @@ def parse_clock(text: str, time_source: Callable[[], float] = time.monotonic) ->
     except ValueError:
         value = math.nan
     if not 0 < value < math.inf:
-        raise ValueError(
+        raise UserError(
             f"--clock must be wall or steps:SECONDS with a positive number, "
             f"got {text!r}."
         )

@@ -1,21 +1,22 @@
 """The training loop of one trial: steps and evaluations on the clock of the rules."""
 
 import dataclasses
-from types import MappingProxyType
+import functools
 from typing import Any
 
 from unscheduled import spec
 from unscheduled.benchmark.errors import UserError, first_line
+from unscheduled.benchmark.run_files import TrialDirectory
 from unscheduled.runner import rules, seeds
-from unscheduled.runner.backend import Backend, TrainingState
+from unscheduled.runner.backend import Backend
 from unscheduled.runner.checkpoints import Checkpoints
 from unscheduled.runner.clock import Clock
+from unscheduled.runner.driver import Driver
 from unscheduled.runner.input_queue import CountedQueue
 from unscheduled.runner.measurements import Logger, as_numbers
 from unscheduled.runner.profiler import Profiler
 from unscheduled.runner.progress import ProgressLine
 from unscheduled.runner.ranks import ALONE, Ranks
-from unscheduled.runner.run_directory import TrialDirectory
 from unscheduled.runner.submission import Submission, SubmissionError, calling
 
 
@@ -67,21 +68,25 @@ class Trial:
         seed: int,
     ):
         self._settings = settings
-        self._hyperparameters = hyperparameters
-        self._random = settings.backend.random
         seeds.seed_global_generators(seed)
         settings.backend.start_trial(seed)
-        data_rng, optimizer_rng, model_rng, self._rng = self._random.split(
-            self._random.key(seed), 4
+        self._driver = Driver(
+            settings.submission,
+            settings.workload,
+            settings.backend.random,
+            hyperparameters,
+            seed,
+            calling=functools.partial(calling, settings.submission.path),
+            fault=settings.backend.fault,
         )
         profile = settings.profiler.section
         with profile("Initializing dataset"):
-            self._queue = CountedQueue(self._build_queue(data_rng))
+            self._queue = CountedQueue(self._build_queue())
         with profile("Initializing model"):
-            params, model_state = settings.workload.init_model_fn(model_rng)
-            params = settings.backend.compile_model(params, settings.torch_compile)
+            model = settings.workload.init_model_fn(self._driver.model_rng)
+            params = settings.backend.compile_model(model[0], settings.torch_compile)
         with profile("Initializing optimizer"):
-            self._state = self._init_state(params, model_state, optimizer_rng)
+            self._state = self._driver.init(params, model[1])
         self._checkpoints = Checkpoints(
             directory,
             settings.backend,
@@ -104,12 +109,12 @@ class Trial:
             self._settings.workload.attach_metrics_logger(logger)
         train_state["last_step_end_time"] = clock.now()
         while rules.keep_training(train_state):
-            prepare_rng, eval_rng = self._step()
+            self._step()
             progress.step(books.global_step, self._submission_time, logger.last)
             if self._evaluation_due():
-                self._prepare_for_eval(prepare_rng)
+                self._prepare_for_eval()
                 if train_state["is_time_remaining"]:
-                    self._evaluate(eval_rng)
+                    self._evaluate()
                     self._log_and_save(logger)
                     progress.evaluation(
                         books.global_step, self._submission_time, logger.last
@@ -125,116 +130,43 @@ class Trial:
     def _submission_time(self) -> float:
         return self.books.train_state["accumulated_submission_time"]
 
-    def _build_queue(self, rng: Any) -> Any:
+    def _build_queue(self) -> Any:
         settings = self._settings
         try:
             return settings.workload._build_input_queue(
-                rng,
+                self._driver.data_rng,
                 "train",
                 data_dir=settings.data_dir,
                 global_batch_size=settings.global_batch_size,
             )
+        except UserError:  # of the data
+            raise
         except ValueError as error:  # of the batch size
             raise UserError(f"{settings.submission.path}: {error}") from error
 
-    def _init_state(self, params: Any, model_state: Any, rng: Any) -> TrainingState:
-        function, submission = "init_optimizer_state", self._settings.submission
-        with calling(submission.path, function):
-            try:
-                optimizer_state = submission.init_optimizer_state(
-                    self._settings.workload,
-                    params,
-                    model_state,
-                    self._hyperparameters,
-                    rng,
-                )
-            except ValueError as error:
-                raise UserError(f"{submission.path}: {error}") from error
-        state = TrainingState(optimizer_state, params, model_state)
-        fault = self._settings.backend.fault(state, state)
-        if fault:
-            raise self._wrong(function, fault, optimizer_state)
-        return state
-
-    def _step(self) -> tuple[Any, Any]:
-        """One timed step; returns the keys of (prepare_for_eval, evaluation)."""
-        settings, profile = self._settings, self._settings.profiler.section
-        step_rng = self._random.fold_in(self._rng, self.books.global_step)
-        select_rng, update_rng, prepare_rng, eval_rng = self._random.split(step_rng, 4)
+    def _step(self) -> None:
+        """One timed step."""
+        settings, books = self._settings, self.books
+        profile = settings.profiler.section
         with profile("Data selection"):
-            batch = self._select(select_rng)
-        extra = {}
-        if settings.submission.takes_train_state:
-            extra["train_state"] = MappingProxyType(self.books.train_state)
-        with (
-            profile("Update parameters"),
-            calling(settings.submission.path, "update_params"),
-        ):
+            batch = self._driver.select(self._queue, self._state, books.global_step)
+        with profile("Update parameters"):
             try:
-                returned = settings.submission.update_params(
-                    **self._api_arguments(), batch=batch, rng=update_rng, **extra
+                self._state = self._driver.update(
+                    self._state,
+                    batch,
+                    books.global_step,
+                    books.eval_results,
+                    books.train_state,
                 )
             except spec.TrainingCompleteError:
-                self.books.train_state["training_complete"] = True
-                returned = self._state
-        self._state = self._taken("update_params", returned)
-        self.books.global_step += 1
-        if rules.steps_exhausted(self.books.global_step, settings.max_global_steps):
-            self.books.train_state["training_complete"] = True
+                books.train_state["training_complete"] = True
+        books.global_step += 1
+        if rules.steps_exhausted(books.global_step, settings.max_global_steps):
+            books.train_state["training_complete"] = True
         settings.backend.synchronize()
         settings.clock.step_done()
-        self._spend(settings.clock.now() - self.books.train_state["last_step_end_time"])
-        return prepare_rng, eval_rng
-
-    def _select(self, rng: Any) -> Any:
-        function, submission = "data_selection", self._settings.submission
-        with calling(submission.path, function):
-            batch = submission.data_selection(
-                self._settings.workload,
-                self._queue,
-                self._state.optimizer_state,
-                self._state.model_params,
-                self._state.model_state,
-                self._hyperparameters,
-                self.books.global_step,
-                rng,
-            )
-        if not isinstance(batch, dict | tuple | list):
-            raise self._wrong(function, "must return a batch", batch)
-        return batch
-
-    def _taken(self, function: str, returned: Any) -> TrainingState:
-        """What update_params or prepare_for_eval returned, if it is a state."""
-        if not isinstance(returned, tuple | list) or len(returned) != 3:
-            expected = "must return (optimizer_state, model_params, model_state)"
-            raise self._wrong(function, expected, returned)
-        state = TrainingState(*returned)
-        fault = self._settings.backend.fault(state, self._state)
-        if fault:
-            raise self._wrong(function, fault, returned)
-        return state
-
-    def _wrong(self, function: str, expected: str, returned: Any) -> UserError:
-        path = self._settings.submission.path
-        kind = type(returned).__name__
-        if isinstance(returned, tuple | list):
-            kind += f" of {', '.join(type(item).__name__ for item in returned)}"
-        return UserError(f"{path}: {function} {expected}, got {kind}.")
-
-    def _api_arguments(self) -> dict[str, Any]:
-        """What update_params and prepare_for_eval both take."""
-        workload = self._settings.workload
-        return {
-            "workload": workload,
-            "current_param_container": self._state.model_params,
-            "current_params_types": workload.model_params_types,
-            "model_state": self._state.model_state,
-            "hyperparameters": self._hyperparameters,
-            "loss_type": workload.loss_type,
-            "optimizer_state": self._state.optimizer_state,
-            "eval_results": self.books.eval_results,
-            "global_step": self.books.global_step,
-        }
+        self._spend(settings.clock.now() - books.train_state["last_step_end_time"])
 
     def _spend(self, seconds: float) -> None:
         self.books.train_state["accumulated_submission_time"] += seconds
@@ -247,19 +179,14 @@ class Trial:
             self.books.train_state["training_complete"],
         )
 
-    def _prepare_for_eval(self, rng: Any) -> None:
+    def _prepare_for_eval(self) -> None:
         """Timed; then tells whether the budget still allows the evaluation."""
         settings = self._settings
         start = settings.clock.now()
-        if settings.submission.prepare_for_eval is not None:
-            with (
-                settings.profiler.section("Prepare for eval"),
-                calling(settings.submission.path, "prepare_for_eval"),
-            ):
-                returned = settings.submission.prepare_for_eval(
-                    **self._api_arguments(), rng=rng
-                )
-            self._state = self._taken("prepare_for_eval", returned)
+        with settings.profiler.section("Prepare for eval"):
+            self._state = self._driver.prepare(
+                self._state, self.books.global_step, self.books.eval_results
+            )
         # What was only dispatched so far is the submission's time, not evaluation's.
         settings.backend.wait_for(self._state)
         self._spend(settings.clock.now() - start)
@@ -267,7 +194,7 @@ class Trial:
             self._submission_time, settings.budget_sec
         )
 
-    def _evaluate(self, rng: Any) -> None:
+    def _evaluate(self) -> None:
         """Untimed: metrics, targets, bookkeeping."""
         settings, clock = self._settings, self._settings.clock
         start, what = clock.now(), f"the evaluation at step {self.books.global_step}"
@@ -277,7 +204,7 @@ class Trial:
                     settings.global_eval_batch_size,
                     self._state.model_params,
                     self._state.model_state,
-                    rng,
+                    self._driver.eval_rng(self.books.global_step),
                     settings.data_dir,
                     settings.imagenet_v2_data_dir,
                     self.books.global_step,

@@ -10,17 +10,17 @@ from typing import Any
 
 from rich.console import Console
 
-from unscheduled.benchmark import embedded
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import expand
-from unscheduled.runner import official, rules, search_space
+from unscheduled.benchmark.rulesets import ruleset
+from unscheduled.benchmark.run_files import TrialDirectory
+from unscheduled.runner import embedded, official, search_space
 from unscheduled.runner.backend import load_backend
 from unscheduled.runner.clock import parse_clock
 from unscheduled.runner.loop import Settings
 from unscheduled.runner.profiler import Profiler
 from unscheduled.runner.ranks import ALONE, Ranks
 from unscheduled.runner.run_directory import (
-    TrialDirectory,
     experiment_path,
     open_experiment,
 )
@@ -141,10 +141,7 @@ def _open_experiment(flags: Any) -> Path:
 def _settings(flags: Any, ranks: Ranks) -> Settings:
     # From here, where all ranks are at the same time: each machine has its own origin.
     start = time.monotonic()
-    try:
-        clock = parse_clock(flags.clock, lambda: ranks.latest(time.monotonic() - start))
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    clock = parse_clock(flags.clock, lambda: ranks.latest(time.monotonic() - start))
     workload = _load_workload(flags)
     with calling(flags.submission_path, "the import"):
         submission = load_submission(flags.submission_path)
@@ -162,8 +159,8 @@ def _settings(flags: Any, ranks: Ranks) -> Settings:
         global_batch_size=batch_size,
         global_eval_batch_size=eval_batch_size,
         data_dir=str(expand(flags.data_dir)),
-        budget_sec=rules.budget_sec(
-            workload.max_allowed_runtime_sec, flags.tuning_ruleset
+        budget_sec=ruleset(flags.tuning_ruleset).budget_sec(
+            workload.max_allowed_runtime_sec
         ),
         imagenet_v2_data_dir=test_dir and str(expand(test_dir)),
         torch_compile=flags.torch_compile,

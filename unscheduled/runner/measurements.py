@@ -10,8 +10,8 @@ from typing import Any, TextIO
 
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import read_text
+from unscheduled.benchmark.run_files import TrialDirectory
 from unscheduled.benchmark.write import whole
-from unscheduled.runner.run_directory import TrialDirectory
 
 _MAX_BYTES = 1 << 30  # of a file that a run goes on from
 

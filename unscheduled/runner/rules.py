@@ -6,7 +6,6 @@ and "Scoring"; the names in `train_state` are the official runner's.
 
 from typing import Any
 
-RULESETS = ("external", "self")
 REASONS = ("both targets reached", "out of time", "training complete")
 
 
@@ -23,24 +22,6 @@ def new_train_state() -> dict[str, Any]:
         "accumulated_logging_time": 0.0,
         "last_step_end_time": None,
     }
-
-
-def budget_sec(max_allowed_runtime_sec: float, tuning_ruleset: str) -> float:
-    """The budget of submission time: 1x external, 1.5x self-tuning.
-
-    Raises:
-      ValueError: for an unknown ruleset.
-
-    Example:
-      >>> budget_sec(100, "self")
-      150.0
-    """
-    if tuning_ruleset not in RULESETS:
-        raise ValueError(
-            f"tuning_ruleset must be one of {', '.join(RULESETS)}, "
-            f"got {tuning_ruleset!r}."
-        )
-    return max_allowed_runtime_sec * (1.5 if tuning_ruleset == "self" else 1.0)
 
 
 def evaluation_due(

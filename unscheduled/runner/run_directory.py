@@ -15,50 +15,9 @@ from pathlib import Path
 
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import expand
-from unscheduled.benchmark.write import UNFINISHED, recover, whole
+from unscheduled.benchmark.write import recover, whole
 
-_CHECKPOINT = re.compile("checkpoint_(0|[1-9][0-9]*)")
 _HOLDER = re.compile(r"process \d+ on [\w.-]+ since [\d :-]+")
-
-
-class TrialDirectory:
-    """The paths of one trial.
-
-    Args:
-      path: `.../trial_<n>`.
-    """
-
-    def __init__(self, path: Path):
-        self.path = path
-        self.hparams = path / "hparams.json"
-        self.measurements = path / "measurements.csv"
-        self.eval_measurements = path / "eval_measurements.csv"
-        self.outcome = path / "outcome.json"  # there once the trial has ended
-        self.traces = path / "traces"
-
-    def flags(self, preemption_count: int) -> Path:
-        return self.path / f"flags_{preemption_count}.json"
-
-    def meta_data(self, preemption_count: int) -> Path:
-        return self.path / f"meta_data_{preemption_count}.json"
-
-    def checkpoint(self, global_step: int) -> Path:
-        return self.path / f"checkpoint_{global_step}"
-
-    def checkpoints(self) -> list[Path]:
-        """All checkpoints, oldest first; those being written do not count."""
-        matches = [
-            _CHECKPOINT.fullmatch(p.name) for p in self.path.glob("checkpoint_*")
-        ]
-        steps = sorted(int(m.group(1)) for m in matches if m)
-        return [self.checkpoint(step) for step in steps]
-
-    def recover(self) -> None:
-        """Puts right the checkpoints that a killed process left half written."""
-        for path in [*self.path.glob(f"checkpoint_*{UNFINISHED}")]:
-            checkpoint = path.with_name(path.name.removesuffix(UNFINISHED))
-            if _CHECKPOINT.fullmatch(checkpoint.name):
-                recover(checkpoint)
 
 
 def experiment_path(

@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from unscheduled import spec
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import expand
+from unscheduled.benchmark.targets import read_target
 
 REQUIRED = ("init_optimizer_state", "update_params", "data_selection", "get_batch_size")
 
@@ -37,6 +39,10 @@ class SubmissionError(UserError):
     """An exception out of submitted code, whose author wants the traceback too."""
 
 
+class ReturnedError(UserError):
+    """A function of the API returned what it may not."""
+
+
 @contextlib.contextmanager
 def calling(path: str, function: str) -> Iterator[None]:
     """What goes wrong inside a submission, under the names of its file and function.
@@ -46,11 +52,15 @@ def calling(path: str, function: str) -> Iterator[None]:
       function: which of its functions the block calls.
 
     Raises:
-      UserError: where it ends the process; one from below passes through.
+      UserError: where it ends the process, returns what it may not or refuses the
+        hyperparameters; one from below passes through.
       SubmissionError: for any other exception of its.
+      TrainingCompleteError: from update_params.
     """
     try:
         yield
+    except ReturnedError as error:
+        raise UserError(f"{path}: {error}") from error
     except UserError:
         raise
     except SystemExit as end:
@@ -59,6 +69,12 @@ def calling(path: str, function: str) -> Iterator[None]:
             "must not end a run."
         ) from end
     except Exception as error:
+        if function == "update_params" and isinstance(
+            error, spec.TrainingCompleteError
+        ):
+            raise
+        if function == "init_optimizer_state" and isinstance(error, ValueError):
+            raise UserError(f"{path}: {error}") from error
         raise SubmissionError(
             f"{path}: {function} failed with the {type(error).__name__} above."
         ) from error
@@ -121,12 +137,13 @@ def global_batch_sizes(
     """The global batch sizes of (training, evaluation).
 
     Raises:
-      UserError: where the submission has none for the workload, or one is no size or
-        does not divide over the devices.
+      UserError: where one is no size or does not divide over the devices.
     """
-    train = _batch_size(submission, "get_batch_size", workload_name)
+    train = train_batch_size(submission, workload_name)
     if submission.get_eval_batch_size is not None:
-        eval_batch_size = _batch_size(submission, "get_eval_batch_size", workload_name)
+        eval_batch_size = _batch_size(
+            submission, "get_eval_batch_size", workload_name, eval_batch_size
+        )
     for kind, size in (("batch", train), ("evaluation batch", eval_batch_size)):
         if size % devices:
             raise UserError(
@@ -135,12 +152,24 @@ def global_batch_sizes(
     return train, eval_batch_size
 
 
-def _batch_size(submission: Submission, function: str, workload_name: str) -> int:
+def train_batch_size(submission: Submission, workload_name: str) -> int:
+    """The global batch size on an embedded workload: the submission's, or else its own.
+
+    Raises:
+      UserError: where the submission's is no size.
+    """
+    own = int(read_target(workload_name).batch_size)
+    return _batch_size(submission, "get_batch_size", workload_name, own)
+
+
+def _batch_size(
+    submission: Submission, function: str, workload_name: str, default: int
+) -> int:
     with calling(submission.path, function):
         try:
             size = getattr(submission, function)(workload_name)
-        except ValueError as error:
-            raise UserError(f"{submission.path}: {error}") from error
+        except ValueError:  # as the API has it for a workload that it does not know
+            size = default
     is_whole = isinstance(size, numbers.Integral) and not isinstance(size, bool)
     if not is_whole or not 1 <= int(size) < 2**31:
         raise UserError(

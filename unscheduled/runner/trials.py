@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from unscheduled.benchmark.run_files import TrialDirectory
 from unscheduled.benchmark.text import printable
 from unscheduled.benchmark.write import write_json
 from unscheduled.runner import meta_data, rules, seeds
@@ -15,7 +16,6 @@ from unscheduled.runner.loop import Settings, Trial
 from unscheduled.runner.measurements import Logger, MetricsLogger, NoLogger
 from unscheduled.runner.progress import ProgressLine
 from unscheduled.runner.records import Outcome, read_seed
-from unscheduled.runner.run_directory import TrialDirectory
 from unscheduled.runner.search_space import as_hyperparameters, read_point
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from unscheduled.scoring.targets import Benchmark, Target, budgets_sec
+from unscheduled.benchmark.targets import Benchmark, Target, budgets_sec
 from unscheduled.scoring.times import MISS, Study
 from unscheduled.scoring.uncertainty import by_cell
 

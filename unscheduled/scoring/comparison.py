@@ -17,9 +17,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from unscheduled.benchmark.targets import Benchmark, budgets_sec
 from unscheduled.scoring import profiles
 from unscheduled.scoring.errors import ScoringError
-from unscheduled.scoring.targets import Benchmark, budgets_sec
 from unscheduled.scoring.times import Study, workload_results
 from unscheduled.scoring.uncertainty import (
     LEVEL,

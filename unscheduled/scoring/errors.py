@@ -1,9 +1,6 @@
 """What a user of the scorer can get wrong: one clear sentence each."""
 
+from unscheduled.benchmark.errors import LogError
+from unscheduled.benchmark.errors import UserError as ScoringError
 
-class ScoringError(ValueError):
-    """Something in the logs, targets or arguments that the user can put right."""
-
-
-class LogError(ScoringError):
-    """A log that cannot be read as the measurements of a run."""
+__all__ = ["LogError", "ScoringError"]

@@ -1,16 +1,14 @@
 """Find the logs of trials below a root: names, links and depth, no contents."""
 
 import os
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from unscheduled.benchmark.run_files import EVAL_MEASUREMENTS, TRIAL, WORKLOAD, ZIPPED
 from unscheduled.benchmark.text import printable
 from unscheduled.scoring.errors import ScoringError
-from unscheduled.scoring.irregularities import FILE_NAME, ZIPPED_NAME, Irregularity
+from unscheduled.scoring.irregularities import Irregularity
 
-_TRIAL = re.compile("trial_([0-9]+)")
-_WORKLOAD = re.compile("(.+)_(jax|pytorch)")
 _LAYOUT_DEPTH = 4  # submission, study, workload, trial
 _SEARCH_DEPTH = 6  # ends the search where folders have nothing to do with logs
 MAX_ENTRIES = 1_000_000  # so that a link to a whole disk is not searched for hours
@@ -72,7 +70,7 @@ def find_logs(root: str | Path, found: Found) -> None:
 
 def _search(folder: str, depth: int, found: Found) -> None:
     name = os.path.basename(folder)
-    if number := _TRIAL.fullmatch(name):
+    if number := TRIAL.fullmatch(name):
         _add_trial(folder, int(number[1]), depth, found)
         return
     if depth == _SEARCH_DEPTH:
@@ -80,7 +78,7 @@ def _search(folder: str, depth: int, found: Found) -> None:
         return
     for name in sorted(_entries(folder, found)):
         path = os.path.join(folder, name)
-        if name in (FILE_NAME, ZIPPED_NAME):
+        if name in (EVAL_MEASUREMENTS, ZIPPED):
             found.note("misplaced", folder, f"{name} in no trial's folder")
         elif os.path.islink(path) and _is_within(folder, path):
             found.note("not_searched", path, f"a link up to {os.path.realpath(path)}")
@@ -111,7 +109,7 @@ def _is_within(folder: str, other: str) -> bool:
 
 def _add_trial(folder: str, number: int, depth: int, found: Found) -> None:
     *_, submission, study, inner, _ = ["", "", "", *filter(None, folder.split(os.sep))]
-    workload = _WORKLOAD.fullmatch(inner)
+    workload = WORKLOAD.fullmatch(inner)
     if depth > _LAYOUT_DEPTH:
         what = "trials below it lie too deep: name this folder to score them"
         found.note("misplaced", str(Path(folder).parents[3]), what)
@@ -136,11 +134,11 @@ def _log_in(folder: str, found: Found) -> str | None:
     try:
         names = os.listdir(folder)
     except OSError:  # without leave to list it: reading the log will tell
-        return FILE_NAME
-    logs = [name for name in (FILE_NAME, ZIPPED_NAME) if name in names]
+        return EVAL_MEASUREMENTS
+    logs = [name for name in (EVAL_MEASUREMENTS, ZIPPED) if name in names]
     if not logs:
-        found.note("no_log", folder, f"no {FILE_NAME}")
+        found.note("no_log", folder, f"no {EVAL_MEASUREMENTS}")
         return None
     if len(logs) > 1:
-        found.note("two_logs", folder, f"{ZIPPED_NAME} lies beside {FILE_NAME}")
+        found.note("two_logs", folder, f"{ZIPPED} lies beside {EVAL_MEASUREMENTS}")
     return logs[0]

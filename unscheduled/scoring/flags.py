@@ -2,12 +2,12 @@
 
 from absl import flags
 
+from unscheduled.benchmark.rulesets import RULESETS, ruleset
+from unscheduled.benchmark.targets import choose_benchmark
 from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.logs import Reading
 from unscheduled.scoring.published import parse_against
-from unscheduled.scoring.rulesets import RULESETS, ruleset
 from unscheduled.scoring.scored import Scored, score_group
-from unscheduled.scoring.targets import choose_benchmark
 from unscheduled.scoring.times import RULES
 
 

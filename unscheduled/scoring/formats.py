@@ -11,13 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from unscheduled.benchmark.targets import Benchmark
 from unscheduled.scoring import profiles
 from unscheduled.scoring.leaderboard import Leaderboard, Row
 from unscheduled.scoring.logs import Trial
 from unscheduled.scoring.scored import Part, Scored
 from unscheduled.scoring.spread import Spread
 from unscheduled.scoring.tables import comparison, coverage, what_was_read
-from unscheduled.scoring.targets import Benchmark
 from unscheduled.scoring.times import MISS, Study
 from unscheduled.scoring.uncertainty import result_intervals
 from unscheduled.scoring.verdicts import Verdict, verdicts

@@ -3,11 +3,8 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from unscheduled.benchmark.run_files import EVAL_MEASUREMENTS, LAYOUT, ZIPPED
 from unscheduled.benchmark.text import printable
-
-FILE_NAME = "eval_measurements.csv"
-ZIPPED_NAME = f"{FILE_NAME}.gz"
-LAYOUT = f"<submission>/<study>/<workload>_(jax|pytorch)/trial_<N>/{FILE_NAME}"
 
 # What can be wrong: its name -> what is done about it. No rule makes a target reached
 # that the intact rows of a log do not show as reached, nor reached sooner.
@@ -17,8 +14,10 @@ RULES_OF_READING = {
     "not_searched": "nothing in there is read",
     "linked": "a run counts once in a submission: it is read by its other name",
     "timestamped": "it is read as more studies of the submission without the time",
-    "no_log": f"a trial's folder without {FILE_NAME} is left out, as if never run",
-    "two_logs": f"{FILE_NAME} is read, {ZIPPED_NAME} is not",
+    "no_log": (
+        f"a trial's folder without {EVAL_MEASUREMENTS} is left out, as if never run"
+    ),
+    "two_logs": f"{EVAL_MEASUREMENTS} is read, {ZIPPED} is not",
     # files
     "unreadable": "the trial counts, as one that missed",
     "no_evaluations": "the trial counts, as one that missed",

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unscheduled.benchmark.targets import Benchmark, budgets_sec
 from unscheduled.scoring import profiles
 from unscheduled.scoring.errors import ScoringError
-from unscheduled.scoring.targets import Benchmark, budgets_sec
 from unscheduled.scoring.times import Result, times_matrix
 
 

@@ -20,11 +20,11 @@ import numpy as np
 
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import read_bytes
+from unscheduled.benchmark.run_files import LAYOUT
 from unscheduled.benchmark.text import printable
 from unscheduled.scoring.errors import LogError, ScoringError
 from unscheduled.scoring.find import Found, FoundLog, find_logs
 from unscheduled.scoring.irregularities import (
-    LAYOUT,
     ORDINARY,
     RULES_OF_READING,
     Irregularity,

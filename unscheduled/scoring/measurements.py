@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from unscheduled.benchmark.metrics import METRICS
 from unscheduled.benchmark.read import MAX_BYTES
 from unscheduled.scoring.errors import LogError
 from unscheduled.scoring.irregularities import Irregularity, Notes
@@ -28,17 +29,7 @@ from unscheduled.scoring.irregularities import Irregularity, Notes
 VALIDATION = "validation/"
 MAX_ROWS = 100_000  # 180 times the longest published log
 
-# Where a metric can be; others can be anywhere. Means in float32 go over by some ulp.
-RANGES = {
-    "accuracy": (0.0, 1.0),
-    "error_rate": (0.0, 1.0),
-    "mean_average_precision": (0.0, 1.0),
-    "ssim": (-1.0, 1.0),
-    "bleu": (0.0, 100.0),
-    "wer": (0.0, math.inf),
-    "ppl": (0.0, math.inf),
-}
-_ULPS = 1e-5
+_ULPS = 1e-5  # means in float32 go over the range of a metric by some
 
 _SCORE, _STEP, _COUNT = "score", "global_step", "preemption_count"
 _SAME = "accumulated_submission_time"  # the score by another name
@@ -249,8 +240,9 @@ def _metric(name: str, i: int, rows: Sequence[_Row], notes: Notes) -> np.ndarray
     """The values of a metric; NaN where it is not finite, or can't be."""
     values = np.array([float(row.metrics[i] or "nan") for row in rows])
     values[np.isinf(values)] = math.nan
-    metric = name.removeprefix(VALIDATION)
-    low, high = RANGES.get(metric, (-math.inf, math.inf))
+    low, high = -math.inf, math.inf
+    if metric := METRICS.get(name.removeprefix(VALIDATION)):
+        low, high = metric.low, metric.high
     outside = (values < low - _ULPS) | (values > high + _ULPS)
     for n in np.flatnonzero(outside).tolist():
         what = f"{name} is {values[n]:g}, not from {low:g} to {high:g}"

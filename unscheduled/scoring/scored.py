@@ -3,15 +3,15 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from unscheduled.benchmark.rulesets import Ruleset
+from unscheduled.benchmark.targets import Benchmark
 from unscheduled.scoring.budget import BudgetUse, budget_use
 from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.irregularities import Irregularity
 from unscheduled.scoring.leaderboard import Leaderboard, rank
 from unscheduled.scoring.logs import Reading, Summary, Trial, missing, without_metric
 from unscheduled.scoring.published import Published
-from unscheduled.scoring.rulesets import Ruleset
 from unscheduled.scoring.same_hardware import hardware_notes
-from unscheduled.scoring.targets import Benchmark
 from unscheduled.scoring.times import (
     RULES,
     Result,

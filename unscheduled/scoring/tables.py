@@ -8,11 +8,11 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from unscheduled.benchmark.targets import Benchmark
 from unscheduled.scoring import spread, why
 from unscheduled.scoring.leaderboard import Leaderboard
 from unscheduled.scoring.scored import Scored
 from unscheduled.scoring.spread import Spread, new_table, sentences
-from unscheduled.scoring.targets import Benchmark
 from unscheduled.scoring.times import Result
 from unscheduled.scoring.verdicts import verdicts
 from unscheduled.scoring.what_if import WhatIf

@@ -12,9 +12,9 @@ from statistics import median
 
 import numpy as np
 
+from unscheduled.benchmark.targets import Benchmark, Target
 from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.logs import Trial
-from unscheduled.scoring.targets import Benchmark, Target
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,10 @@ from typing import Literal
 
 import numpy as np
 
+from unscheduled.benchmark.targets import Benchmark
 from unscheduled.scoring import profiles
 from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.leaderboard import rank
-from unscheduled.scoring.targets import Benchmark
 from unscheduled.scoring.times import Study, workload_results
 
 LEVEL = 0.95

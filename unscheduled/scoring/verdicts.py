@@ -21,10 +21,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from unscheduled.benchmark.targets import Target, budgets_sec
 from unscheduled.scoring import profiles
 from unscheduled.scoring.budget import approach
 from unscheduled.scoring.scored import Scored
-from unscheduled.scoring.targets import Target, budgets_sec
 from unscheduled.scoring.times import MISS, Result, Study
 from unscheduled.scoring.uncertainty import Cells, by_cell
 

@@ -19,6 +19,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from unscheduled.benchmark.run_files import OUTCOME
 from unscheduled.scoring.budget import approach
 from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.find import Found, find_logs
@@ -27,7 +28,6 @@ from unscheduled.scoring.scored import Scored
 from unscheduled.scoring.tables import console_for, score_table
 from unscheduled.scoring.times import first_hit
 
-OUTCOME = "outcome.json"  # the embedded runner writes it when a trial ends
 QUIET_SEC = 3600.0  # a log that has not grown for this long is not in progress
 
 Score = Callable[[Reading], Scored]

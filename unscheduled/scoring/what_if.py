@@ -21,10 +21,10 @@ from pathlib import Path
 from statistics import median
 
 from unscheduled.benchmark.read import read_text
+from unscheduled.benchmark.targets import Target
 from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.leaderboard import Leaderboard, rank
 from unscheduled.scoring.scored import Scored
-from unscheduled.scoring.targets import Target
 from unscheduled.scoring.times import MISS, Hit, Study, workload_results
 from unscheduled.scoring.uncertainty import (
     N_RESAMPLES,

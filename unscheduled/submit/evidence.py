@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from unscheduled.benchmark.errors import UserError
+from unscheduled.benchmark.rulesets import ruleset
+from unscheduled.benchmark.targets import choose_benchmark
 from unscheduled.benchmark.text import fenced, printable
 from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.logs import Trial, read_logs
 from unscheduled.scoring.meta_data import newest
-from unscheduled.scoring.rulesets import ruleset
 from unscheduled.scoring.scored import score_group
 from unscheduled.scoring.tables import print_scores
-from unscheduled.scoring.targets import choose_benchmark
 
 _LONGEST = 80  # characters of a fact
 # Of a run's meta data: how each fact is said.

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from unscheduled import spec
+from unscheduled.benchmark.targets import Target, read_target
 from workloads_ext.common.data import (
     Batch,
     EvalQueue,
@@ -17,7 +18,6 @@ from workloads_ext.common.data import (
 )
 from workloads_ext.common.parameters import Rules
 from workloads_ext.common.source import Source, prepare
-from workloads_ext.common.targets import Targets, read_targets
 
 __all__ = ["EmbeddedWorkload"]
 
@@ -84,46 +84,50 @@ class EmbeddedWorkload(spec.Workload):
     # Targets and budget.
 
     @functools.cached_property
-    def _targets(self) -> Targets:
-        return read_targets(self.name)
+    def _target(self) -> Target:
+        return read_target(self.name)
 
     @property
     def target_metric_name(self) -> str:
         """The metric the targets are set on, without its split."""
-        return self._targets.target_metric_name
+        return self._target.metric
 
     def has_reached_validation_target(self, eval_result: dict[str, float]) -> bool:
         """Whether the validation metric is at its target or better."""
-        return self._targets.reached_validation(eval_result)
+        return self._reached("validation", eval_result)
 
     def has_reached_test_target(self, eval_result: dict[str, float]) -> bool:
         """Whether the test metric is at its target or better."""
-        return self._targets.reached_test(eval_result)
+        return self._reached("test", eval_result)
+
+    def _reached(self, split: str, eval_result: dict[str, float]) -> bool:
+        value = np.asarray(eval_result[f"{split}/{self.target_metric_name}"])
+        return bool(self._target.reached(value, split))
 
     @property
     def validation_target_value(self) -> float:
         """The validation target."""
-        return self._targets.validation_target_value
+        return self._target.value
 
     @property
     def test_target_value(self) -> float:
         """The test target."""
-        return self._targets.test_target_value
+        return self._target.test_value
 
     @property
     def max_allowed_runtime_sec(self) -> int:
         """The runtime budget, in seconds of submission time."""
-        return self._targets.max_allowed_runtime_sec
+        return int(self._target.max_allowed_runtime_sec)
 
     @property
     def eval_period_time_sec(self) -> int:
         """Seconds between two evaluations."""
-        return self._targets.eval_period_time_sec
+        return int(self._target.eval_period_time_sec)
 
     @property
     def step_hint(self) -> int:
         """About how many steps the baseline does within the budget."""
-        return self._targets.step_hint
+        return int(self._target.step_hint)
 
     # Data.
 

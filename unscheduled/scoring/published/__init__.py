@@ -12,8 +12,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from unscheduled.benchmark.rulesets import RULESETS
 from unscheduled.scoring.errors import ScoringError
-from unscheduled.scoring.rulesets import RULESETS
 from unscheduled.scoring.times import MISS, Course, Hit, Study
 
 FOLDER = Path(__file__).parent

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from unscheduled.benchmark.errors import UserError
+from unscheduled.benchmark.targets import read_target
 from unscheduled.runner.backend import load_backend
 from unscheduled.runner.search_space import read_search_space, trial_points
 from unscheduled.runner.submission import Submission, load_submission
@@ -17,7 +18,6 @@ from unscheduled.submit.rules.workload_names import BASE_WORKLOADS
 
 __all__ = ["CannotGoOnError", "rehearse"]
 
-_DEFAULT_BATCH_SIZES = {"digits_resnet": 64, "stdlib_lm": 16}
 _HARNESS = ("tensorflow", "algoperf.pytorch_utils", "algoperf.jax_sharding_utils")
 _NO_WORKLOAD = "no_such_workload"
 
@@ -139,7 +139,7 @@ def _batch_sizes(
         try:
             sizes[name] = int(submission.get_batch_size(name))
         except Exception:  # any kind: that was reported above
-            sizes[name] = _DEFAULT_BATCH_SIZES[name]
+            sizes[name] = int(read_target(name).batch_size)
     return sizes
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from unscheduled.benchmark.errors import first_line
 from unscheduled.benchmark.text import printable
+from unscheduled.runner.submission import ReturnedError
 from unscheduled.submit.dry_run import FOUND, REACHED
 from unscheduled.submit.rules.findings import Finding
 from unscheduled.submit.sources import sources
@@ -55,6 +56,9 @@ class Report:
             yield
         except CannotGoOnError:
             raise
+        except ReturnedError as error:
+            self.add("E601", str(error))
+            raise CannotGoOnError from error
         except BaseException as error:
             kind = type(error).__name__
             code, message = "E601", f"{what} fails with {kind}: {first_line(error)}"

@@ -3,15 +3,14 @@
 import statistics
 import time
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from unscheduled.benchmark import embedded
 from unscheduled.benchmark.errors import first_line
-from unscheduled.runner import rules
+from unscheduled.runner import embedded, rules
 from unscheduled.runner.backend import Backend, TrainingState
+from unscheduled.runner.driver import Driver
 from unscheduled.runner.submission import Submission
 from unscheduled.submit.rehearsal import surroundings
 from unscheduled.submit.rehearsal.report import CannotGoOnError, Report
@@ -51,20 +50,26 @@ class Training:
         data_dir: str,
         batch_size: int,
     ):
-        self._submission = submission
         self._backend = backend
         self._tools = tools
         self._report = report
         self._name = name
-        self._hyperparameters = hyperparameters
         self._workload: Any = embedded.registry().load(name, framework)
-        self._random = backend.random
         backend.start_trial(SEED)
-        data_rng, self._init_rng, self._model_rng, self._rng = self._random.split(
-            self._random.key(SEED), 4
+        self._driver = Driver(
+            submission,
+            self._workload,
+            backend.random,
+            hyperparameters,
+            SEED,
+            calling=report.calling,
+            fault=lambda state, before: None,  # `form_faults` says more
         )
         self._queue = self._workload._build_input_queue(
-            data_rng, "train", data_dir=data_dir, global_batch_size=batch_size
+            self._driver.data_rng,
+            "train",
+            data_dir=data_dir,
+            global_batch_size=batch_size,
         )
         self._train_state = rules.new_train_state()
 
@@ -77,7 +82,7 @@ class Training:
         Raises:
           CannotGoOnError: where submitted code fails.
         """
-        params, model_state = self._workload.init_model_fn(self._model_rng)
+        params, model_state = self._workload.init_model_fn(self._driver.model_rng)
         before = surroundings.parts_of(self._workload), self._tools.code_of(params)
         state = self._start(params, model_state)
         for step in range(STEPS):
@@ -93,75 +98,24 @@ class Training:
         self._compare_with_adamw(state)
 
     def _start(self, params: Any, model_state: Any) -> TrainingState:
-        with self._report.calling("init_optimizer_state"):
-            optimizer_state = self._submission.init_optimizer_state(
-                self._workload,
-                params,
-                model_state,
-                self._hyperparameters,
-                self._init_rng,
-            )
-        faults = self._tools.form_faults(optimizer_state)
+        state = self._driver.init(params, model_state)
+        faults = self._tools.form_faults(state.optimizer_state)
         for code, message in faults:
             self._report.add(code, message)
         if any(code.startswith("E") for code, _ in faults):
             raise CannotGoOnError
-        return TrainingState(optimizer_state, params, model_state)
+        return state
 
     def _select(self, state: TrainingState, step: int) -> Any:
-        with self._report.calling("data_selection"):
-            return self._submission.data_selection(
-                self._workload,
-                self._queue,
-                state.optimizer_state,
-                state.model_params,
-                state.model_state,
-                self._hyperparameters,
-                step,
-                self._random.fold_in(self._rng, step),
-            )
-
-    def _arguments(self, state: TrainingState, step: int) -> dict[str, Any]:
-        """What update_params and prepare_for_eval both take."""
-        return {
-            "workload": self._workload,
-            "current_param_container": state.model_params,
-            "current_params_types": self._workload.model_params_types,
-            "model_state": state.model_state,
-            "hyperparameters": self._hyperparameters,
-            "loss_type": self._workload.loss_type,
-            "optimizer_state": state.optimizer_state,
-            "eval_results": [],
-            "global_step": step,
-            "rng": self._random.fold_in(self._rng, step),
-        }
+        return self._driver.select(self._queue, state, step)
 
     def _step(self, state: TrainingState, batch: Any, step: int) -> TrainingState:
         self._report.reach(f"step {step + 1} on {self._name}")
-        arguments = self._arguments(state, step) | {"batch": batch}
-        if self._submission.takes_train_state:
-            arguments["train_state"] = MappingProxyType(self._train_state)
-        with self._report.calling("update_params"):
-            returned = self._submission.update_params(**arguments)
-        return self._state(returned, "update_params")
+        return self._driver.update(state, batch, step, [], self._train_state)
 
     def _prepare_for_eval(self, state: TrainingState, step: int) -> TrainingState:
-        if self._submission.prepare_for_eval is None:
-            return state
         self._report.reach(f"prepare_for_eval on {self._name}")
-        with self._report.calling("prepare_for_eval"):
-            returned = self._submission.prepare_for_eval(**self._arguments(state, step))
-        return self._state(returned, "prepare_for_eval")
-
-    def _state(self, returned: Any, what: str) -> TrainingState:
-        if isinstance(returned, tuple) and len(returned) == 3:
-            return TrainingState(*returned)
-        message = (
-            f"{what} must return (optimizer_state, parameters, model_state), got a "
-            f"{type(returned).__name__}."
-        )
-        self._report.add("E601", message)
-        raise CannotGoOnError
+        return self._driver.prepare(state, step, [])
 
     def _check_finite(self, state: TrainingState, when: str) -> None:
         if not all(
@@ -205,7 +159,7 @@ class Training:
             self._report.add("E607", f"no checkpoint can be made: {first_line(error)}")
             return self._step(state, batch, step)
         state = self._step(state, batch, step)
-        params, model_state = self._workload.init_model_fn(self._model_rng)
+        params, model_state = self._workload.init_model_fn(self._driver.model_rng)
         fresh = self._start(params, model_state)
         saved_whole = tools.saved_part(fresh).optimizer_state == fresh.optimizer_state
         try:
@@ -233,7 +187,7 @@ class Training:
 
     def _compare_with_adamw(self, state: TrainingState) -> None:
         """Median times of steps in turns, and bytes of parameters and state."""
-        initial = self._workload.init_model_fn(self._model_rng)
+        initial = self._workload.init_model_fn(self._driver.model_rng)
         other = self._tools.adamw(self._workload, *initial)
         own_times, other_times = [], []
         for turn in range(ROUNDS + 1):
@@ -243,7 +197,7 @@ class Training:
             state = self._step(state, batch, step)
             self._backend.wait_for(state)
             own_times.append(time.perf_counter() - start)
-            batch, rng = next(self._queue), self._random.fold_in(self._rng, step)
+            batch, rng = next(self._queue), self._driver.eval_rng(step)
             start = time.perf_counter()
             other = self._tools.adamw_step(self._workload, other, batch, rng)
             self._backend.wait_for(other)

@@ -8,33 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from unscheduled.benchmark import embedded
 from unscheduled.benchmark.errors import UserError
+from unscheduled.benchmark.metrics import METRICS
 from unscheduled.benchmark.read import read_json
 from unscheduled.benchmark.text import printable
-from unscheduled.scoring.errors import ScoringError
 
 _TARGETS = Path(__file__).parent / "targets"
 _MAX_NAME, _MAX_WORKLOADS, _MAX_NUMBER = 200, 1_000, 1e300
 
 # In the order in which `auto` tries them.
 BENCHMARKS = {
-    "ext": embedded.FOLDER / "workload_targets.json",
+    "ext": _TARGETS / "ext.json",
     "0.6": _TARGETS / "algoperf_v06.json",
     "0.5": _TARGETS / "algoperf_v05.json",
     "rolling": _TARGETS / "algoperf_rolling.json",
 }
-
-LOWER_IS_BETTER = {
-    "loss",
-    "ce_loss",
-    "ctc_loss",
-    "l1_loss",
-    "error_rate",
-    "wer",
-    "ppl",
-}
-HIGHER_IS_BETTER = {"accuracy", "bleu", "mean_average_precision", "ssim"}
 
 
 @dataclass(frozen=True)
@@ -46,31 +34,38 @@ class Target:
         where the targets file does not say.
       step_hint: steps that the benchmark's own baseline was given; NaN where the file
         does not say.
+      test_value: the target of the test split, and
+      eval_period_time_sec: seconds between evaluations, and
+      batch_size: of a submission that has none for the workload; NaN all three where
+        the file does not say, which ours does for embedded workloads.
     """
 
     metric: str
     value: float
     max_allowed_runtime_sec: float = math.nan
     step_hint: float = math.nan
+    test_value: float = math.nan
+    eval_period_time_sec: float = math.nan
+    batch_size: float = math.nan
 
     def __post_init__(self):
-        known = LOWER_IS_BETTER | HIGHER_IS_BETTER
-        if self.metric not in known:
-            choices = ", ".join(sorted(known))
+        if self.metric not in METRICS:
+            choices = ", ".join(sorted(METRICS))
             shown = printable(self.metric, 40)
-            raise ScoringError(f"unknown metric {shown!r}, choose from {choices}")
+            raise UserError(f"unknown metric {shown!r}, choose from {choices}")
 
     @property
     def lower_is_better(self) -> bool:
-        return self.metric in LOWER_IS_BETTER
+        return METRICS[self.metric].lower_is_better
 
-    def reached(self, values: np.ndarray) -> np.ndarray:
-        """Where `values` are as good as the target or better; NaN never is.
+    def reached(self, values: np.ndarray, split: str = "validation") -> np.ndarray:
+        """Where `values` are as good as a split's target or better; NaN never is.
 
         >>> Target("wer", 0.1).reached(np.array([0.2, 0.1, np.nan]))
         array([False,  True, False])
         """
-        return values <= self.value if self.lower_is_better else values >= self.value
+        target = {"validation": self.value, "test": self.test_value}[split]
+        return values <= target if self.lower_is_better else values >= target
 
     def best(self, values: np.ndarray) -> float:
         """The best of the metric's values, shape (n,); NaN where none is finite.
@@ -116,7 +111,7 @@ def choose_benchmark(name: str, workloads: Iterable[str]) -> Benchmark:
     file in the official format.
 
     Raises:
-      ScoringError: no such benchmark, or it scores none of the workloads.
+      UserError: no such benchmark, or it scores none of the workloads.
     """
     found = set(workloads)
     if name == "auto":
@@ -126,12 +121,12 @@ def choose_benchmark(name: str, workloads: Iterable[str]) -> Benchmark:
     elif Path(name).is_file():
         benchmark = load_benchmark(Path(name))
     else:
-        raise ScoringError(
+        raise UserError(
             f"Unknown benchmark {name!r}: choose from auto, {', '.join(BENCHMARKS)}, "
             "or name a targets file."
         )
     if not found & set(benchmark.workloads):
-        raise ScoringError(
+        raise UserError(
             f"Benchmark {name} scores none of the workloads found "
             f"({_listed(found)}), only {_listed(benchmark.workloads)}."
         )
@@ -145,10 +140,10 @@ def load_benchmark(path: Path) -> Benchmark:
     that is the budget; the official tool passes over it.
 
     Raises:
-      ScoringError: the file is not of that format.
+      UserError: the file is not of that format.
     """
+    facts = read_json(path)
     try:
-        facts = read_json(path)
         base = _workloads(facts, "base_workloads")
         held_out = _workloads(facts, "held_out_workloads")
         return Benchmark(
@@ -160,12 +155,25 @@ def load_benchmark(path: Path) -> Benchmark:
             },
             notes=_notes(facts.get("notes", [])),
         )
-    except UserError as error:
-        raise ScoringError(str(error)) from None
     except KeyError as error:
-        raise ScoringError(f"{path} is not a targets file: {error} missing.") from None
-    except (TypeError, AttributeError, ScoringError) as error:
-        raise ScoringError(f"{path} is not a targets file: {error}.") from None
+        raise UserError(f"{path} is not a targets file: {error} missing.") from None
+    except (TypeError, AttributeError, UserError) as error:
+        raise UserError(f"{path} is not a targets file: {error}.") from None
+
+
+def read_target(workload: str, path: Path = BENCHMARKS["ext"]) -> Target:
+    """The target of an embedded workload, with all that a run of it needs.
+
+    Raises:
+      UserError: the file has none, or not all of it.
+    """
+    targets = load_benchmark(path).targets
+    if workload not in targets:
+        raise UserError(f"{path} has targets for {_listed(targets)}, not {workload!r}.")
+    unsaid = [name for name, value in vars(targets[workload]).items() if value != value]
+    if unsaid:
+        raise UserError(f"{path} does not say {', '.join(unsaid)} of {workload}.")
+    return targets[workload]
 
 
 def budgets_sec(
@@ -192,36 +200,47 @@ def _first_with_all(found: set[str]) -> Benchmark:
         f"{name}: {_listed(benchmark.workloads)}"
         for name, benchmark in benchmarks.items()
     )
-    raise ScoringError(
+    raise UserError(
         f"No one benchmark scores all of {_listed(found)}: say which one to score "
         f"({valid})."
     )
 
 
 def _target(workload: str, facts: dict) -> Target:
-    settings = facts.get("run_settings", {}).get(workload, {})
-    budget_sec = settings.get("max_allowed_runtime_sec", math.nan)
-    facts = {**facts["workloads"][workload], "max_allowed_runtime_sec": budget_sec}
-    facts.setdefault("step_hint", math.nan)
-    for name in ("validation_target_value", "max_allowed_runtime_sec", "step_hint"):
-        if type(facts[name]) not in (int, float) or abs(facts[name]) > _MAX_NUMBER:
-            shown = printable(facts[name], 40)
-            raise ScoringError(f"{name} of {workload} is {shown!r}, not a number")
-    if math.isnan(facts["validation_target_value"]):
-        raise ScoringError(f"validation_target_value of {workload} is NaN")
-    if budget_sec <= 0:
-        raise ScoringError(f"max_allowed_runtime_sec of {workload} is {budget_sec}")
-    return Target(
-        metric=facts["target_metric_name"],
-        value=facts["validation_target_value"],
-        max_allowed_runtime_sec=budget_sec,
-        step_hint=facts["step_hint"],
+    row = {**facts["workloads"][workload]}  # which raises where it is no mapping
+    settings = {**facts.get("run_settings", {}).get(workload, {})}
+
+    def number(name: str, value: Any) -> float:
+        if type(value) not in (int, float) or abs(value) > _MAX_NUMBER:
+            shown = printable(value, 40)
+            raise UserError(f"{name} of {workload} is {shown!r}, not a number")
+        return value
+
+    def positive(name: str) -> float:
+        value = number(name, settings.get(name, math.nan))
+        if value <= 0:
+            raise UserError(f"{name} of {workload} is {value}")
+        return value
+
+    target = Target(
+        metric=row["target_metric_name"],
+        value=number("validation_target_value", row["validation_target_value"]),
+        step_hint=number("step_hint", row.get("step_hint", math.nan)),
+        test_value=number(
+            "test_target_value", settings.get("test_target_value", math.nan)
+        ),
+        max_allowed_runtime_sec=positive("max_allowed_runtime_sec"),
+        eval_period_time_sec=positive("eval_period_time_sec"),
+        batch_size=positive("batch_size"),
     )
+    if math.isnan(target.value):
+        raise UserError(f"validation_target_value of {workload} is NaN")
+    return target
 
 
 def _notes(notes: Any) -> tuple[str, ...]:
     if not isinstance(notes, list) or not all(isinstance(n, str) for n in notes):
-        raise ScoringError("notes is not a list of sentences")
+        raise UserError("notes is not a list of sentences")
     return tuple(map(printable, notes))
 
 
@@ -233,7 +252,7 @@ def _workloads(facts: Any, name: str) -> tuple[str, ...]:
         for each in names
     )
     if not are_names or len(names) > _MAX_WORKLOADS or len(set(names)) < len(names):
-        raise ScoringError(f"{name} is not a list of different names")
+        raise UserError(f"{name} is not a list of different names")
     return tuple(names)
 
 
@@ -241,7 +260,7 @@ def _base_of(variant: str, base: Sequence[str]) -> str:
     """The longest base name that `variant` extends, as in ogbg_gelu of ogbg."""
     parents = [name for name in base if variant.startswith(f"{name}_")]
     if not parents:
-        raise ScoringError(f"held-out workload {variant!r} extends no base workload")
+        raise UserError(f"held-out workload {variant!r} extends no base workload")
     return max(parents, key=len)
 
 

@@ -1,0 +1,172 @@
+"""The functions of the API, called with the keys and arguments of the official loop."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from types import MappingProxyType
+from typing import Any
+
+from unscheduled import spec
+from unscheduled.runner.backend import TrainingState
+from unscheduled.runner.seeds import RandomSource
+from unscheduled.runner.submission import ReturnedError, Submission
+
+
+class Driver:
+    """One submission on one workload; the state is the caller's to keep.
+
+    Args:
+      submission, workload: what trains, and on what.
+      random: the framework's keys.
+      hyperparameters: None in self-tuning, else a namedtuple.
+      seed: the trial's own.
+      calling: a context around each call, by the function's name, which decides what
+        becomes of exceptions; those of what is returned are `ReturnedError`.
+      fault: what is wrong with a state that a function made of another, or None.
+
+    Attributes:
+      data_rng, model_rng: the keys of the workload's queue and model.
+
+    Source: AlgoPerf's submission_runner.py, `train_once`.
+    """
+
+    def __init__(
+        self,
+        submission: Submission,
+        workload: spec.Workload,
+        random: RandomSource,
+        hyperparameters: Any,
+        seed: int,
+        calling: Callable[[str], AbstractContextManager[None]],
+        fault: Callable[[TrainingState, TrainingState], str | None],
+    ):
+        self._submission = submission
+        self._workload = workload
+        self._random = random
+        self._hyperparameters = hyperparameters
+        self._calling = calling
+        self._fault = fault
+        self.data_rng, self._init_rng, self.model_rng, self._rng = random.split(
+            random.key(seed), 4
+        )
+        self._keys: tuple[int, Any] = (-1, None)
+
+    def init(self, model_params: Any, model_state: Any) -> TrainingState:
+        """The state before the first step."""
+        function = "init_optimizer_state"
+        with self._calling(function):
+            optimizer_state = self._submission.init_optimizer_state(
+                self._workload,
+                model_params,
+                model_state,
+                self._hyperparameters,
+                self._init_rng,
+            )
+            state = TrainingState(optimizer_state, model_params, model_state)
+            return self._checked(function, optimizer_state, state, state)
+
+    def select(self, queue: Iterator[Any], state: TrainingState, step: int) -> Any:
+        """The batch of the step after `step` others."""
+        function = "data_selection"
+        with self._calling(function):
+            batch = self._submission.data_selection(
+                self._workload,
+                queue,
+                state.optimizer_state,
+                state.model_params,
+                state.model_state,
+                self._hyperparameters,
+                step,
+                self._key(step, 0),
+            )
+            if not isinstance(batch, dict | tuple | list):
+                raise _wrong(function, "must return a batch", batch)
+            return batch
+
+    def update(
+        self,
+        state: TrainingState,
+        batch: Any,
+        step: int,
+        eval_results: list[tuple[int, dict[str, float]]],
+        train_state: dict[str, Any],
+    ) -> TrainingState:
+        """The state after one more step than `step`."""
+        arguments = self._arguments(state, step, eval_results) | {
+            "batch": batch,
+            "rng": self._key(step, 1),
+        }
+        if self._submission.takes_train_state:
+            arguments["train_state"] = MappingProxyType(train_state)
+        with self._calling("update_params"):
+            returned = self._submission.update_params(**arguments)
+            return self._taken("update_params", returned, state)
+
+    def prepare(
+        self,
+        state: TrainingState,
+        step: int,
+        eval_results: list[tuple[int, dict[str, float]]],
+    ) -> TrainingState:
+        """The state to evaluate after `step` steps; as it is where nothing prepares."""
+        if self._submission.prepare_for_eval is None:
+            return state
+        with self._calling("prepare_for_eval"):
+            returned = self._submission.prepare_for_eval(
+                **self._arguments(state, step, eval_results),
+                rng=self._key(step - 1, 2),
+            )
+            return self._taken("prepare_for_eval", returned, state)
+
+    def eval_rng(self, step: int) -> Any:
+        """The key of the evaluation after `step` steps."""
+        return self._key(step - 1, 3)
+
+    def _key(self, step: int, which: int) -> Any:
+        """Of the keys of a step: selection, update, preparation, evaluation."""
+        if self._keys[0] != step:
+            step_rng = self._random.fold_in(self._rng, step)
+            self._keys = step, self._random.split(step_rng, 4)
+        return self._keys[1][which]
+
+    def _arguments(
+        self,
+        state: TrainingState,
+        step: int,
+        eval_results: list[tuple[int, dict[str, float]]],
+    ) -> dict[str, Any]:
+        """What update_params and prepare_for_eval both take."""
+        return {
+            "workload": self._workload,
+            "current_param_container": state.model_params,
+            "current_params_types": self._workload.model_params_types,
+            "model_state": state.model_state,
+            "hyperparameters": self._hyperparameters,
+            "loss_type": self._workload.loss_type,
+            "optimizer_state": state.optimizer_state,
+            "eval_results": eval_results,
+            "global_step": step,
+        }
+
+    def _taken(
+        self, function: str, returned: Any, before: TrainingState
+    ) -> TrainingState:
+        """What update_params or prepare_for_eval returned, if it is a state."""
+        if not isinstance(returned, tuple | list) or len(returned) != 3:
+            expected = "must return (optimizer_state, model_params, model_state)"
+            raise _wrong(function, expected, returned)
+        return self._checked(function, returned, TrainingState(*returned), before)
+
+    def _checked(
+        self, function: str, returned: Any, state: TrainingState, before: TrainingState
+    ) -> TrainingState:
+        fault = self._fault(state, before)
+        if fault:
+            raise _wrong(function, fault, returned)
+        return state
+
+
+def _wrong(function: str, expected: str, returned: Any) -> ReturnedError:
+    kind = type(returned).__name__
+    if isinstance(returned, tuple | list):
+        kind += f" of {', '.join(type(item).__name__ for item in returned)}"
+    return ReturnedError(f"{function} {expected}, got {kind}.")
