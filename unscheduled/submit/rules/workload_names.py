@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from unscheduled.benchmark import embedded
+from unscheduled.runner import embedded
 
 # algoperf v0.6, and what is on its way there (finewebedu_lm).
 BASE_WORKLOADS = (
