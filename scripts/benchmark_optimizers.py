@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 from absl import app, flags
 
 from unscheduled.benchmark.tables import markdown_table
+from unscheduled.runner.meta_data import cpu_model_name
 
 _SETS = flags.DEFINE_list("sets", ["resnet50", "transformer"], "Parameter sets.")
 _FRAMEWORKS = flags.DEFINE_list("frameworks", ["torch", "jax"], "Frameworks.")
@@ -100,77 +101,62 @@ def torch_families() -> dict[str, list[Contender]]:
 
     from unscheduled import optim_torch as ours
 
-    def stepping(factory: Callable[..., Any], **options: Any) -> Callable:
+    def stepping(
+        name: str, factory: Callable[..., Any], bytes_: float = 28, **options: Any
+    ) -> Contender:
         def make(params):
             optimizer = factory(params, **options)
             if hasattr(optimizer, "train"):
                 optimizer.train()
             return optimizer.step
 
-        return make
+        return Contender(name, make, bytes_)
 
-    def around(wrapper: Callable[..., Any], **options: Any) -> Callable:
-        def make(params):
-            return wrapper(torch.optim.AdamW(params, foreach=True), **options).step
+    def around(
+        name: str, wrapper: Callable[..., Any], k: int, bytes_: float
+    ) -> Contender:
+        def wrap(params):
+            return wrapper(adamw(params, foreach=True), k=k, alpha=0.5)
 
-        return make
+        return stepping(name, wrap, bytes_)
 
     adamw, decay = torch.optim.AdamW, {"weight_decay": 0.1}
-    fused = Contender("torch AdamW fused", stepping(adamw, fused=True))
-    foreach = Contender("torch AdamW foreach", stepping(adamw, foreach=True))
+    fused = stepping("torch AdamW fused", adamw, fused=True)
+    foreach = stepping("torch AdamW foreach", adamw, foreach=True)
+    free, peer = ours.AdamWScheduleFree, schedulefree.AdamWScheduleFree
+    other = pytorch_optimizer.ScheduleFreeAdamW
+    free_radam, peer_radam = ours.RAdamScheduleFree, schedulefree.RAdamScheduleFree
+    synced = 28 + 16 / 5
     return {
         "schedule-free": [
             fused,
             foreach,
-            Contender(
-                "AdamWScheduleFree fused",
-                stepping(ours.AdamWScheduleFree, fused=True, **decay),
-            ),
-            Contender(
-                "AdamWScheduleFree foreach", stepping(ours.AdamWScheduleFree, **decay)
-            ),
-            Contender(
-                "schedulefree AdamW", stepping(schedulefree.AdamWScheduleFree, **decay)
-            ),
-            Contender(
-                "pytorch_optimizer ScheduleFreeAdamW",
-                stepping(pytorch_optimizer.ScheduleFreeAdamW, **decay),
-            ),
-            Contender("SGDScheduleFree foreach", stepping(ours.SGDScheduleFree), 20),
-            Contender("schedulefree SGD", stepping(schedulefree.SGDScheduleFree), 20),
+            stepping("AdamWScheduleFree fused", free, fused=True, **decay),
+            stepping("AdamWScheduleFree foreach", free, **decay),
+            stepping("schedulefree AdamW", peer, **decay),
+            stepping("pytorch_optimizer ScheduleFreeAdamW", other, **decay),
+            stepping("SGDScheduleFree foreach", ours.SGDScheduleFree, 20),
+            stepping("schedulefree SGD", schedulefree.SGDScheduleFree, 20),
         ],
         "radam": [
             fused,
-            Contender("RAdam fused", stepping(ours.RAdam, fused=True, **decay)),
-            Contender("RAdam foreach", stepping(ours.RAdam, **decay)),
-            Contender(
-                "torch RAdam foreach",
-                stepping(torch.optim.RAdam, foreach=True, **decay),
-            ),
-            Contender(
-                "RAdamScheduleFree fused",
-                stepping(ours.RAdamScheduleFree, fused=True, **decay),
-            ),
-            Contender(
-                "RAdamScheduleFree foreach", stepping(ours.RAdamScheduleFree, **decay)
-            ),
-            Contender(
-                "schedulefree RAdam", stepping(schedulefree.RAdamScheduleFree, **decay)
-            ),
+            stepping("RAdam fused", ours.RAdam, fused=True, **decay),
+            stepping("RAdam foreach", ours.RAdam, **decay),
+            stepping("torch RAdam foreach", torch.optim.RAdam, foreach=True, **decay),
+            stepping("RAdamScheduleFree fused", free_radam, fused=True, **decay),
+            stepping("RAdamScheduleFree foreach", free_radam, **decay),
+            stepping("schedulefree RAdam", peer_radam, **decay),
         ],
         "lookahead, around torch AdamW foreach": [
             fused,
             foreach,
-            Contender(
-                "Lookahead between syncs", around(ours.Lookahead, k=10**9, alpha=0.5)
-            ),
-            Contender(
-                "Lookahead k=5", around(ours.Lookahead, k=5, alpha=0.5), 28 + 16 / 5
-            ),
-            Contender(
+            around("Lookahead between syncs", ours.Lookahead, 10**9, 28),
+            around("Lookahead k=5", ours.Lookahead, 5, synced),
+            around(
                 "pytorch_optimizer Lookahead k=5",
-                around(pytorch_optimizer.Lookahead, k=5, alpha=0.5),
-                28 + 16 / 5,
+                pytorch_optimizer.Lookahead,
+                5,
+                synced,
             ),
         ],
     }
@@ -415,9 +401,7 @@ def _hardware() -> str:
         import torch
 
         return torch.cuda.get_device_name()
-    with open("/proc/cpuinfo") as file:
-        models = [line.split(":")[1] for line in file if line.startswith("model name")]
-    return f"{len(os.sched_getaffinity(0))} cores of {models[0].strip()}"
+    return f"{len(os.sched_getaffinity(0))} cores of {cpu_model_name()}"
 
 
 def main(argv: list[str]) -> None:

@@ -22,6 +22,8 @@ from pathlib import Path
 
 from absl import app, flags
 
+from unscheduled.runner.meta_data import cpu_model_name
+
 PROJECT = Path(__file__).resolve().parents[1]
 WORKLOADS = {  # of the made-up trees: base workload of version 0.5 -> metric
     "criteo1tb": "loss",
@@ -215,13 +217,8 @@ def _made_up_trees(sizes: Sequence[int]) -> list[str]:
 
 
 def _about_the_machine() -> str:
-    model = platform.machine()
-    cpu_info = Path("/proc/cpuinfo")
-    if cpu_info.exists():
-        names = [x for x in cpu_info.read_text().splitlines() if "model name" in x]
-        model = names[0].partition(":")[2].strip() if names else model
-    python = platform.python_version()
-    return f"{os.cpu_count()} cores of {model}, Python {python}, {_REPEATS.value} runs."
+    cores = f"{os.cpu_count()} cores of {cpu_model_name()}"
+    return f"{cores}, Python {platform.python_version()}, {_REPEATS.value} runs."
 
 
 if __name__ == "__main__":

@@ -12,30 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from absl import app
 
-from scripts.evidence.logistic import (
-    LOADERS,
-    Problem,
-    batches,
-    gap,
-    gradient,
-    load,
-    zeros,
-)
-from scripts.evidence.pages import (
-    BLACK,
-    BLUE,
-    GREEN,
-    ORANGE,
-    RED,
-    draw_band,
-    fill_page,
-    from_flags,
-    new_figure,
-    reported,
-    save_figure,
-    spread,
-    tuning,
-)
+from scripts.evidence import logistic, pages
 from unscheduled.benchmark.tables import markdown_table
 from unscheduled.optim_numpy.lookahead import (
     Fast,
@@ -65,8 +42,8 @@ class Setting(NamedTuple):
     def color(self) -> str:
         """The same in every figure."""
         if self.adaptive:
-            return RED
-        return {0.25: BLUE, 0.5: ORANGE, 0.8: GREEN}[self.alpha]
+            return pages.RED
+        return {0.25: pages.BLUE, 0.5: pages.ORANGE, 0.8: pages.GREEN}[self.alpha]
 
 
 ALONE = "inner alone"
@@ -79,7 +56,7 @@ class Settings(NamedTuple):
     samples: int = 2000
     burn_in: int = 1000
     averaged: int = 1000
-    problems: tuple[str, ...] = tuple(LOADERS)
+    problems: tuple[str, ...] = tuple(logistic.LOADERS)
     ks: tuple[int, ...] = (5, 20)
     alphas: tuple[float, ...] = (0.25, 0.5, 0.8)
     adaptive_low: float = 0.25
@@ -169,24 +146,24 @@ class Result(NamedTuple):
     alphas: (rates,), the mean α of the adaptive settings.
     """
 
-    problem: Problem
+    problem: logistic.Problem
     gaps: dict[Setting | None, np.ndarray]
     alphas: dict[Setting, np.ndarray]
 
 
 def train(
-    problem: Problem,
+    problem: logistic.Problem,
     settings: Settings,
     setting: Setting | None,
     rate: float,
     seeds: range,
 ) -> tuple[np.ndarray, float]:
     """Final gaps of the seeds and the mean α; inner: SGD with momentum."""
-    fast = Fast([w := zeros(problem, len(seeds))], [0 * w], [])
+    fast = Fast([w := logistic.zeros(problem, len(seeds))], [0 * w], [])
     state = lookahead_init(fast)
     alphas = []
-    for rows in batches(problem, seeds, settings.steps, settings.batch_size):
-        grads = [gradient(problem, fast.weights[0], rows)]
+    for rows in logistic.batches(problem, seeds, settings.steps, settings.batch_size):
+        grads = [logistic.gradient(problem, fast.weights[0], rows)]
         momentum = settings.inner_momentum * fast.momentum[0] + grads[0]
         fast = Fast([fast.weights[0] - rate * momentum], [momentum], [])
         if setting is not None:
@@ -194,7 +171,8 @@ def train(
             state, fast = lookahead_step(state, fast, grads, **setting._asdict())
             if setting.adaptive and state.t % setting.k == 0:
                 alphas.append(_interpolated(before, ahead, state.slow[0]))
-    return gap(problem, fast.weights[0]), float(np.mean(alphas)) if alphas else np.nan
+    mean_alpha = float(np.mean(alphas)) if alphas else np.nan
+    return logistic.gap(problem, fast.weights[0]), mean_alpha
 
 
 def _interpolated(start: np.ndarray, end: np.ndarray, point: np.ndarray) -> float:
@@ -204,7 +182,7 @@ def _interpolated(start: np.ndarray, end: np.ndarray, point: np.ndarray) -> floa
 
 
 def train_all_seeds(
-    problem: Problem, settings: Settings, setting: Setting | None, rate: float
+    problem: logistic.Problem, settings: Settings, setting: Setting | None, rate: float
 ) -> tuple[np.ndarray, float]:
     """All seeds at once, but one by one where each has an α of its own."""
     if setting is None or not setting.adaptive:
@@ -221,7 +199,7 @@ def train_all_seeds(
 
 def measure_problem(name: str, settings: Settings) -> Result:
     """Every setting at every rate."""
-    problem = load(name)
+    problem = logistic.load(name)
     gaps, alphas = {}, {}
     for setting in [None, *settings.all()]:
         runs = [train_all_seeds(problem, settings, setting, r) for r in settings.rates]
@@ -265,9 +243,9 @@ def at_best(gaps: np.ndarray) -> tuple[int, np.ndarray, int]:
 
     The first half of the seeds chooses and counts, the gaps are of the others.
     """
-    medians = np.median(tuning(gaps), axis=-1)
+    medians = np.median(pages.tuning(gaps), axis=-1)
     best = int(medians.argmin())
-    return best, reported(gaps[best]), int(np.sum(medians <= 2 * medians[best]))
+    return best, pages.reported(gaps[best]), int(np.sum(medians <= 2 * medians[best]))
 
 
 def best_table(result: Result, settings: Settings) -> str:
@@ -280,9 +258,9 @@ def best_table(result: Result, settings: Settings) -> str:
         rate = settings.rates[best]
         alphas = result.alphas.get(setting) if setting else None
         mean = "" if alphas is None else f"{alphas[best]:.2f}"
-        ratio = "" if setting is None else spread(shown / alone)
+        ratio = "" if setting is None else pages.spread(shown / alone)
         rows.append(
-            [label, f"{rate:.3g}", spread(1000 * shown), ratio, str(near), mean]
+            [label, f"{rate:.3g}", pages.spread(1000 * shown), ratio, str(near), mean]
         )
     header = ["", "best rate", "gap, 0.001 nats", "over inner alone's"]
     return markdown_table([*header, "rates within 2x", "mean alpha"], rows)
@@ -297,7 +275,7 @@ def shift_table(results: list[Result], settings: Settings) -> str:
     inner_rates = rates[::2]
     rows = []
     for result in results:
-        shown = {setting: reported(gaps) for setting, gaps in result.gaps.items()}
+        shown = {setting: pages.reported(gaps) for setting, gaps in result.gaps.items()}
         for setting in _plain(result):
             if np.log2(setting.alpha) % 1:
                 continue
@@ -307,7 +285,7 @@ def shift_table(results: list[Result], settings: Settings) -> str:
                 if rate in rates:
                     ours = shown[setting][rates.index(rate)]
                     ratio = ours / shown[None][rates.index(inner_rate)]
-                cells.append(spread(ratio) if rate in rates else "")
+                cells.append(pages.spread(ratio) if rate in rates else "")
             label = f"{result.problem.name}, k = {setting.k}, {setting.label}"
             rows.append([label, *cells])
     header = ["inner alone's rate", *(f"{rate:.3g}" for rate in inner_rates)]
@@ -328,7 +306,7 @@ def _plain(result: Result) -> list[Setting]:
 
 def draw_variances(settings: Settings, simulated: dict[Setting, np.ndarray]):
     """The formula as curves, the simulation as points; at matched speed beside it."""
-    figure, (panels,) = new_figure(1, 2, (10, 3.9))
+    figure, (panels,) = pages.new_figure(1, 2, (10, 3.9))
     grid = np.geomspace(settings.curvatures[0], settings.curvatures[-1], 100)
     for setting, variances in simulated.items():
         k, alpha = setting.k, setting.alpha
@@ -347,23 +325,27 @@ def draw_variances(settings: Settings, simulated: dict[Setting, np.ndarray]):
         panel.set(xscale="log", xlabel="rate times curvature, $\\gamma A$")
         panel.set_ylabel("steady-state variance over SGD's")
         panel.title.set_fontsize(10)
-    panels[1].axhline(1, color=BLACK, lw=0.8)
+    panels[1].axhline(1, color=pages.BLACK, lw=0.8)
     panels[0].legend(fontsize=8, frameon=False, ncols=2)
     return figure
 
 
 def draw_settings(results: list[Result], settings: Settings):
     """The final gap against the rate: a row for each problem, a column for each k."""
-    figure, axes = new_figure(len(results), len(settings.ks), (10, 3.9 * len(results)))
+    figure, axes = pages.new_figure(
+        len(results), len(settings.ks), (10, 3.9 * len(results))
+    )
     for row, result in zip(axes, results, strict=True):
         for panel, k in zip(row, settings.ks, strict=True):
             chosen = [s for s in result.gaps if s and s.k == k and s.momentum == "keep"]
             for setting in [None, *chosen]:
                 color, label = (
-                    (setting.color, setting.label) if setting else (BLACK, ALONE)
+                    (setting.color, setting.label) if setting else (pages.BLACK, ALONE)
                 )
-                gaps = reported(result.gaps[setting])
-                draw_band(panel, settings.rates, gaps, color, label, marker="o", ms=3)
+                gaps = pages.reported(result.gaps[setting])
+                pages.draw_band(
+                    panel, settings.rates, gaps, color, label, marker="o", ms=3
+                )
             panel.set(yscale="log", xlabel="learning rate", ylabel="gap, nats")
             panel.set_xscale("log", base=2)
             panel.set_title(f"{result.problem.name}, k = {k}", fontsize=10)
@@ -378,8 +360,11 @@ def write(
     out_dir: Path,
 ) -> None:
     """The figures and the page."""
-    save_figure(draw_variances(settings, simulated), out_dir / "lookahead_variance.svg")
-    save_figure(draw_settings(results, settings), out_dir / "lookahead_settings.svg")
+    figures = {
+        "lookahead_variance": draw_variances(settings, simulated),
+        "lookahead_settings": draw_settings(results, settings),
+    }
+    pages.save_figures(figures, out_dir)
     blocks = {
         "variance": variance_table(settings, simulated),
         "settings": f"{settings.steps} steps, batch {settings.batch_size}, "
@@ -390,11 +375,11 @@ def write(
         ),
         "shift": shift_table(results, settings),
     }
-    fill_page("lookahead", blocks, out_dir)
+    pages.fill_page("lookahead", blocks, out_dir)
 
 
 def main(_) -> None:
-    settings, out_dir = from_flags(Settings(), QUICK)
+    settings, out_dir = pages.from_flags(Settings(), QUICK)
     write(measure_variances(settings), measure(settings), settings, out_dir)
 
 

@@ -19,7 +19,7 @@ flags.DEFINE_bool("quick", False, "A much smaller run, to try the script.")
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "evidence"
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 BLACK, ORANGE, SKY = "#000000", "#E69F00", "#56B4E9"
-GREEN, BLUE, RED, PINK = "#009E73", "#0072B2", "#D55E00", "#CC79A7"
+GREEN, BLUE, RED = "#009E73", "#0072B2", "#D55E00"
 
 
 def from_flags(full: Any, quick: Any) -> tuple[Any, Path]:
@@ -57,10 +57,19 @@ def draw_band(panel, x, values: np.ndarray, color: str, label: str, **style) -> 
     panel.fill_between(x, low, high, color=color, alpha=0.15, lw=0)
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """An SVG whose bytes depend on what is drawn alone."""
-    with matplotlib.rc_context({"svg.hashsalt": path.stem}):
-        figure.savefig(path, format="svg", metadata={"Date": None})
+def draw_bars(panel, x, ends: np.ndarray, color: str, fmt: str, **style) -> None:
+    """Points with bars; ends: (3, points), the lower ends, the points, the upper."""
+    low, middle, high = ends
+    bars = [middle - low, high - middle]
+    panel.errorbar(x, middle, bars, fmt=fmt, color=color, **style)
+
+
+def save_figures(figures: dict[str, Figure], out_dir: Path) -> None:
+    """SVGs by name, whose bytes depend on what is drawn alone."""
+    for name, figure in figures.items():
+        with matplotlib.rc_context({"svg.hashsalt": name}):
+            path = out_dir / f"{name}.svg"
+            figure.savefig(path, format="svg", metadata={"Date": None})
 
 
 def spread(values: np.ndarray, digits: int = 3) -> str:

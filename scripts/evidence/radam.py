@@ -15,18 +15,7 @@ import torch
 from absl import app, flags
 from scipy.special import betaln
 
-from scripts.evidence.pages import (
-    BLACK,
-    BLUE,
-    GREEN,
-    ORANGE,
-    RED,
-    SKY,
-    fill_page,
-    from_flags,
-    new_figure,
-    save_figure,
-)
+from scripts.evidence import pages
 from unscheduled import spec
 from unscheduled.benchmark.tables import markdown_table
 from unscheduled.optim_numpy.radam import rectification, rho, rho_inf
@@ -135,10 +124,10 @@ def _mean_rectification(settings: Settings, beta2: float) -> np.ndarray:
 
 
 VARIANTS = (
-    Variant("Adam", torch.optim.Adam, _ones, BLACK),
-    Variant("Adam, warmup", torch.optim.Adam, _warmup, ORANGE),
-    Variant("RAdam", RAdam, _rectifications, BLUE),
-    Variant("Adam, mean r_t", torch.optim.Adam, _mean_rectification, GREEN),
+    Variant("Adam", torch.optim.Adam, _ones, pages.BLACK),
+    Variant("Adam, warmup", torch.optim.Adam, _warmup, pages.ORANGE),
+    Variant("RAdam", RAdam, _rectifications, pages.BLUE),
+    Variant("Adam, mean r_t", torch.optim.Adam, _mean_rectification, pages.GREEN),
 )
 Losses = dict[tuple[float, str], np.ndarray]
 
@@ -297,13 +286,13 @@ def best_table(settings: Settings, losses: Losses) -> str:
 
 def draw_variances(settings: Settings, simulated: dict[int, float]):
     """psi and r_t psi: simulated as points, formulas as curves."""
-    figure, ((panel,),) = new_figure(1, 1, (7, 4.3))
+    figure, ((panel,),) = pages.new_figure(1, 1, (7, 4.3))
     times = np.unique(np.geomspace(3, max(simulated), 200).round().astype(int))
     degrees = {t: rho(int(t), settings.beta2) for t in times}
     panel.plot(
         times,
         [exact_variance(d) for d in degrees.values()],
-        color=BLACK,
+        color=pages.BLACK,
         label="psi, exact for rho_t degrees of freedom",
     )
     above = [t for t in times if degrees[t] > 4]
@@ -311,16 +300,16 @@ def draw_variances(settings: Settings, simulated: dict[int, float]):
         above,
         [approximate_variance(degrees[t]) for t in above],
         "--",
-        color=SKY,
+        color=pages.SKY,
         label="psi, first order",
     )
-    panel.plot(*zip(*simulated.items(), strict=True), "o", color=BLACK, ms=4)
+    panel.plot(*zip(*simulated.items(), strict=True), "o", color=pages.BLACK, ms=4)
     ours = {t: rectified(v, t, settings.beta2) for t, v in simulated.items()}
-    panel.plot(*zip(*ours.items(), strict=True), "s", color=RED, ms=4)
+    panel.plot(*zip(*ours.items(), strict=True), "s", color=pages.RED, ms=4)
     panel.plot(
         above,
         [rectified(exact_variance(degrees[t]), int(t), settings.beta2) for t in above],
-        color=RED,
+        color=pages.RED,
         label="r_t psi, exact",
     )
     panel.axvline(above[0], color="0.5", lw=1, ls=":")
@@ -333,15 +322,13 @@ def draw_variances(settings: Settings, simulated: dict[int, float]):
 
 def draw_losses(settings: Settings, losses: Losses):
     """The final loss against the rate, a panel for each beta2."""
-    figure, (panels,) = new_figure(1, len(settings.beta2s), (10, 3.9))
+    figure, (panels,) = pages.new_figure(1, len(settings.beta2s), (10, 3.9))
     for panel, beta2 in zip(panels, settings.beta2s, strict=True):
         for i, variant in enumerate(VARIANTS):
-            values = losses[beta2, variant.label]
-            middle = np.median(values, axis=1)
-            bars = [middle - values.min(axis=1), values.max(axis=1) - middle]
+            ends = np.quantile(losses[beta2, variant.label], [0, 0.5, 1], axis=1)
             rates = np.array(settings.rates) * 1.05 ** (i - 1)  # bars side by side
-            style = {"color": variant.color, "label": variant.label, "ms": 4, "lw": 1.2}
-            panel.errorbar(rates, middle, bars, fmt="o-", **style)
+            style = {"label": variant.label, "ms": 4, "lw": 1.2}
+            pages.draw_bars(panel, rates, ends, variant.color, "o-", **style)
         panel.set(xscale="log", xlabel="learning rate", ylabel="validation loss, nats")
         panel.set_title(f"beta2 = {beta2:g}", fontsize=10)
     panels[0].legend(fontsize=8, frameon=False)
@@ -352,8 +339,11 @@ def write(
     simulated: dict[int, float], losses: Losses, settings: Settings, out_dir: Path
 ) -> None:
     """The figures and the page."""
-    save_figure(draw_variances(settings, simulated), out_dir / "radam_variance.svg")
-    save_figure(draw_losses(settings, losses), out_dir / "radam_losses.svg")
+    figures = {
+        "radam_variance": draw_variances(settings, simulated),
+        "radam_losses": draw_losses(settings, losses),
+    }
+    pages.save_figures(figures, out_dir)
     blocks = {
         "variance": variance_table(settings, simulated),
         "range": range_table(settings, simulated),
@@ -365,12 +355,12 @@ def write(
             for beta2 in settings.beta2s
         ),
     }
-    fill_page("radam", blocks, out_dir)
+    pages.fill_page("radam", blocks, out_dir)
 
 
 def main(_) -> None:
     torch.set_num_threads(1)
-    settings, out_dir = from_flags(Settings(), QUICK)
+    settings, out_dir = pages.from_flags(Settings(), QUICK)
     losses = train_all(settings, flags.FLAGS.data_dir)
     write(simulate(settings), losses, settings, out_dir)
 

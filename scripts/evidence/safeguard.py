@@ -20,9 +20,9 @@ from scripts.evidence.training import Training
 from unscheduled.benchmark.frameworks import FRAMEWORKS
 from unscheduled.benchmark.tables import markdown_table
 from unscheduled.entries.jax import step
+from workloads_ext import WORKLOADS
 
 ALGORITHMS = ("schedule_free_adamw", "nadamw")
-WORKLOADS = ("digits_resnet", "stdlib_lm")
 WARM_UP = 5  # steps until all is compiled
 
 

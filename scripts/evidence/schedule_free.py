@@ -12,31 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from absl import app
 
-from scripts.evidence.logistic import (
-    LOADERS,
-    Problem,
-    batches,
-    gap,
-    gradient,
-    load,
-    zeros,
-)
-from scripts.evidence.logistic import test_error as held_out_error
-from scripts.evidence.pages import (
-    BLACK,
-    BLUE,
-    GREEN,
-    ORANGE,
-    RED,
-    draw_band,
-    fill_page,
-    from_flags,
-    new_figure,
-    reported,
-    save_figure,
-    spread,
-    tuning,
-)
+from scripts.evidence import logistic, pages
 from unscheduled.benchmark.tables import markdown_table
 from unscheduled.optim_numpy.schedule_free import (
     schedule_free_init,
@@ -57,10 +33,10 @@ class Method(NamedTuple):
 
 # With β = 0 the gradient is taken at z, and z is plain SGD.
 METHODS = (
-    Method("Schedule-Free", 0.9, "x", BLUE),
-    Method("constant rate", 0.0, "z", BLACK),
-    Method("Polyak averaging", 0.0, "x", ORANGE),
-    Method("primal averaging", 1.0, "x", GREEN),
+    Method("Schedule-Free", 0.9, "x", pages.BLUE),
+    Method("constant rate", 0.0, "z", pages.BLACK),
+    Method("Polyak averaging", 0.0, "x", pages.ORANGE),
+    Method("primal averaging", 1.0, "x", pages.GREEN),
 )
 DECAY = "linear decay"
 
@@ -68,7 +44,7 @@ DECAY = "linear decay"
 class Settings(NamedTuple):
     """Half of the seeds choose the rates, the other half are reported."""
 
-    problems: tuple[str, ...] = tuple(LOADERS)
+    problems: tuple[str, ...] = tuple(logistic.LOADERS)
     horizons: tuple[int, ...] = (250, 500, 1000, 2000, 4000)
     rates: tuple[float, ...] = tuple(2.0**power for power in range(-6, 3))
     seeds: int = 20
@@ -99,19 +75,19 @@ class Curve(NamedTuple):
     def chosen(self, rate: int) -> "Curve":
         """The curve of one rate, of the seeds that are reported."""
         gaps, errors = self.gaps[rate], self.errors[rate]
-        return Curve(self.steps, reported(gaps), reported(errors))
+        return Curve(self.steps, pages.reported(gaps), pages.reported(errors))
 
     def best_rate(self, steps: tuple[int, ...]) -> int:
         """Least median gap, by the geometric mean over steps, on the other seeds."""
         points = [self.at(step) for step in steps]
-        medians = np.median(tuning(self.gaps)[:, points], axis=-1)
+        medians = np.median(pages.tuning(self.gaps)[:, points], axis=-1)
         return int(np.log(medians).mean(axis=1).argmin())
 
 
 class Result(NamedTuple):
     """anytime: the curves by label; decay: by horizon, each of its own runs."""
 
-    problem: Problem
+    problem: logistic.Problem
     anytime: dict[str, Curve]
     decay: dict[int, Curve]
 
@@ -124,7 +100,7 @@ def record_steps(settings: Settings, horizon: int) -> np.ndarray:
 
 
 def run(
-    problem: Problem,
+    problem: logistic.Problem,
     settings: Settings,
     rate: float,
     beta1: float,
@@ -135,24 +111,26 @@ def run(
     """Gaps and errors, (points, seeds), of the sequences, x or z, of all seeds."""
     wanted = set(record_steps(settings, horizon).tolist())
     found: dict[str, list] = {name: [] for name in sequences}
-    state = schedule_free_init([zeros(problem, settings.seeds)])
-    drawn = batches(problem, range(settings.seeds), horizon, settings.batch_size)
+    state = schedule_free_init([logistic.zeros(problem, settings.seeds)])
+    drawn = logistic.batches(
+        problem, range(settings.seeds), horizon, settings.batch_size
+    )
     for step, rows in enumerate(drawn, start=1):
         lr = rate * (1 - (step - 1) / horizon) if decay else rate
         (y,) = schedule_free_y(state, beta1)
-        grads = [gradient(problem, y, rows)]
+        grads = [logistic.gradient(problem, y, rows)]
         state = schedule_free_step(state, grads, sgd(), lr=lr, beta1=beta1)
         if step in wanted:
             for name, measured in found.items():
                 (weights,) = state.x if name == "x" else state.z
-                error = held_out_error(problem, weights)
-                measured.append((gap(problem, weights), error))
+                error = logistic.test_error(problem, weights)
+                measured.append((logistic.gap(problem, weights), error))
     return {name: tuple(np.stack(v, axis=1)) for name, v in found.items()}
 
 
 def measure_problem(name: str, settings: Settings) -> Result:
     """Every method with every rate on one problem."""
-    problem = load(name)
+    problem = logistic.load(name)
     last = settings.horizons[-1]
     runs = {}
     for beta1 in {method.beta1 for method in METHODS}:
@@ -209,7 +187,7 @@ def gap_table(result: Result, settings: Settings, one_rate: bool) -> str:
             rate, gaps, _ = final(result, label, horizon, tuned_for)
             varies = label == DECAY or not one_rate
             note = f" at {settings.rates[rate]:.3g}" if varies else ""
-            cells.append(f"{spread(1000 * gaps)}{note}")
+            cells.append(f"{pages.spread(1000 * gaps)}{note}")
         rows.append([str(horizon), *cells])
     header = ["steps"]
     for label in labels:
@@ -237,7 +215,7 @@ def ratio_table(results: list[Result], settings: Settings, one_rate: bool) -> st
     rows = [
         [
             f"{result.problem.name}, {method.label}",
-            *map(spread, ratios(result, method.label, settings, one_rate)),
+            *map(pages.spread, ratios(result, method.label, settings, one_rate)),
         ]
         for result in results
         for method in METHODS
@@ -269,7 +247,7 @@ def error_table(results: list[Result], settings: Settings) -> str:
         [
             result.problem.name,
             *(
-                spread(100 * final(result, label, last, settings.horizons)[2])
+                pages.spread(100 * final(result, label, last, settings.horizons)[2])
                 for label in labels
             ),
         ]
@@ -280,7 +258,7 @@ def error_table(results: list[Result], settings: Settings) -> str:
 
 def draw(results: list[Result], settings: Settings):
     """A row of panels for each problem: one rate, and the best for each horizon."""
-    figure, axes = new_figure(len(results), 2, (10, 3.9 * len(results)))
+    figure, axes = pages.new_figure(len(results), 2, (10, 3.9 * len(results)))
     for (left, right), result in zip(axes, results, strict=True):
         _draw_curves(left, result, settings)
         _draw_ends(right, result, settings)
@@ -301,16 +279,18 @@ def _draw_curves(panel, result: Result, settings: Settings) -> None:
     for method in METHODS:
         curve = result.anytime[method.label]
         steps, gaps, _ = curve.chosen(curve.best_rate(settings.horizons))
-        draw_band(panel, steps, gaps, method.color, method.label)
+        pages.draw_band(panel, steps, gaps, method.color, method.label)
     for i, (horizon, curve) in enumerate(result.decay.items()):
         label = f"{DECAY}, a run for each horizon" if i == 0 else None
         steps, gaps, _ = curve.chosen(curve.best_rate((horizon,)))
-        panel.plot(steps, np.median(gaps, axis=-1), "--", color=RED, lw=1, label=label)
-        _draw_bars(panel, [horizon], gaps[-1:], RED, "o")
+        panel.plot(
+            steps, np.median(gaps, axis=-1), "--", color=pages.RED, lw=1, label=label
+        )
+        _draw_bars(panel, [horizon], gaps[-1:], pages.RED, "o")
 
 
 def _draw_ends(panel, result: Result, settings: Settings) -> None:
-    styles = [(m.label, m.color, "o-") for m in METHODS] + [(DECAY, RED, "o--")]
+    styles = [(m.label, m.color, "o-") for m in METHODS] + [(DECAY, pages.RED, "o--")]
     for i, (label, color, style) in enumerate(styles):
         gaps = [final(result, label, h, (h,))[1] for h in settings.horizons]
         steps = np.array(settings.horizons) * 1.03 ** (i - 2)  # bars side by side
@@ -318,14 +298,13 @@ def _draw_ends(panel, result: Result, settings: Settings) -> None:
 
 
 def _draw_bars(panel, steps, gaps: np.ndarray, color: str, style: str) -> None:
-    low, middle, high = np.quantile(gaps, [0.25, 0.5, 0.75], axis=-1)
-    bars = [middle - low, high - middle]
-    panel.errorbar(steps, middle, bars, fmt=style, color=color, lw=1, markersize=5)
+    ends = np.quantile(gaps, [0.25, 0.5, 0.75], axis=-1)
+    pages.draw_bars(panel, steps, ends, color, style, lw=1, markersize=5)
 
 
 def write(results: list[Result], settings: Settings, out_dir: Path) -> None:
     """The figure and the page."""
-    save_figure(draw(results, settings), out_dir / "schedule_free.svg")
+    pages.save_figures({"schedule_free": draw(results, settings)}, out_dir)
     minima = [
         [r.problem.name, f"{r.problem.minimum:.10f}", f"{r.problem.certified:.0e}"]
         for r in results
@@ -349,11 +328,11 @@ def write(results: list[Result], settings: Settings, out_dir: Path) -> None:
         "ratios_best": ratio_table(results, settings, one_rate=False),
         "errors": error_table(results, settings),
     }
-    fill_page("schedule_free", blocks, out_dir)
+    pages.fill_page("schedule_free", blocks, out_dir)
 
 
 def main(_) -> None:
-    settings, out_dir = from_flags(Settings(), QUICK)
+    settings, out_dir = pages.from_flags(Settings(), QUICK)
     write(measure(settings), settings, out_dir)
 
 

@@ -150,7 +150,12 @@ def write_tree(root: Path, budget_sec: int = 20, gpus: int = 4) -> Path:
 
 
 def of_ext(tree, out, *more):
-    facts = [tree, f"--targets={BENCHMARKS['ext']}", f"--out={out}", *more]
+    official = json.loads(BENCHMARKS["ext"].read_text()) | {
+        "base_workloads": [*BUDGETS]
+    }
+    targets = tree.parent / "workload_targets.json"
+    targets.write_text(json.dumps(official))
+    facts = [tree, f"--targets={targets}", f"--out={out}", *more]
     return update(*facts, "--date=2026-07-01", "--source=somewhere at 1234567")
 
 

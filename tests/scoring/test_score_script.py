@@ -15,10 +15,13 @@ from unscheduled.benchmark.targets import choose_benchmark
 from unscheduled.scoring.logs import read_logs
 from unscheduled.scoring.scored import score_group
 from unscheduled.scoring.tables import summary
+from workloads_ext import WORKLOADS
 
 from .trees import write_log, write_text
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "score.py"
+N_WORKLOADS = len(WORKLOADS)  # of benchmark ext
+ONE = [f"{1 / N_WORKLOADS:.4f}", f"1/{N_WORKLOADS}"]  # the score of the one that is hit
 LONG_NAME = "a_submission_with_a_name_[bold]_" + 3 * "that_goes_on_and_on_"
 
 
@@ -51,22 +54,33 @@ def cells(output, first):
     return [row[1:] for row in rows if row and row[0] == first]
 
 
+def by_workload(output, first):
+    """The rows of the two workloads that have logs, and that of all workloads.
+
+    Where others have none, one more table is of the two.
+    """
+    rows = cells(output, first)
+    assert len(rows) == 3 + (N_WORKLOADS > 2)
+    return rows[:2], rows[2]
+
+
 def test_tables(logs):
     """Misses, missing workloads or scores would be shown as something else."""
     done = score(logs, "--benchmark=ext", "--baseline=good")
     assert (done.returncode, done.stderr) == (0, "")
-    *workloads, final = cells(done.stdout, "good")
+    workloads, final = by_workload(done.stdout, "good")
     assert workloads == [["12.25", "700", "3/3"], ["-", "-", "-"]]
-    assert final == ["0.5000", "1/2", "1.0000", "1.0000", "(1)"]
-    *workloads, final = cells(done.stdout, LONG_NAME)
+    assert final == [*ONE, "1.0000", "1.0000", "(1)"]
+    workloads, final = by_workload(done.stdout, LONG_NAME)
     closest = ["accuracy", "0.5,", "49.2%", "below", "0.985"]
     why = ["ended", "at", "10%", "of", "the", "budget,", "49%", "short"]
     assert workloads == [["missed", "missed", "1/3", *closest, *why], ["-", "-", "-"]]
-    assert final == ["0.0000", "0/2", "2.5306", "n/a", "(0)"]  # (1.5 x 20 + 1) / 12.25
-    *workloads, final = cells(done.stdout, "other")
+    ratio = "2.5306"  # (1.5 x 20 + 1) / 12.25
+    assert final == ["0.0000", f"0/{N_WORKLOADS}", ratio, "n/a", "(0)"]
+    workloads, final = by_workload(done.stdout, "other")
     assert workloads == [["-", "-", "-"], ["5.00", "10", "1/1"]]
-    assert final == ["0.5000", "1/2", "n/a", "n/a", "(0)"]
-    assert "2 of 2 base workloads have logs." in done.stdout
+    assert final == [*ONE, "n/a", "n/a", "(0)"]
+    assert f"2 of {N_WORKLOADS} base workloads have logs." in done.stdout
     assert "line 3: cut off (" in done.stdout
     assert "\x1b" not in done.stdout
 
@@ -76,9 +90,9 @@ def test_one_submission(logs):
     done = score(logs / "good")
     assert done.returncode == 0
     *_, all_workloads, those_run = cells(done.stdout, "good")
-    assert all_workloads == ["0.5000", "1/2"]
+    assert all_workloads == ONE
     assert those_run == ["1.0000", "1/1"]
-    assert "1 of 2 base workloads have logs." in done.stdout
+    assert f"1 of {N_WORKLOADS} base workloads have logs." in done.stdout
 
 
 def test_rule(tmp_path):
@@ -132,7 +146,7 @@ def test_a_workload_without_a_target(tmp_path):
     assert (run["workload"], run["time_sec"], run["steps"]) == ("mnist", 3.25, 20)
     write_log(tmp_path, "5,1,0.99")
     done = score(tmp_path)
-    assert cells(done.stdout, "sub")[1:3] == [row, ["0.5000", "1/2"]]
+    assert cells(done.stdout, "sub")[1:3] == [row, ONE]
 
 
 def test_held_out_without_logs(tmp_path):
@@ -322,7 +336,7 @@ def test_json(logs):
     assert {"nulls", "rule", "ruleset", "part", "notes", "coverage"} <= set(found)
     assert (found["format"], found["benchmark"]["version"]) == (1, "ext")
     status = {(c["submission"], c["workload"]): c for c in found["cells"]}
-    assert len(status) == 3 * 2
+    assert len(status) == 3 * N_WORKLOADS
     hit = status["good", "digits_resnet"]
     assert (hit["status"], hit["time_sec"], hit["steps"]) == ("hit", 12.25, 700)
     assert (hit["n_hit"], hit["n_studies"], hit["ratio_to_best"]) == (3, 3, 1.0)
@@ -331,7 +345,7 @@ def test_json(logs):
     assert status["good", "stdlib_lm"]["status"] == "not_run"
     assert len(found["studies"]) == 3 + 3 + 1
     assert len(found["profiles"]["tau"]) == 100
-    assert found["profiles"]["share"]["good"] == [0.5] * 100
+    assert found["profiles"]["share"]["good"] == [1 / N_WORKLOADS] * 100
     (cut_off,) = (i for i in found["irregularities"] if i["rule"] == "cut_off")
     assert (cut_off["line"], cut_off["text"].endswith(".")) == (3, True)
     assert found["read"]["n_trials"] == 7
@@ -349,15 +363,16 @@ def test_csv(logs):
         "verdict,why,best,budget_used,run_steps,steps_needed,step_sec,step_ratio"
     )
     rows = list(csv.DictReader([header, *lines]))
-    assert len(rows) == 3 * 2
-    row = next(r for r in rows if r["submission"] == "other" and r["status"] == "hit")
+    assert len(rows) == 3 * N_WORKLOADS
+    hits = {r["submission"]: r for r in rows if r["status"] == "hit"}
+    row = hits["other"]
     assert (row["score"], row["workload"], row["time_sec"]) == (
-        "0.5",
+        str(1 / N_WORKLOADS),
         "stdlib_lm",
         "5.0",
     )
     assert row["time_ratio"] == row["both_ratio"] == ""
-    good = next(r for r in rows if r["submission"] == "good")
+    good = hits["good"]
     assert float(good["budget_share"]) == pytest.approx(12.25 / 30)
     assert (good["time_low_sec"], good["time_level"]) == ("12.25", "0.75")
     assert "cut off (" in done.stderr
@@ -370,7 +385,7 @@ def test_markdown(logs):
     """A name would break the table, or be read as a link."""
     done = score(logs, "--benchmark=ext", "--baseline=good", "--format=markdown")
     assert done.returncode == 0
-    assert "| good | logs | 0.5000 | 1/2 | 1.0000 | 1.0000 (1) |" in done.stdout
+    assert f"| good | logs | {' | '.join(ONE)} | 1.0000 | 1.0000 (1) |" in done.stdout
     assert r"name\_with\_" not in done.stdout
     assert r"with\_a\_name\_\[bold\]\_that" in done.stdout
     tables = [line for line in done.stdout.splitlines() if line.startswith("|")]

@@ -1,7 +1,11 @@
 """Both frameworks behind one face, and the way from PyTorch names to flax names."""
 
+import copy
 import dataclasses
 import functools
+import importlib
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +16,7 @@ from unscheduled import spec
 
 TRAIN, EVAL = spec.ForwardPassMode.TRAIN, spec.ForwardPassMode.EVAL
 PAIRS = [(name, fw) for name in workloads_ext.WORKLOADS for fw in ("pytorch", "jax")]
+TOLERANCE = 1e-5  # of twins: float32, outputs of order one, two libraries' convolutions
 
 
 @dataclasses.dataclass
@@ -31,16 +36,14 @@ class Loaded:
         else:
             forward = _model(self.workload, *options)
         rng = random_state(self.framework)
-        logits, state = forward(self.params, batch, self.model_state, rng)
-        return to_numpy(logits), state
+        outputs, state = forward(self.params, batch, self.model_state, rng)
+        return map_arrays(to_numpy, outputs), state
 
     def loss(self, labels, logits, mask=None, label_smoothing=0.0):
         """The loss of NumPy arrays, as NumPy arrays."""
         place = functools.partial(to_framework, framework=self.framework)
-        mask = None if mask is None else place(mask)
-        loss = self.workload.loss_fn(
-            place(labels), place(logits), mask, label_smoothing
-        )
+        arrays = (map_arrays(place, tree) for tree in (labels, logits, mask))
+        loss = self.workload.loss_fn(*arrays, label_smoothing)
         return {name: to_numpy(value) for name, value in loss.items()}
 
     def evaluate(self, data_dir, batch_size=None):
@@ -61,11 +64,37 @@ class Loaded:
             return to_numpy(self.params.get_parameter(path))
         return to_numpy(flatten(self.params)[path])
 
+    def without(self, layer: str) -> "Loaded":
+        """A copy whose layer of that name has parameters of zero."""
+        if self.framework == "pytorch":
+            params = copy.deepcopy(self.params)
+            for parameter in params.get_submodule(layer).parameters():
+                parameter.data.zero_()
+        else:
+            zeros = {
+                path: 0 * leaf for path, leaf in flatten(self.params[layer]).items()
+            }
+            params = {**self.params, layer: unflatten(zeros)}
+        return dataclasses.replace(self, params=params)
+
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Parameter shapes by path."""
         if self.framework == "pytorch":
             return {n: tuple(p.shape) for n, p in self.params.named_parameters()}
         return {path: leaf.shape for path, leaf in flatten(self.params).items()}
+
+
+def base_class(name: str) -> Any:
+    """The class that the twins share."""
+    package = importlib.import_module(f"workloads_ext.{name}")
+    module = importlib.import_module(f"workloads_ext.{name}.workload")
+    return getattr(module, f"Base{package.WORKLOAD_CLASS_NAME}")
+
+
+def expected(name: str) -> dict[str, Any]:
+    """What a workload's folder says that its tests must find."""
+    folder = Path(workloads_ext.__file__).parent / name
+    return json.loads((folder / "expected.json").read_text())
 
 
 def load(name: str, framework: str, seed: int = 3) -> Loaded:
@@ -74,6 +103,15 @@ def load(name: str, framework: str, seed: int = 3) -> Loaded:
     workload = workloads_ext.load(name, framework)
     params, state = workload.init_model_fn(random_state(framework, seed))
     return Loaded(workload, params, state, framework)
+
+
+def batches(twins, data_dir, split="train", size=8):
+    """The same batch in both frameworks."""
+    seed = random_state("pytorch")
+    return [
+        next(twin.workload._build_input_queue(seed, split, data_dir, size))
+        for twin in twins
+    ]
 
 
 def _model(workload, mode, update_batch_norm, dropout_rate):
@@ -101,6 +139,15 @@ def random_state(framework: str, seed: int = 3):
     return jax.random.key(seed)
 
 
+def map_arrays(function, tree):
+    """The function of each array in tuples and dicts; None stays None."""
+    if isinstance(tree, dict):
+        return {name: map_arrays(function, value) for name, value in tree.items()}
+    if isinstance(tree, tuple):
+        return tuple(map_arrays(function, value) for value in tree)
+    return None if tree is None else function(tree)
+
+
 def to_numpy(value) -> np.ndarray:
     """A copy of a tensor of either framework, as an array."""
     value = value.detach().cpu() if hasattr(value, "detach") else value
@@ -119,7 +166,9 @@ def to_framework(array: np.ndarray, framework: str):
 
 
 def flatten(tree, prefix: str = "") -> dict[str, Any]:
-    """A nested dict by path, joined by '/'."""
+    """Nested dicts and tuples by path, joined by '/'."""
+    if isinstance(tree, tuple):
+        tree = {str(i): value for i, value in enumerate(tree)}
     if not isinstance(tree, dict):
         return {prefix: tree}
     parts = [flatten(v, f"{prefix}/{k}" if prefix else k) for k, v in tree.items()]
@@ -146,10 +195,11 @@ def flax_path(name: str) -> str:
     return path[1:]
 
 
-def to_flax(model) -> tuple[dict[str, Any], dict[str, Any]]:
+def to_flax(loaded: Loaded) -> tuple[dict[str, Any], dict[str, Any]]:
     """Parameters and batch statistics of a PyTorch model, as flax nests them."""
+    types = loaded.workload.model_params_types
     params, statistics = {}, {}
-    for name, tensor in model.state_dict().items():
+    for name, tensor in loaded.params.state_dict().items():
         module, _, leaf = flax_path(name).rpartition("/")
         array = to_numpy(tensor)
         if leaf in ("running_mean", "running_var"):
@@ -157,15 +207,15 @@ def to_flax(model) -> tuple[dict[str, Any], dict[str, Any]]:
         elif leaf == "bias":
             params[f"{module}/bias"] = array
         elif leaf == "weight":
-            kind, axes = _weight_kind(module, array)
+            kind, axes = _weight_kind(types[name], array)
             params[f"{module}/{kind}"] = array.transpose(axes)
     return unflatten(params), unflatten(statistics)
 
 
-def _weight_kind(module: str, array: np.ndarray):
+def _weight_kind(kind: spec.ParameterType, array: np.ndarray):
     """The flax name of a weight, and the order of its axes there."""
-    if "embed" in module:
+    if kind == spec.ParameterType.EMBEDDING:
         return "embedding", (0, 1)
     if array.ndim == 1:
         return "scale", (0,)
-    return "kernel", {2: (1, 0), 4: (2, 3, 1, 0)}[array.ndim]
+    return "kernel", (*range(2, array.ndim), 1, 0)

@@ -98,6 +98,9 @@ def test_pad_keeps_dtypes_and_inner_shapes():
     assert batch["x"].shape == (5, 3, 4)
     assert batch["x"].dtype == np.uint8
     assert not batch["x"][2:].any()
+    assert batch["weights"].tolist() == [1, 1, 0, 0, 0]
+    masked = pad({"x": np.ones((2, 3)), "weights": np.eye(2, 3)}, 3)
+    np.testing.assert_array_equal(masked["weights"], np.eye(3) * [1, 1, 0])
 
 
 def test_bad_sizes_raise():

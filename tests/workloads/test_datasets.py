@@ -12,19 +12,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import workloads_ext
+from tests.workloads.helpers import base_class
 from unscheduled.benchmark.errors import UserError
-from workloads_ext.datasets import digits, python_stdlib, source
-
-BUILDERS = [
-    (digits.Digits, digits.SIZES),
-    (python_stdlib.PythonStdlib, python_stdlib.SIZES),
-]
+from workloads_ext.common import source
+from workloads_ext.digits_resnet import dataset as digits
+from workloads_ext.stdlib_lm import dataset as python_stdlib
 
 
-@pytest.fixture(params=BUILDERS, ids=lambda pair: pair[0].__name__)
+@pytest.fixture(params=workloads_ext.WORKLOADS)
 def builder_and_sizes(request, data_dir):
-    builder_class, sizes = request.param
-    return source.prepare(builder_class, data_dir), sizes
+    workload = base_class(request.param)
+    return source.prepare(workload.dataset, data_dir), workload.sizes
 
 
 def read_all(builder, split):
@@ -57,7 +56,8 @@ def test_two_builds_are_equal(tmp_path, data_dir):
 PREPARE = """
 import random, sys
 import numpy as np
-from workloads_ext.datasets import digits, source
+from workloads_ext.common import source
+from workloads_ext.digits_resnet import dataset as digits
 
 random.seed(1)
 np.random.seed(1)

@@ -9,23 +9,34 @@ import sys
 
 import numpy as np
 import pytest
+from unscheduled.submit.rules.workload_names import is_workload_name, names_in
 
 import workloads_ext
 from tests.workloads.helpers import PAIRS
 from unscheduled.benchmark import targets
 from unscheduled.benchmark.errors import UserError
+from workloads_ext import registry
 
 ROOT = pathlib.Path(workloads_ext.__file__).parent
 
 
 def test_official_layout():
     """The official loader would not find `<path>_<framework>/workload.py`."""
-    assert set(workloads_ext.WORKLOADS) == {"digits_resnet", "stdlib_lm"}
+    folders = {path.parent.name for path in ROOT.glob("*/workload.py")} - {"common"}
+    assert {"digits_resnet", "stdlib_lm"} <= set(workloads_ext.WORKLOADS) == folders
     for info in workloads_ext.WORKLOADS.values():
         assert set(info) == {"workload_path", "workload_class_name"}
         for framework in workloads_ext.FRAMEWORKS:
             path = ROOT / f"{info['workload_path']}_{framework}" / "workload.py"
             assert f"class {info['workload_class_name']}(" in path.read_text()
+
+
+def test_the_rule_check_knows_every_workload(monkeypatch):
+    """A submission could do as it likes on a workload that was added after it."""
+    names = {**registry.WORKLOADS, "cells_mlp": {}}
+    monkeypatch.setattr(registry, "WORKLOADS", names)
+    assert all(is_workload_name(name.upper()) for name in names)
+    assert names_in('{"learning_rate_cells_mlp": 1}') == ["cells_mlp"]
 
 
 def test_every_workload_has_targets():
@@ -40,7 +51,11 @@ def test_every_workload_has_targets():
 @pytest.mark.parametrize(
     ("name", "framework", "message"),
     [
-        ("mnist", "jax", r"one of \['digits_resnet', 'stdlib_lm'\], got 'mnist'"),
+        (
+            "mnist",
+            "jax",
+            r"one of \[.*'digits_resnet', .*'stdlib_lm'.*\], got 'mnist'",
+        ),
         ("stdlib_lm", "torch", r"one of \('jax', 'pytorch'\), got 'torch'"),
     ],
 )
@@ -77,7 +92,9 @@ def test_bad_targets_raise(tmp_path):
     path.write_text(json.dumps(facts))
     with pytest.raises(UserError, match=r"does not say batch_size of stdlib_lm\."):
         targets.read_target("stdlib_lm", path)
-    with pytest.raises(UserError, match="digits_resnet, stdlib_lm, not 'b'"):
+    with pytest.raises(
+        UserError, match=f"{', '.join(workloads_ext.WORKLOADS)}, not 'b'"
+    ):
         targets.read_target("b", path)
 
 

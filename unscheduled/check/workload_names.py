@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from unscheduled.runner.embedded import registry
+from unscheduled.runner import embedded
 
 # algoperf v0.6, and what is on its way there (finewebedu_lm).
 BASE_WORKLOADS = (
@@ -15,7 +15,7 @@ BASE_WORKLOADS = (
     "ogbg",
     "wmt",
 )
-_OTHERS = ("cifar", "mnist", "finewebedu_lm", *registry().WORKLOADS)
+_OTHERS = ("cifar", "mnist", "finewebedu_lm")
 _VARIANTS = {
     "criteo1tb": ("test", "layernorm", "embed_init", "resnet"),
     "fastmri": ("model_size", "tanh", "layernorm"),
@@ -26,11 +26,11 @@ _VARIANTS = {
     "ogbg": ("gelu", "silu", "model_size"),
     "wmt": ("post_ln", "attention_temp", "glu_tanh"),
 }
-WORKLOADS = (
-    *BASE_WORKLOADS,
-    *_OTHERS,
-    *(f"{base}_{v}" for base, variants in _VARIANTS.items() for v in variants),
-)
+_VARIANT_NAMES = tuple(f"{base}_{v}" for base, vs in _VARIANTS.items() for v in vs)
+
+
+def _without_variants() -> tuple[str, ...]:
+    return (*BASE_WORKLOADS, *_OTHERS, *embedded.registry().WORKLOADS)
 
 
 def is_workload_name(value: Any) -> bool:
@@ -40,10 +40,11 @@ def is_workload_name(value: Any) -> bool:
       >>> is_workload_name("ImageNet_ResNet"), is_workload_name("resnet")
       (True, False)
     """
-    return isinstance(value, str) and value.lower() in WORKLOADS
+    names = (*_without_variants(), *_VARIANT_NAMES)
+    return isinstance(value, str) and value.lower() in names
 
 
 def names_in(text: str) -> list[str]:
     """The base workloads that a text names."""
     lowered = text.lower()
-    return [name for name in (*BASE_WORKLOADS, *_OTHERS) if name in lowered]
+    return [name for name in _without_variants() if name in lowered]

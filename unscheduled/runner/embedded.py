@@ -16,8 +16,8 @@ def registry() -> ModuleType:
     """The module `workloads_ext.registry`.
 
     Example:
-      >>> sorted(registry().WORKLOADS)
-      ['digits_resnet', 'stdlib_lm']
+      >>> "digits_resnet" in registry().WORKLOADS
+      True
     """
     if importlib.util.find_spec("workloads_ext") is None:
         sys.path.append(str(_ROOT))  # at the end, where it hides nothing

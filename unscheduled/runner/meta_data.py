@@ -23,7 +23,7 @@ def collect(
     return {
         **_workload_constants(workload),
         **_utilization(),
-        "cpu_model_name": _cpu_model_name(),
+        "cpu_model_name": cpu_model_name(),
         "cpu_count": psutil.cpu_count(),
         **framework,
         **_gpu_driver(framework),
@@ -62,7 +62,8 @@ def _utilization() -> dict[str, Any]:
     }
 
 
-def _cpu_model_name() -> str:
+def cpu_model_name() -> str:
+    """The model of the processor, or what the platform calls it."""
     cpu_info = Path("/proc/cpuinfo")
     lines = cpu_info.read_text().splitlines() if cpu_info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if "model name" in line]

@@ -29,9 +29,9 @@ def seed_integers(rng: spec.RandomState) -> tuple[int, ...]:
 
 
 def pad(batch: Batch, batch_size: int) -> Batch:
-    """Pads with zeros to `batch_size` and adds float32 'weights', 0 on the padding."""
+    """Pads with zeros to `batch_size`; 'weights', 1 where not given, are 0 there."""
     length = len(next(iter(batch.values())))
-    batch = {**batch, "weights": np.ones(length, np.float32)}
+    batch = {"weights": np.ones(length, np.float32), **batch}
     return {
         name: np.pad(array, [(0, batch_size - length)] + [(0, 0)] * (array.ndim - 1))
         for name, array in batch.items()

@@ -15,7 +15,13 @@ from workloads_ext.common.data import Batch, InputQueue
 from workloads_ext.common.parameters import parameter_type
 from workloads_ext.common.workload import EmbeddedWorkload
 
-__all__ = ["JaxWorkload", "batch_sharding", "cross_entropy", "replicated"]
+__all__ = [
+    "JaxWorkload",
+    "batch_sharding",
+    "cross_entropy",
+    "masked_sums",
+    "replicated",
+]
 
 
 @functools.cache
@@ -55,6 +61,16 @@ def cross_entropy(
     hits = jnp.take_along_axis(log_probs, labels[..., None], axis=-1)[..., 0]
     spread = jnp.mean(log_probs, axis=-1)
     losses = -(1 - label_smoothing) * hits - label_smoothing * spread
+    return masked_sums(losses, mask)
+
+
+def masked_sums(losses: jax.Array, mask: jax.Array | None) -> dict[str, jax.Array]:
+    """What `loss_fn` returns, from a loss a label.
+
+    Args:
+      losses: float of shape (batch,), or of more axes, which 'per_example' sums over.
+      mask: 0 or 1, of the shape of `losses` or its first axes; None counts every label.
+    """
     mask = jnp.ones(len(losses)) if mask is None else mask
     mask = mask.reshape(mask.shape + (1,) * (losses.ndim - mask.ndim))
     mask = jnp.broadcast_to(mask, losses.shape).astype(losses.dtype)
@@ -85,7 +101,10 @@ class JaxWorkload(EmbeddedWorkload):
         params = variables["params"]
         self._param_shapes = jax.tree.map(lambda x: spec.ShapeTuple(x.shape), params)
         self._param_types = jax.tree_util.tree_map_with_path(
-            lambda path, _: parameter_type("/".join(key.key for key in path)), params
+            lambda path, _: parameter_type(
+                "/".join(key.key for key in path), self.parameter_rules
+            ),
+            params,
         )
         if not self.has_batch_norm:
             return params, None
@@ -143,7 +162,7 @@ class JaxWorkload(EmbeddedWorkload):
         mask_batch: jax.Array | None = None,
         label_smoothing: float = 0.0,
     ) -> dict[str, jax.Array]:
-        """As in `cross_entropy`."""
+        """As in `cross_entropy`; a workload of another loss has its own."""
         return cross_entropy(label_batch, logits_batch, mask_batch, label_smoothing)
 
     def _metric_sums(self, logits: jax.Array, batch: Batch) -> dict[str, Any]:

@@ -4,7 +4,9 @@ import re
 
 from unscheduled import spec
 
-__all__ = ["parameter_type"]
+__all__ = ["Rules", "parameter_type"]
+
+Rules = tuple[tuple[str, spec.ParameterType], ...]
 
 _Type = spec.ParameterType
 _WEIGHTS = ("weight", "kernel", "scale", "embedding")
@@ -20,16 +22,22 @@ _RULES = (
 )
 
 
-def parameter_type(path: str) -> spec.ParameterType:
+def parameter_type(path: str, rules: Rules = ()) -> spec.ParameterType:
     """The type of the parameter at `path`, such as 'layer1.0.bn1.weight'.
 
     Args:
       path: names of the modules and of the parameter, joined by "." or "/".
+      rules: of the workload itself, which come first: (pattern in the path, in lower
+        case and joined by ".", type).
 
     Raises:
       ValueError: if no rule knows the name.
     """
-    modules, _, leaf = path.lower().replace("/", ".").rpartition(".")
+    name = path.lower().replace("/", ".")
+    for pattern, kind in rules:
+        if re.search(pattern, name):
+            return kind
+    modules, _, leaf = name.rpartition(".")
     if leaf in (*_WEIGHTS, "bias"):
         for pattern, weight_type, bias_type in _RULES:
             if re.search(pattern, modules):

@@ -18,7 +18,14 @@ from workloads_ext.common.parameters import parameter_type
 from workloads_ext.common.torch_ranks import distribute, rank_count, rows_of_this_rank
 from workloads_ext.common.workload import EmbeddedWorkload
 
-__all__ = ["TorchWorkload", "cross_entropy", "device", "lecun_normal_", "to_device"]
+__all__ = [
+    "TorchWorkload",
+    "cross_entropy",
+    "device",
+    "lecun_normal_",
+    "masked_sums",
+    "to_device",
+]
 
 
 @functools.cache
@@ -67,6 +74,18 @@ def cross_entropy(
         reduction="none",
         label_smoothing=label_smoothing,
     ).view_as(labels)
+    return masked_sums(losses, mask)
+
+
+def masked_sums(
+    losses: torch.Tensor, mask: torch.Tensor | None
+) -> dict[str, torch.Tensor]:
+    """What `loss_fn` returns, from a loss a label.
+
+    Args:
+      losses: float of shape (batch,), or of more axes, which 'per_example' sums over.
+      mask: 0 or 1, of the shape of `losses` or its first axes; None counts every label.
+    """
     mask = losses.new_ones(len(losses)) if mask is None else mask.to(losses)
     mask = mask.reshape(mask.shape + (1,) * (losses.dim() - mask.dim()))
     mask = mask.expand_as(losses)
@@ -102,7 +121,9 @@ class TorchWorkload(EmbeddedWorkload):
             name: spec.ShapeTuple(tuple(parameter.shape))
             for name, parameter in model.named_parameters()
         }
-        types: Any = {name: parameter_type(name) for name in shapes}
+        types: Any = {
+            name: parameter_type(name, self.parameter_rules) for name in shapes
+        }
         self._param_shapes, self._param_types = shapes, types
         return distribute(model.to(device())), None
 
@@ -153,7 +174,7 @@ class TorchWorkload(EmbeddedWorkload):
         mask_batch: torch.Tensor | None = None,
         label_smoothing: float = 0.0,
     ) -> dict[str, torch.Tensor]:
-        """As in `cross_entropy`."""
+        """As in `cross_entropy`; a workload of another loss has its own."""
         return cross_entropy(label_batch, logits_batch, mask_batch, label_smoothing)
 
     def _metric_sums(self, logits: torch.Tensor, batch: Batch) -> dict[str, Any]:

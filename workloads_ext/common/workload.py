@@ -16,7 +16,8 @@ from workloads_ext.common.data import (
     TrainQueue,
     seed_integers,
 )
-from workloads_ext.datasets.source import Source, prepare
+from workloads_ext.common.parameters import Rules
+from workloads_ext.common.source import Source, prepare
 
 __all__ = ["EmbeddedWorkload"]
 
@@ -39,6 +40,7 @@ class EmbeddedWorkload(spec.Workload):
       metrics: what evaluation reports, the loss among it.
       default_dropout_rate: None for a model without dropout.
       has_batch_norm: whether the model has running statistics.
+      parameter_rules: see `parameter_type`.
     """
 
     name: str
@@ -49,6 +51,7 @@ class EmbeddedWorkload(spec.Workload):
     metrics: tuple[str, ...] = ("loss",)
     default_dropout_rate: float | None = None
     has_batch_norm = False
+    parameter_rules: Rules = ()
 
     # Of the inputs, where they are normalised.
     mean: Any = None

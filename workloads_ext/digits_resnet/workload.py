@@ -4,7 +4,7 @@ import numpy as np
 
 from workloads_ext.common.data import Batch
 from workloads_ext.common.workload import EmbeddedWorkload
-from workloads_ext.datasets import digits
+from workloads_ext.digits_resnet.dataset import SIZES, Digits
 
 __all__ = ["BaseDigitsResNetWorkload", "shift_images"]
 
@@ -22,8 +22,8 @@ class BaseDigitsResNetWorkload(EmbeddedWorkload):
     """Classifies 8x8 digits; inputs are float32 (batch, 8, 8, 1) here."""
 
     name = "digits_resnet"
-    dataset = digits.Digits
-    sizes = digits.SIZES
+    dataset = Digits
+    sizes = SIZES
 
     metrics = ("accuracy", "loss")
     output_layer = "fc"

@@ -4,7 +4,7 @@ import numpy as np
 
 from workloads_ext.common.data import Batch
 from workloads_ext.common.workload import EmbeddedWorkload
-from workloads_ext.datasets import python_stdlib
+from workloads_ext.stdlib_lm.dataset import SEQ_LEN, SIZES, PythonStdlib
 
 __all__ = ["BaseStdlibLmWorkload"]
 
@@ -13,14 +13,14 @@ class BaseStdlibLmWorkload(EmbeddedWorkload):
     """Predicts the next byte; inputs and targets are integers (batch, seq_len)."""
 
     name = "stdlib_lm"
-    dataset = python_stdlib.PythonStdlib
-    sizes = python_stdlib.SIZES
+    dataset = PythonStdlib
+    sizes = SIZES
 
     output_layer = "head"
     default_dropout_rate = 0.1
 
     vocab_size = 256
-    seq_len = python_stdlib.SEQ_LEN
+    seq_len = SEQ_LEN
     width = 96
     num_layers = 2
     num_heads = 4

@@ -1,9 +1,22 @@
-"""Which statistics the ResNet normalises by, and which it changes."""
+"""The ResNet of digits: its statistics, its start, its augmentation."""
+
+import dataclasses
 
 import numpy as np
 import pytest
 
-from tests.workloads.helpers import EVAL, TRAIN, flatten, load, random_state, to_numpy
+from tests.workloads.helpers import (
+    EVAL,
+    TOLERANCE,
+    TRAIN,
+    batches,
+    flatten,
+    load,
+    random_state,
+    to_flax,
+    to_numpy,
+)
+from workloads_ext.digits_resnet.workload import shift_images
 
 
 @pytest.fixture
@@ -120,3 +133,38 @@ def test_blocks_start_as_identities(torch_digits, jax_digits):
     for i in range(3):
         assert not torch_digits.params.blocks[i].bn2.weight.any()
         assert not jax_digits.params[f"blocks_{i}"]["bn2"]["scale"].any()
+
+
+def test_shift_images():
+    """Augmentation would wrap digits around, move them too far, or not at all."""
+    images = np.arange(1, 65, dtype=np.uint8).reshape(1, 8, 8, 1).repeat(200, 0)
+    shifted = shift_images(images, np.random.default_rng(0))
+    padded = np.pad(images[0, :, :, 0], 1)
+    windows = [padded[i : i + 8, j : j + 8] for i in range(3) for j in range(3)]
+    found = {
+        next(k for k, window in enumerate(windows) if (window == image).all())
+        for image in shifted[..., 0]
+    }
+    assert found == set(range(9))
+
+
+def test_same_statistics(data_dir):
+    """The running means, or the variances but for n / (n - 1), would differ."""
+    torch_twin, jax_twin = (load("digits_resnet", fw) for fw in ("pytorch", "jax"))
+    params, statistics = to_flax(torch_twin)
+    jax_twin = dataclasses.replace(
+        jax_twin, params=params, model_state={"batch_stats": statistics}
+    )
+    twins = torch_twin, jax_twin
+    torch_batch, jax_batch = batches(twins, data_dir)
+    torch_twin.model(torch_batch, TRAIN, update_batch_norm=True)
+    _, state = jax_twin.model(jax_batch, TRAIN, update_batch_norm=True)
+    _, updated = to_flax(torch_twin)
+    for path, value in flatten(updated).items():
+        other = to_numpy(flatten(state["batch_stats"])[path])
+        if path.endswith("var"):
+            # PyTorch's running variance is unbiased, flax's is not.
+            side = {"0": 8, "1": 4, "2": 2}.get(path.partition("blocks_")[2][:1], 8)
+            n = 8 * side * side
+            other = 0.9 + (other - 0.9) * n / (n - 1)
+        np.testing.assert_allclose(value, other, atol=TOLERANCE, rtol=TOLERANCE)

@@ -1,1 +1,0 @@
-"""The embedded data sets: TFDS builders that need neither network nor TensorFlow."""
