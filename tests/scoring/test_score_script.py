@@ -385,7 +385,7 @@ def test_markdown(logs):
     """A name would break the table, or be read as a link."""
     done = score(logs, "--benchmark=ext", "--baseline=good", "--format=markdown")
     assert done.returncode == 0
-    assert "| good | logs | 0.5000 | 1/2 | 1.0000 | 1.0000 (1) |" in done.stdout
+    assert f"| good | logs | {' | '.join(ONE)} | 1.0000 | 1.0000 (1) |" in done.stdout
     assert r"name\_with\_" not in done.stdout
     assert r"with\_a\_name\_\[bold\]\_that" in done.stdout
     tables = [line for line in done.stdout.splitlines() if line.startswith("|")]
