@@ -9,16 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.scoring.trees import make_trial, write_log
-from unscheduled.report.model import (
+from unscheduled.report.curves import curve_limit, thinned, window
+from unscheduled.report.model import ratio_word
+from unscheduled.report.styles import (
     BASELINE_COLOR,
     COLORS,
     DASHES,
     SYMBOLS,
-    curve_limit,
     make_styles,
-    ratio_word,
-    thinned,
-    window,
 )
 from unscheduled.report.words import missed, number
 from unscheduled.scoring.logs import Reading
@@ -98,8 +96,13 @@ def test_styles_differ():
 
 def test_one_style_everywhere(report):
     """A submission would change its colour between charts."""
-    assert set(report.styles) == set(SUBMISSIONS)
-    assert report.styles["slow"].color == BASELINE_COLOR
+    styles = {entry.submission: entry.style for entry in report.entries}
+    assert set(styles) == set(SUBMISSIONS)
+    assert styles["slow"].color == BASELINE_COLOR
+    for workload in report.workloads:
+        drawn = {(c.submission, c.style) for c in workload.curves}
+        drawn |= {(c.result.submission, c.entry.style) for c in workload.cells}
+        assert drawn <= set(styles.items())
     assert [e.submission for e in report.entries] == ["fast", "slow", HOSTILE]
 
 
@@ -113,7 +116,8 @@ def test_misses_are_shown(report):
     assert miss.run_sec == 3
     assert [c.missed for c in lm.cells] == [False, False, True]
     assert len(report.runs) == 16
-    assert report.ratio_words == (("1.00", "1.00"), ("3.00", "3.00"), ("missed",) * 2)
+    words = [entry.ratio_words for entry in report.entries]
+    assert words == [("1.00", "1.00"), ("3.00", "3.00"), ("missed",) * 2]
 
 
 def test_comparison_with_the_baseline(report):

@@ -15,7 +15,7 @@ import pytest
 
 from tests.scoring.trees import make_trial, write_log
 from unscheduled.report.figures import curves_chart, ratios_chart, times_chart
-from unscheduled.report.page import in_script, link, render
+from unscheduled.report.page import address, in_script, render
 from unscheduled.scoring.irregularities import Irregularity
 from unscheduled.scoring.logs import Reading, read_logs
 
@@ -147,17 +147,17 @@ def test_links_lead_to_files(logs, tmp_path, out, monkeypatch):
     parsed = Parsed(page_of(read_report(logs), out))
     links = [a["href"] for a in parsed.all("a") if a["href"].startswith("./")]
     assert len(links) == 2 * 16  # folder and log of each run
-    for address in links:
-        target = Path(os.path.normpath(Path(out).parent / unquote(address)))
-        assert target.exists(), address
+    for href in links:
+        target = Path(os.path.normpath(Path(out).parent / unquote(href)))
+        assert target.exists(), href
 
 
 def test_link_of_an_odd_name(tmp_path):
     """A name that is not UTF-8, or looks like a scheme, would end the report."""
     folder = tmp_path / os.fsdecode(b"javascript:\xff#?%41")
     folder.mkdir()
-    address = Parsed(link(folder, tmp_path / "r.html", "folder")).all("a")[0]["href"]
-    assert address == "./javascript%3A%FF%23%3F%2541"
+    expected = "./javascript%3A%FF%23%3F%2541"
+    assert address(folder, tmp_path / "r.html") == expected
 
 
 def test_many_runs_link_less(tmp_path, monkeypatch):
@@ -165,7 +165,7 @@ def test_many_runs_link_less(tmp_path, monkeypatch):
     write_log(tmp_path, "1,1,1")
     (next(tmp_path.rglob("trial_1")) / "meta_data_0.json").write_text("{}")
     assert "meta_data_0.json" in page_of(read_report(tmp_path, baseline=None))
-    monkeypatch.setattr("unscheduled.report.page._ALL_FILES_RUNS", 0)
+    monkeypatch.setattr("unscheduled.report.page._MAX_LINKED_RUNS", 0)
     page = page_of(read_report(tmp_path, baseline=None))
     assert "meta_data_0.json" not in page
     assert "eval_measurements.csv</a>" in page
@@ -260,7 +260,7 @@ def test_script_errors(one_run, arguments, message):
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("missing", ["plotly", "matplotlib"])
+@pytest.mark.parametrize("missing", ["jinja2", "plotly", "matplotlib"])
 def test_missing_library(one_run, missing):
     """Without the library a user would get a traceback, not what to install."""
     code = (

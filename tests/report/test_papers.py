@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from tests.scoring.trees import make_trial
+from unscheduled.report.model import on_axis
 from unscheduled.report.papers import draw_curves, draw_times, save_figures
 from unscheduled.scoring.logs import Reading
 
@@ -46,15 +47,15 @@ def test_curves(report, axis):
     (panel,) = draw_curves(report, report.workloads[0], axis).axes
     curve = next(c for c in report.workloads[0].curves if c.submission == "fast")
     drawn = [line.get_xydata().tolist() for line in panel.lines]
-    points = zip(curve.xs(axis).tolist(), curve.values.tolist(), strict=True)
+    points = zip(on_axis(axis, curve).tolist(), curve.values.tolist(), strict=True)
     assert [list(point) for point in points] in drawn
-    assert [[curve.hit_x(axis), curve.hit_value]] in drawn
+    assert [[on_axis(axis, curve.hit), curve.hit_value]] in drawn
     assert panel.texts[0].get_text() == "target 0.985"
 
 
 def test_misses_are_drawn(report):
     """A submission that missed would have no row."""
-    (panel,) = draw_times(report, report.workloads[0], "seconds").axes
+    (panel,) = draw_times(report.workloads[0], "seconds").axes
     labels = [label.get_text() for label in panel.get_yticklabels()]
     assert labels[-1] == f"{HOSTILE}\nmissed, best 0.98 of 0.985"
     assert panel.lines[-1].get_marker() == "x"

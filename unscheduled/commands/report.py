@@ -52,7 +52,7 @@ def write_report(roots: Sequence[str]) -> int:
             save_figures(report, Path(_FIGURES.value))
     except ModuleNotFoundError as error:
         library = (error.name or "").partition(".")[0]
-        if library not in ("plotly", "matplotlib"):
+        if library not in ("jinja2", "plotly", "matplotlib"):
             raise
         raise ScoringError(
             f"A report needs {library}: pip install {library}."

@@ -14,14 +14,29 @@ import numpy as np
 import plotly.graph_objects as go
 
 from unscheduled.report import words
-from unscheduled.report.model import Cell, Curve, Report, Style, Workload
+from unscheduled.report.curves import Curve
+from unscheduled.report.model import Cell, Report, Workload, on_axis
+from unscheduled.report.styles import Style
 from unscheduled.scoring import profiles
+from unscheduled.scoring.times import MISS
 from unscheduled.scoring.uncertainty import Interval
 
 # Ratios from 1 (the fastest) to 4 (where a time begins to count as a miss).
 _SCALE = "Cividis"
 _ROW_PX = 44  # of a submission in a chart of times
 _MARKED = 40  # evaluations up to which each is marked
+_AT = "%{{y:.5g}} at %{{x:,.6g}} {}"  # of a curve; plotly fills in x and y
+
+
+def to_json(report: Report) -> str:
+    """All charts, by the names that the page's elements give them."""
+    charts = {"profiles": profile_chart(report), "ratios": ratios_chart(report)}
+    for axis in words.AXES:
+        for i, workload in enumerate(report.workloads):
+            charts[f"times/{axis}/{i}"] = times_chart(report, workload, axis)
+            charts[f"curves/{axis}/{i}"] = curves_chart(report, workload, axis)
+    texts = [f'"{name}": {chart.to_json()}' for name, chart in charts.items()]
+    return f"{{{', '.join(texts)}}}"
 
 
 def profile_chart(report: Report) -> go.Figure:
@@ -38,28 +53,22 @@ def profile_chart(report: Report) -> go.Figure:
                 entry.submission, "%{y:.0%} of workloads within %{x:.2f}x"
             ),
         )
-    figure.update_xaxes(
-        title_text="time over the fastest (tau)", range=[0.98, 4], ticksuffix="x"
-    )
-    figure.update_yaxes(
-        title_text="share of base workloads", range=[-0.02, 1.04], tickformat=".0%"
-    )
+    figure.update_xaxes(title_text=words.TAU, range=[0.98, 4], ticksuffix="x")
+    figure.update_yaxes(title_text=words.SHARE, range=[-0.02, 1.04], tickformat=".0%")
     return figure
 
 
 def times_chart(report: Report, workload: Workload, axis: str) -> go.Figure:
     """Median to target with its interval and all studies, a row a submission."""
-    height = 46 + _ROW_PX * len(workload.cells)
-    figure = _figure(height=height, margin={"l": 8, "r": 12, "t": 4, "b": 40})
-    right = 1.04 * max(_reaches(workload.cells, axis), default=1.0)
-    for row, cell in enumerate(workload.cells):
-        style = report.styles[cell.result.submission]
-        for trace in _times_row(cell, workload, axis, style, -row, right):
-            figure.add_scatter(**trace, legendgroup=cell.result.submission)
+    cells = workload.cells
+    height = 46 + _ROW_PX * len(cells)
+    figure = _figure(height, margin={"l": 8, "r": 12, "t": 4, "b": 40})
+    right = 1.04 * max(_reaches(cells, axis), default=1.0)
+    for row, cell in enumerate(cells):
+        for trace in _times_row(cell, workload, axis, -row, right):
+            figure.add_scatter(**trace, legendgroup=cell.entry.submission)
     figure.update_xaxes(title_text=words.AXES[axis], range=[0, right], nticks=6)
-    figure.update_yaxes(
-        range=[0.35 - len(workload.cells), 0.75], visible=False, fixedrange=True
-    )
+    figure.update_yaxes(range=[0.35 - len(cells), 0.75], visible=False, fixedrange=True)
     return figure
 
 
@@ -67,15 +76,13 @@ def curves_chart(report: Report, workload: Workload, axis: str) -> go.Figure:
     """The target's metric in every trial, the target, and where it was reached."""
     figure = _figure(height=460)
     for curve in sorted(workload.curves, key=lambda curve: curve.stands):
-        figure.add_scatter(**_curve(curve, axis, report.styles[curve.submission]))
+        figure.add_scatter(**_curve(curve, axis))
     for curve in workload.curves:
-        if curve.stands and math.isfinite(curve.hit.time_sec):
-            figure.add_scatter(**_hit(curve, axis, report.styles[curve.submission]))
-    published = {entry.submission for entry in report.entries if entry.is_published}
+        if curve.stands and curve.hit != MISS:
+            figure.add_scatter(**_hit(curve, axis))
     for cell in workload.cells:
-        if cell.result.submission in published and not cell.missed:
-            style = report.styles[cell.result.submission]
-            figure.add_scatter(**_published_hit(cell, workload, axis, style))
+        if cell.entry.is_published and not cell.missed:
+            figure.add_scatter(**_published_hit(cell, workload, axis))
     value, side = workload.target.value, workload.quiet_side(axis)
     figure.add_hline(y=value, line={"dash": "dash", "width": 1.5})
     figure.add_annotation(
@@ -96,25 +103,18 @@ def curves_chart(report: Report, workload: Workload, axis: str) -> go.Figure:
 
 def ratios_chart(report: Report) -> go.Figure:
     """Time over the fastest, a row a submission and a column a base workload."""
-    ratios = report.ratios()
-    figure = _figure(
-        height=170 + 34 * len(report.entries),
-        margin={"l": 8, "r": 40, "t": 8, "b": 8},
-    )
     submissions = [_plain(entry.submission) for entry in report.entries]
     workloads = [_plain(name) for name in report.base_run]
+    ratios = np.array([entry.ratios for entry in report.entries])
+    texts = np.array([entry.ratio_words for entry in report.entries])
+    missed = ~np.isfinite(ratios)
+    height = 170 + 34 * len(submissions)
+    figure = _figure(height, margin={"l": 8, "r": 40, "t": 8, "b": 8})
     figure.add_heatmap(
-        z=np.where(np.isfinite(ratios), np.log2(ratios), np.nan).tolist(),
-        text=[
-            [
-                ratio_word if math.isfinite(ratio) else ""
-                for ratio_word, ratio in zip(*row, strict=True)
-            ]
-            for row in zip(report.ratio_words, ratios.tolist(), strict=True)
-        ],
+        z=np.where(missed, np.nan, np.log2(ratios)).tolist(),
+        text=np.where(missed, "", texts).tolist(),
         customdata=[
-            [[submission, workload] for workload in workloads]
-            for submission in submissions
+            [[name, workload] for workload in workloads] for name in submissions
         ],
         texttemplate="%{text}",
         textfont={"size": 12},
@@ -126,14 +126,11 @@ def ratios_chart(report: Report) -> go.Figure:
         xgap=2,
         ygap=2,
     )
-    rows, columns = np.nonzero(~np.isfinite(ratios))
+    rows, columns = np.nonzero(missed)
     figure.add_scatter(
         x=columns.tolist(),
         y=rows.tolist(),
-        text=[
-            report.ratio_words[r][c].replace("held-out ", "held-out<br>")
-            for r, c in zip(rows, columns, strict=True)
-        ],
+        text=[text.replace("held-out ", "held-out<br>") for text in texts[missed]],
         mode="text",
         hoverinfo="skip",
     )
@@ -143,18 +140,16 @@ def ratios_chart(report: Report) -> go.Figure:
         tickangle=-60,
         ticklabeloverflow="allow",  # or a phone loses the last one
         side="top",
-        showgrid=False,
-        fixedrange=True,
         range=[-0.5, len(workloads) - 0.5],
     )
     figure.update_yaxes(
         tickvals=[*range(len(submissions))],
         ticktext=[f"{name} " for name in submissions],
         range=[len(submissions) - 0.5, -0.5],
-        showgrid=False,
-        fixedrange=True,
     )
-    return figure
+    return figure.update_layout(
+        {f"{axis}axis": {"showgrid": False, "fixedrange": True} for axis in "xy"}
+    )
 
 
 def _figure(height: int, margin: dict[str, int] | None = None) -> go.Figure:
@@ -176,53 +171,41 @@ def _figure(height: int, margin: dict[str, int] | None = None) -> go.Figure:
 
 
 def _times_row(
-    cell: Cell, workload: Workload, axis: str, style: Style, y: float, right: float
+    cell: Cell, workload: Workload, axis: str, y: float, right: float
 ) -> list[dict[str, Any]]:
-    """The traces of one submission: interval, studies, median or miss, and label."""
-    name, result = cell.result.submission, cell.result
+    """The traces of one submission: label, interval, studies, and median or miss."""
+    name, style, result = cell.entry.submission, cell.entry.style, cell.result
     label = words.to_target(cell, workload.target, axis)
     count = f"{result.n_hit} of {result.n_studies} studies reached the target"
-    traces = [_label(f"{_plain(name)} <b>{label}</b>", y)]
-    of = cell.interval(axis)
-    if of is not None and math.isfinite(of.low):
-        traces.append(_segment(of, style, y, right))
-    reached = cell.hits(axis)
-    traces.append(
-        {
-            "x": reached,
-            "y": [y] * len(reached),
-            "mode": "markers",
-            "marker": {
-                "symbol": "line-ns-open",
-                "size": 11,
-                "color": style.color,
-                "line": {"width": 1.5},
-            },
-            "hovertemplate": _hover(name, f"a study: %{{x:,.6g}} {axis}"),
-        }
-    )
-    spent = cell.median(axis)
-    symbol = style.symbol
+    interval, hits = on_axis(axis, cell.intervals), cell.hits(axis)
+    about = f"{label}<br>interval {words.interval(interval)}<br>{count}"
+    strokes = _marks(hits, [y] * len(hits), "line-ns-open", 11, style.color, 1.5)
+    strokes["hovertemplate"] = _hover(name, f"a study: %{{x:,.6g}} {axis}")
     if cell.missed:
-        spent, symbol = min(cell.spent(axis), right), "x-thin-open"
-    traces.append(
-        {
-            "x": [spent],
-            "y": [y],
-            "mode": "markers",
-            "marker": {
-                "symbol": symbol,
-                "size": 12,
-                "color": style.color,
-                "line": {"width": 2.5 if cell.missed else 0, "color": style.color},
-            },
-            "cliponaxis": False,
-            "hovertemplate": _hover(
-                name, f"{label}<br>interval {words.interval(of)}<br>{count}"
-            ),
-        }
-    )
-    return traces
+        end = min(cell.spent(axis), right)
+        mark = _marks([end], [y], "x-thin-open", 12, style.color, 2.5)
+    else:
+        end = on_axis(axis, result)
+        mark = _marks([end], [y], style.symbol.name, 12, style.color, 0)
+    mark |= {"cliponaxis": False, "hovertemplate": _hover(name, about)}
+    traces = [_label(f"{_plain(name)} <b>{label}</b>", y)]
+    if interval is not None and math.isfinite(interval.low):
+        traces.append(_segment(interval, style.color, y, right))
+    return [*traces, strokes, mark]
+
+
+def _marks(
+    x: list[float],
+    y: list[float],
+    symbol: str,
+    size: int,
+    color: str,
+    line_width: float | None = None,
+) -> dict[str, Any]:
+    marker: dict[str, Any] = {"symbol": symbol, "size": size, "color": color}
+    if line_width is not None:
+        marker["line"] = {"width": line_width}
+    return {"x": x, "y": y, "mode": "markers", "marker": marker}
 
 
 def _label(text: str, y: float) -> dict[str, Any]:
@@ -239,17 +222,17 @@ def _label(text: str, y: float) -> dict[str, Any]:
     }
 
 
-def _segment(of: Interval, style: Style, y: float, right: float) -> dict[str, Any]:
+def _segment(interval: Interval, color: str, y: float, right: float) -> dict[str, Any]:
     """An interval; one that goes on beyond the chart ends in an arrow."""
     return {
-        "x": [of.low, min(of.high, right)],
+        "x": [interval.low, min(interval.high, right)],
         "y": [y, y],
         "mode": "lines+markers",
-        "line": {"color": style.color, "width": 7},
+        "line": {"color": color, "width": 7},
         "marker": {
             "symbol": "triangle-right",
-            "size": [0, 0 if of.high <= right else 15],
-            "color": style.color,
+            "size": [0, 0 if interval.high <= right else 15],
+            "color": color,
             "line": {"width": 0},
         },
         "cliponaxis": False,
@@ -262,61 +245,41 @@ def _reaches(cells: Iterable[Cell], axis: str) -> list[float]:
     """How far to the right each row of a chart of times goes; finite ones only."""
     ends = []
     for cell in cells:
-        ends += cell.hits(axis)
-        if cell.missed:
-            ends.append(cell.spent(axis))
+        ends += [*cell.hits(axis), *([cell.spent(axis)] if cell.missed else [])]
     return [end for end in ends if math.isfinite(end)]
 
 
-def _curve(curve: Curve, axis: str, style: Style) -> dict[str, Any]:
+def _curve(curve: Curve, axis: str) -> dict[str, Any]:
     return {
-        "x": _floats(curve.xs(axis)),
+        "x": _floats(on_axis(axis, curve)),
         "y": _floats(curve.values),
         "mode": "lines+markers" if len(curve.values) <= _MARKED else "lines",
-        "line": {**_line(style), "width": 1.6},
-        "marker": {"size": 4, "color": style.color},
+        "line": {**_line(curve.style), "width": 1.6},
+        "marker": {"size": 4, "color": curve.style.color},
         "opacity": 0.85 if curve.stands else 0.15,
         "legendgroup": curve.submission,
-        "hovertemplate": _curve_hover(curve, axis),
+        "hovertemplate": _hover(curve.name, _AT.format(axis)),
     }
 
 
-def _hit(curve: Curve, axis: str, style: Style) -> dict[str, Any]:
+def _hit(curve: Curve, axis: str) -> dict[str, Any]:
+    x, style = on_axis(axis, curve.hit), curve.style
     return {
-        "x": [curve.hit_x(axis)],
-        "y": [curve.hit_value],
-        "mode": "markers",
-        "marker": {"symbol": style.symbol, "size": 11, "color": style.color},
+        **_marks([x], [curve.hit_value], style.symbol.name, 11, style.color),
         "legendgroup": curve.submission,
-        "hovertemplate": _curve_hover(curve, axis, "target reached: "),
+        "hovertemplate": _hover(curve.name, f"target reached: {_AT.format(axis)}"),
     }
 
 
-def _published_hit(
-    cell: Cell, workload: Workload, axis: str, style: Style
-) -> dict[str, Any]:
+def _published_hit(cell: Cell, workload: Workload, axis: str) -> dict[str, Any]:
     """A mark on the target line: of published submissions there are no curves."""
-    result = cell.result
+    x, value = on_axis(axis, cell.result), workload.target.value
+    name, style = cell.entry.submission, cell.entry.style
     return {
-        "x": [cell.median(axis)],
-        "y": [workload.target.value],
-        "mode": "markers",
-        "marker": {
-            "symbol": f"{style.symbol}-open",
-            "size": 12,
-            "color": style.color,
-            "line": {"width": 2.5},
-        },
-        "legendgroup": result.submission,
-        "hovertemplate": _hover(
-            result.submission, f"published median: %{{x:,.6g}} {axis}"
-        ),
+        **_marks([x], [value], f"{style.symbol.name}-open", 12, style.color, 2.5),
+        "legendgroup": name,
+        "hovertemplate": _hover(name, f"published median: %{{x:,.6g}} {axis}"),
     }
-
-
-def _curve_hover(curve: Curve, axis: str, what: str = "") -> str:
-    text = f"{what}%{{y:.5g}} at %{{x:,.6g}} {axis}"
-    return _hover(f"{curve.submission}, {curve.study}, trial {curve.number}", text)
 
 
 def _hover(name: str, text: str) -> str:

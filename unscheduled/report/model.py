@@ -5,14 +5,15 @@ the leaderboard, workloads in that of the benchmark, base workloads first.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from unscheduled.report.curves import Curve, curve_limit, thinned, window
+from unscheduled.report.styles import Style, make_styles
 from unscheduled.scoring import profiles
 from unscheduled.scoring.budget import BudgetUse, budget_use
 from unscheduled.scoring.comparison import Comparison, compare
@@ -23,7 +24,6 @@ from unscheduled.scoring.scored import MINE, Scored
 from unscheduled.scoring.targets import Target
 from unscheduled.scoring.times import MISS, Hit, Result, Study, first_hit
 from unscheduled.scoring.uncertainty import (
-    Interval,
     ResultIntervals,
     ScoreInterval,
     by_cell,
@@ -31,34 +31,12 @@ from unscheduled.scoring.uncertainty import (
     score_intervals,
 )
 
-# At least 3:1 against white and against the dark page (WCAG 1.4.11), and told apart
-# by readers with any of the usual colour vision deficiencies; the simulation is
-# Machado et al. 2009. Blue, vermilion and green are Okabe and Ito's.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#5B5BD6", "#BC4040")
-BASELINE_COLOR = "#6B7A8F"
-DASHES = ("solid", "dash", "dot", "dashdot")
-SYMBOLS = (  # 7 of them: with 6 colours no pair comes twice in 42
-    "circle",
-    "square",
-    "diamond",
-    "triangle-up",
-    "triangle-down",
-    "pentagon",
-    "star",
-)
-BASELINE_SYMBOL = "hexagon"
-
 MAX_POINTS = 100_000  # evaluations drawn in all: about 2 MB of the file
-MIN_POINTS = 20  # of one curve
 
 
-@dataclass(frozen=True)
-class Style:
-    """How a submission looks, everywhere."""
-
-    color: str
-    dash: str
-    symbol: str
+def on_axis(axis: str, values: Any) -> Any:
+    """The `seconds` or the `steps` of a hit, a result, its intervals or a curve."""
+    return values.time_sec if axis == "seconds" else values.steps
 
 
 @dataclass(frozen=True)
@@ -70,6 +48,9 @@ class Entry:
       comparison: with the baseline; None for the baseline itself, without one, and
         where the two ran no base workload in common.
       is_published: its figures come with the package, without curves and files.
+      ratios: time over the fastest on each of `Report.base_run`; inf for a miss.
+      ratio_words: the same as `1.23`, `missed`, `over 4x`, `held-out missed` or
+        `no logs`.
     """
 
     place: int
@@ -79,6 +60,8 @@ class Entry:
     style: Style
     is_baseline: bool
     is_published: bool
+    ratios: tuple[float, ...]
+    ratio_words: tuple[str, ...]
 
     @property
     def submission(self) -> str:
@@ -95,6 +78,7 @@ class Cell:
       step_sec: median over studies; NaN if unknown.
     """
 
+    entry: Entry
     result: Result
     intervals: ResultIntervals
     use: BudgetUse
@@ -106,11 +90,13 @@ class Cell:
 
     @property
     def run_sec(self) -> float:
-        return max(_known(s.run_sec for s in self.studies), default=math.nan)
+        known = [s.run_sec for s in self.studies if not math.isnan(s.run_sec)]
+        return max(known, default=math.nan)
 
     @property
     def step_sec(self) -> float:
-        return median(_known(s.step_sec for s in self.studies) or [math.nan])
+        known = [s.step_sec for s in self.studies if not math.isnan(s.step_sec)]
+        return median(known or [math.nan])
 
     def spent(self, axis: str) -> float:
         """What its longest run took: `seconds`, or the `steps` that took so long."""
@@ -118,47 +104,25 @@ class Cell:
 
     def hits(self, axis: str) -> list[float]:
         """`seconds` or `steps` of each study that reached the target."""
-        hits = [study.hit for study in self.studies if study.hit != MISS]
-        return [hit.time_sec if axis == "seconds" else hit.steps for hit in hits]
-
-    def median(self, axis: str) -> float:
-        """`seconds` or `steps` to the target; inf for a miss."""
-        return self.result.time_sec if axis == "seconds" else self.result.steps
-
-    def interval(self, axis: str) -> Interval | None:
-        """Of the median."""
-        of = self.intervals
-        return of.time_sec if axis == "seconds" else of.steps
+        return [on_axis(axis, s.hit) for s in self.studies if s.hit != MISS]
 
 
-@dataclass(frozen=True, eq=False)
-class Curve:
-    """The target's metric during one trial, thinned.
+@dataclass(frozen=True)
+class Run:
+    """One trial, and how it ended.
 
     Attributes:
-      time_sec, steps, values: shape (n,); a value is finite or NaN.
-      hit_value: of the metric at the hit; NaN for a miss.
-      stands: whether the trial stands for its study, as the only one, by the rule, or
-        where all missed as the one that came closest.
+      best: value of the target's metric; NaN if there is none.
     """
 
-    submission: str
-    study: str
-    number: int
-    time_sec: np.ndarray
-    steps: np.ndarray
-    values: np.ndarray
+    entry: Entry
+    trial: Trial
     hit: Hit
-    hit_value: float
-    stands: bool
+    best: float
 
-    def xs(self, axis: str) -> np.ndarray:
-        """`seconds` or `steps`, shape (n,)."""
-        return self.time_sec if axis == "seconds" else self.steps
-
-    def hit_x(self, axis: str) -> float:
-        """`seconds` or `steps` at the hit."""
-        return self.hit.time_sec if axis == "seconds" else self.hit.steps
+    @property
+    def reached(self) -> bool:
+        return self.hit != MISS
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,42 +130,24 @@ class Workload:
     """A workload with logs or published figures.
 
     Attributes:
+      is_base: whether it counts in the score; held-out variants only disqualify.
       cells: of the submissions that ran it, fastest first, misses last.
       window: the two ends of the part of the metric's axis that is worth a look.
-      is_base: whether it counts in the score; held-out variants only disqualify.
     """
 
     name: str
     target: Target
     is_base: bool
     cells: tuple[Cell, ...]
+    runs: tuple[Run, ...]
     curves: tuple[Curve, ...]
     window: tuple[float, float]
 
     def quiet_side(self, axis: str) -> Literal["left", "right"]:
         """The end of a curves' chart that has fewer hits: room for a label."""
-        hits = [c.hit_x(axis) for c in self.curves if c.hit != MISS]
-        end = max((c.xs(axis).max() for c in self.curves if len(c.values)), default=0)
-        return "right" if hits and median(hits) < end / 2 else "left"
-
-
-@dataclass(frozen=True)
-class Run:
-    """One trial: where its files are, and how it ended.
-
-    Attributes:
-      submission: as in the group; a name that is published too is marked there.
-      best: value of the target's metric; NaN if there is none.
-    """
-
-    submission: str
-    trial: Trial
-    hit: Hit
-    best: float
-
-    @property
-    def folder(self) -> Path:
-        return self.trial.path.parent
+        hits = [on_axis(axis, c.hit) for c in self.curves if c.hit != MISS]
+        ends = [on_axis(axis, c).max() for c in self.curves if len(c.values)]
+        return "right" if hits and median(hits) < max(ends) / 2 else "left"
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,17 +155,12 @@ class Report:
     """All that a report shows.
 
     Attributes:
-      ratio_words: what to say of each ratio of `Row.ratios` on the workloads of
-        `base_run`: `1.23`, `missed`, `over 4x`, `held-out missed` or `no logs`; a row
-        an entry.
       max_curve_points: of each curve; None where all are drawn whole.
     """
 
     scored: Scored
     entries: tuple[Entry, ...]
     workloads: tuple[Workload, ...]
-    ratio_words: tuple[tuple[str, ...], ...]
-    runs: tuple[Run, ...]
     max_curve_points: int | None
 
     @property
@@ -228,14 +169,8 @@ class Report:
         return self.scored.leaderboard.base_run
 
     @property
-    def styles(self) -> dict[str, Style]:
-        return {entry.submission: entry.style for entry in self.entries}
-
-    def ratios(self) -> np.ndarray:
-        """Time over the fastest, shape (entries, `base_run`); inf for a miss."""
-        base = self.scored.benchmark.base
-        columns = [base.index(workload) for workload in self.base_run]
-        return np.array([entry.row.ratios for entry in self.entries])[:, columns]
+    def runs(self) -> list[Run]:
+        return [run for workload in self.workloads for run in workload.runs]
 
 
 def make_report(
@@ -250,85 +185,21 @@ def make_report(
     Raises:
       ScoringError: no submission has a score.
     """
-    benchmark = scored.benchmark
-    if not scored.leaderboard.rows:
+    board, targets = scored.leaderboard, scored.benchmark.targets
+    if not board.rows:
         raise ScoringError(f"There is nothing to report. {' '.join(scored.notes)}")
-    trials = [trial for trial in trials if trial.workload in benchmark.targets]
+    trials = [trial for trial in trials if trial.workload in targets]
     limit = curve_limit([len(trial.score) for trial in trials], max_points)
-    runs = [_run(trial, scored) for trial in trials]
+    entries = _entries(scored)
     return Report(
         scored=scored,
-        entries=_entries(scored),
-        workloads=_workloads(scored, runs, limit),
-        ratio_words=_ratio_words(scored),
-        runs=tuple(runs),
+        entries=tuple(entries.values()),
+        workloads=tuple(
+            _workload(name, scored, entries, trials, limit)
+            for name in (*board.base_run, *board.held_out_run)
+        ),
         max_curve_points=limit,
     )
-
-
-def make_styles(submissions: Sequence[str], baseline: str | None) -> dict[str, Style]:
-    """A look for each submission: the baseline is grey, the others take turns.
-
-    >>> make_styles(["a", "b"], "b")["b"].color == BASELINE_COLOR
-    True
-    """
-    others = [name for name in submissions if name != baseline]
-    styles = {
-        name: Style(
-            COLORS[i % len(COLORS)],
-            DASHES[i // len(COLORS) % len(DASHES)],
-            SYMBOLS[i % len(SYMBOLS)],
-        )
-        for i, name in enumerate(others)
-    }
-    if baseline is not None:
-        styles[baseline] = Style(BASELINE_COLOR, "solid", BASELINE_SYMBOL)
-    return styles
-
-
-def curve_limit(lengths: Iterable[int], max_points: int) -> int | None:
-    """Points a curve that keep all curves within `max_points`; None: all fit.
-
-    >>> curve_limit([500, 500], 1000), curve_limit([500, 500], 100)
-    (None, 50)
-    """
-    lengths = list(lengths)
-    if sum(lengths) <= max_points:
-        return None
-    return max(MIN_POINTS, max_points // len(lengths))
-
-
-def thinned(n: int, limit: int | None, keep: Iterable[float]) -> np.ndarray:
-    """Indices of the points of a curve of `n` that are drawn.
-
-    All of them, or `limit` at equal distances, first and last included; and in any
-    case those of `keep`: the hit and the best value are never left out.
-
-    >>> thinned(9, 3, keep=[5]).tolist()
-    [0, 4, 5, 8]
-    """
-    if limit is None or n <= limit:
-        return np.arange(n)
-    even = np.linspace(0, n - 1, limit).round().astype(int)
-    kept = [int(index) for index in keep if math.isfinite(index)]
-    return np.unique(np.concatenate([even, np.array(kept, int)]))
-
-
-def window(curves: Sequence[Curve], target: Target) -> tuple[float, float]:
-    """The part of the metric's axis that holds the target and the ends of training.
-
-    From what a typical curve has left behind after a fifth of its evaluations (the
-    median over curves of that quantile) to the best value of all, and the target.
-    """
-    values = [c.values[np.isfinite(c.values)] for c in curves]
-    values = [v for v in values if len(v)]
-    if not values:
-        return target.value, target.value
-    share = 0.8 if target.lower_is_better else 0.2
-    start = float(np.median([np.quantile(v, share) for v in values]))
-    ends = (start, target.best(np.concatenate(values)), target.value)
-    margin = 0.06 * (max(ends) - min(ends))
-    return min(ends) - margin, max(ends) + margin
 
 
 def ratio_word(ratio: float, times_sec: Mapping[str, float], submission: str) -> str:
@@ -351,130 +222,126 @@ def ratio_word(ratio: float, times_sec: Mapping[str, float], submission: str) ->
     return "over 4x" if times_sec[submission] > slowest_sec else "held-out missed"
 
 
-def _ratio_words(scored: Scored) -> tuple[tuple[str, ...], ...]:
-    times_sec: dict[str, dict[str, float]] = {}
-    for result in scored.results:
-        of_workload = times_sec.setdefault(result.workload, {})
-        of_workload[result.submission] = result.time_sec
-    base = scored.benchmark.base
-    return tuple(
-        tuple(
-            ratio_word(row.ratios[base.index(w)], times_sec[w], row.submission)
-            for w in scored.leaderboard.base_run
-        )
-        for row in scored.leaderboard.rows
-    )
-
-
-def _entries(scored: Scored) -> tuple[Entry, ...]:
-    rows = scored.leaderboard.rows
+def _entries(scored: Scored) -> dict[str, Entry]:
+    """By submission, in the order of the leaderboard."""
+    rows, base_run = scored.leaderboard.rows, scored.leaderboard.base_run
     intervals = score_intervals(scored.studies, scored.benchmark)
     styles = make_styles([row.submission for row in rows], scored.baseline)
     scores = [row.score for row in rows]
-    return tuple(
-        Entry(
+    times_sec: dict[str, dict[str, float]] = {}  # workload -> submission -> seconds
+    for result in scored.results:
+        times = times_sec.setdefault(result.workload, {})
+        times[result.submission] = result.time_sec
+    entries = {}
+    for row in rows:
+        name = row.submission
+        on_base = dict(zip(scored.benchmark.base, row.ratios, strict=True))
+        entries[name] = Entry(
             place=1 + scores.index(row.score),
             row=row,
-            interval=intervals[row.submission],
-            comparison=_comparison(scored, row.submission),
-            style=styles[row.submission],
-            is_baseline=row.submission == scored.baseline,
-            is_published=row.submission not in scored.own,
+            interval=intervals[name],
+            comparison=_comparison(scored, name),
+            style=styles[name],
+            is_baseline=name == scored.baseline,
+            is_published=name not in scored.own,
+            ratios=tuple(on_base[w] for w in base_run),
+            ratio_words=tuple(
+                ratio_word(on_base[w], times_sec[w], name) for w in base_run
+            ),
         )
-        for row in rows
-    )
+    return entries
 
 
 def _comparison(scored: Scored, submission: str) -> Comparison | None:
-    baseline, base = scored.baseline, scored.benchmark.base
-    run = {
-        name: {r.workload for r in scored.results if r.submission == name}
+    baseline, base = scored.baseline, {*scored.benchmark.base}
+    ran, baseline_ran = (
+        {r.workload for r in scored.results if r.submission == name}
         for name in (submission, baseline)
-    }
-    if baseline in (None, submission) or not run[submission] & run[baseline] & {*base}:
+    )
+    if baseline in (None, submission) or not ran & baseline_ran & base:
         return None
-    return compare(
-        scored.studies,
-        scored.benchmark,
-        submission,
-        baseline,
-        scored.ruleset.budget_factor,
-    )
+    factor = scored.ruleset.budget_factor
+    return compare(scored.studies, scored.benchmark, submission, baseline, factor)
 
 
-def _workloads(
-    scored: Scored, runs: Iterable[Run], limit: int | None
-) -> tuple[Workload, ...]:
-    benchmark, board = scored.benchmark, scored.leaderboard
-    cells = _cells(scored)
-    studies = {study.key: study for study in scored.studies}
-    curves: dict[str, list[Curve]] = {}
-    for run in runs:
-        target = benchmark.targets[run.trial.workload]
-        if len(run.trial.score) and target.metric in run.trial.validation:
-            study = studies[(run.submission, *run.trial.key[1:-1])]
-            curve = _curve(run, study, target, limit)
-            curves.setdefault(run.trial.workload, []).append(curve)
-    return tuple(
-        Workload(
-            name=name,
-            target=benchmark.targets[name],
-            is_base=name in benchmark.base,
-            cells=tuple(cell for cell in cells if cell.result.workload == name),
-            curves=tuple(curves.get(name, ())),
-            window=window(curves.get(name, ()), benchmark.targets[name]),
-        )
-        for name in (*board.base_run, *board.held_out_run)
-    )
-
-
-def _cells(scored: Scored) -> list[Cell]:
-    """All cells, fastest first; among misses, the closest to the target first."""
-    intervals = result_intervals(scored.studies)
-    use = budget_use(scored.studies, scored.benchmark, scored.ruleset.budget_factor)
-    studies = by_cell(scored.studies)
-    keys = [(r.submission, r.workload) for r in scored.results]
-    cells = [
-        Cell(result, intervals[key], use[key], tuple(studies[key]))
-        for result, key in zip(scored.results, keys, strict=True)
+def _workload(
+    name: str,
+    scored: Scored,
+    entries: Mapping[str, Entry],
+    trials: Sequence[Trial],
+    limit: int | None,
+) -> Workload:
+    target = scored.benchmark.targets[name]
+    runs = [
+        _run(trial, scored, entries, target)
+        for trial in trials
+        if trial.workload == name
     ]
-    return sorted(cells, key=_speed)
+    studies = {study.key: study for study in scored.studies}
+    curves = [
+        _curve(run, studies[run.entry.submission, *run.trial.key[1:-1]], target, limit)
+        for run in runs
+        if len(run.trial.score) and target.metric in run.trial.validation
+    ]
+    return Workload(
+        name=name,
+        target=target,
+        is_base=name in scored.benchmark.base,
+        cells=_cells(name, scored, entries),
+        runs=tuple(runs),
+        curves=tuple(curves),
+        window=window(curves, target),
+    )
 
 
-def _speed(cell: Cell) -> tuple[float, float, str]:
-    misses = cell.use.misses
-    short = math.inf if misses is None or math.isnan(misses.short) else misses.short
-    return cell.result.time_sec, short, cell.result.submission
-
-
-def _known(values: Iterable[float]) -> list[float]:
-    return [value for value in values if not math.isnan(value)]
-
-
-def _run(trial: Trial, scored: Scored) -> Run:
-    target = scored.benchmark.targets[trial.workload]
+def _run(
+    trial: Trial, scored: Scored, entries: Mapping[str, Entry], target: Target
+) -> Run:
     name = trial.submission
-    values = trial.validation.get(target.metric, np.empty(0))
     return Run(
-        submission=name if name in scored.own else name + MINE,
+        # A name that is published too is marked in the group.
+        entry=entries[name if name in scored.own else name + MINE],
         trial=trial,
         hit=first_hit(trial, target),
-        best=target.best(values),
+        best=target.best(trial.validation.get(target.metric, np.empty(0))),
     )
 
 
 def _curve(run: Run, study: Study, target: Target, limit: int | None) -> Curve:
-    values = run.trial.validation[target.metric]
+    trial, hit, submission = run.trial, run.hit, run.entry.submission
+    values = trial.validation[target.metric]
     best = np.flatnonzero(values == run.best)[:1].tolist()
-    shown = thinned(len(values), limit, [run.hit.index, *best])
+    shown = thinned(len(values), limit, [hit.index, *best])
     return Curve(
-        submission=run.submission,
-        study=run.trial.study,
-        number=run.trial.number,
-        time_sec=run.trial.score[shown],
-        steps=run.trial.global_step[shown],
+        submission=submission,
+        name=f"{submission}, {trial.study}, trial {trial.number}",
+        style=run.entry.style,
+        time_sec=trial.score[shown],
+        steps=trial.global_step[shown],
         values=values[shown],
-        hit=run.hit,
-        hit_value=float(values[int(run.hit.index)]) if run.hit != MISS else math.nan,
-        stands=run.hit == study.hit and (run.hit != MISS or run.best == study.best),
+        hit=hit,
+        hit_value=float(values[int(hit.index)]) if run.reached else math.nan,
+        stands=hit == study.hit and (run.reached or run.best == study.best),
     )
+
+
+def _cells(
+    workload: str, scored: Scored, entries: Mapping[str, Entry]
+) -> tuple[Cell, ...]:
+    """Fastest first; among misses, the closest to the target first."""
+    studies = [study for study in scored.studies if study.workload == workload]
+    intervals, cells = result_intervals(studies), by_cell(studies)
+    use = budget_use(studies, scored.benchmark, scored.ruleset.budget_factor)
+
+    def speed(cell: Cell) -> tuple[float, float, str]:
+        short = cell.use.misses.short if cell.use.misses else math.nan
+        short = math.inf if math.isnan(short) else short
+        return cell.result.time_sec, short, cell.entry.submission
+
+    found = []
+    for result in scored.results:
+        if result.workload == workload:
+            key = result.submission, workload
+            entry, ran = entries[result.submission], tuple(cells[key])
+            found.append(Cell(entry, result, intervals[key], use[key], ran))
+    return tuple(sorted(found, key=speed))

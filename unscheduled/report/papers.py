@@ -15,20 +15,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from unscheduled.report import words
-from unscheduled.report.model import Cell, Report, Style, Workload
+from unscheduled.report.model import Cell, Report, Workload, on_axis
+from unscheduled.report.styles import Style
 from unscheduled.scoring import profiles
+from unscheduled.scoring.times import MISS
 
 _DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
-_MARKERS = {
-    "circle": "o",
-    "square": "s",
-    "diamond": "D",
-    "triangle-up": "^",
-    "triangle-down": "v",
-    "pentagon": "p",
-    "star": "*",
-    "hexagon": "h",
-}
 _SETTINGS = {
     "font.size": 9,
     "axes.grid": True,
@@ -51,7 +43,7 @@ def save_figures(report: Report, folder: Path) -> list[Path]:
         for axis in words.AXES:
             for workload in report.workloads:
                 name = quote(workload.name, safe="")
-                figures[f"times_{name}_{axis}"] = draw_times(report, workload, axis)
+                figures[f"times_{name}_{axis}"] = draw_times(workload, axis)
                 if workload.curves:
                     curves = draw_curves(report, workload, axis)
                     figures[f"curves_{name}_{axis}"] = curves
@@ -67,40 +59,25 @@ def draw_profiles(report: Report) -> Figure:
     """Share of base workloads within tau of the fastest."""
     figure, panel = _new(5.5, 3.2)
     for entry in report.entries:
-        panel.step(
-            profiles.TAU,
-            entry.row.profile,
-            where="post",
-            color=entry.style.color,
-            linestyle=_DASHES[entry.style.dash],
-        )
-    panel.set(
-        xlabel="time over the fastest (tau)",
-        ylabel="share of base workloads",
-        xlim=(1, 4),
-        ylim=(-0.02, 1.04),
-    )
-    _legend(panel, report, report.styles)
+        panel.step(profiles.TAU, entry.row.profile, where="post", **_line(entry.style))
+    panel.set(xlabel=words.TAU, ylabel=words.SHARE, xlim=(1, 4), ylim=(-0.02, 1.04))
+    _legend(panel, report, {entry.submission for entry in report.entries})
     return figure
 
 
-def draw_times(report: Report, workload: Workload, axis: str) -> Figure:
+def draw_times(workload: Workload, axis: str) -> Figure:
     """Median to target with its interval and all studies, a row a submission."""
     figure, panel = _new(5.5, 0.7 + 0.32 * len(workload.cells))
+    labels = []
     for row, cell in enumerate(workload.cells):
-        _draw_times_row(panel, cell, axis, report.styles[cell.result.submission], row)
-    panel.set_yticks(
-        range(len(workload.cells)),
-        [
-            f"{cell.result.submission}\n{words.to_target(cell, workload.target, axis)}"
-            for cell in workload.cells
-        ],
-        fontsize=7,
-    )
+        _draw_times_row(panel, cell, axis, row)
+        told = words.to_target(cell, workload.target, axis)
+        labels.append(f"{cell.entry.submission}\n{told}")
+    panel.set_yticks(range(len(labels)), labels, fontsize=7)
     panel.set(
         xlabel=f"{words.AXES[axis]} to {workload.target}",
         title=workload.name,
-        ylim=(len(workload.cells) - 0.5, -0.5),
+        ylim=(len(labels) - 0.5, -0.5),
     )
     panel.set_xlim(left=0)
     return figure
@@ -110,23 +87,13 @@ def draw_curves(report: Report, workload: Workload, axis: str) -> Figure:
     """The target's metric in every trial, the target, and where it was reached."""
     figure, panel = _new(5.5, 3.4)
     for curve in sorted(workload.curves, key=lambda curve: curve.stands):
-        style = report.styles[curve.submission]
-        panel.plot(
-            curve.xs(axis),
-            curve.values,
-            color=style.color,
-            linestyle=_DASHES[style.dash],
-            linewidth=1,
-            alpha=0.85 if curve.stands else 0.15,
-        )
-        if curve.stands and math.isfinite(curve.hit.time_sec):
-            panel.plot(
-                curve.hit_x(axis),
-                curve.hit_value,
-                color=style.color,
-                marker=_MARKERS[style.symbol],
-                markersize=5,
-            )
+        alpha = 0.85 if curve.stands else 0.15
+        xs, line = on_axis(axis, curve), _line(curve.style)
+        panel.plot(xs, curve.values, **line, linewidth=1, alpha=alpha)
+        if curve.stands and curve.hit != MISS:
+            x, color = on_axis(axis, curve.hit), curve.style.color
+            mark = {"marker": curve.style.symbol.marker, "markersize": 5}
+            panel.plot(x, curve.hit_value, color=color, **mark)
     value, side = workload.target.value, workload.quiet_side(axis)
     panel.axhline(value, color="black", linestyle="--", linewidth=1)
     panel.annotate(
@@ -149,25 +116,19 @@ def draw_curves(report: Report, workload: Workload, axis: str) -> Figure:
 
 def draw_ratios(report: Report) -> Figure:
     """Time over the fastest, a row a submission and a column a base workload."""
-    ratios = report.ratios()
-    rows, columns = ratios.shape
-    figure, panel = _new(1.6 + 0.75 * columns, 1.0 + 0.32 * rows)
+    n_rows, n_columns = len(report.entries), len(report.base_run)
+    figure, panel = _new(1.6 + 0.75 * n_columns, 1.0 + 0.32 * n_rows)
+    ratios = np.array([entry.ratios for entry in report.entries])
     shown = np.where(np.isfinite(ratios), np.log2(ratios), np.nan)
     panel.imshow(shown, cmap="cividis", vmin=0, vmax=2, aspect="auto")
-    for row in range(rows):
-        for column in range(columns):
-            dark = shown[row, column] < 1
-            panel.text(
-                column,
-                row,
-                report.ratio_words[row][column].replace("held-out ", "held-out\n"),
-                ha="center",
-                va="center",
-                fontsize=7,
-                color="white" if dark else "black",
-            )
-    panel.set_xticks(range(columns), report.base_run, rotation=35, ha="right")
-    panel.set_yticks(range(rows), [entry.submission for entry in report.entries])
+    for row, entry in enumerate(report.entries):
+        for column, told in enumerate(entry.ratio_words):
+            told = told.replace("held-out ", "held-out\n")
+            color = "white" if shown[row, column] < 1 else "black"
+            place = {"ha": "center", "va": "center", "fontsize": 7}
+            panel.text(column, row, told, color=color, **place)
+    panel.set_xticks(range(n_columns), report.base_run, rotation=35, ha="right")
+    panel.set_yticks(range(n_rows), [entry.submission for entry in report.entries])
     panel.grid(False)
     panel.spines[:].set_visible(False)
     return figure
@@ -179,43 +140,29 @@ def _new(width: float, height: float) -> tuple[Figure, Any]:
     return figure, figure.subplots()
 
 
-def _draw_times_row(panel, cell: Cell, axis: str, style: Style, row: int) -> None:
-    of = cell.interval(axis)
-    spent = cell.spent(axis)
-    if of is not None and math.isfinite(of.low):
-        panel.plot(
-            [of.low, min(of.high, max(spent, of.low))],
-            [row, row],
-            color=style.color,
-            alpha=0.35,
-            linewidth=5,
-            solid_capstyle="butt",
-        )
-    reached = cell.hits(axis)
-    panel.plot(reached, [row] * len(reached), "|", color=style.color, markersize=8)
-    marker = "x" if cell.missed else _MARKERS[style.symbol]
-    panel.plot(
-        spent if cell.missed else cell.median(axis),
-        row,
-        marker,
-        color=style.color,
-        clip_on=False,
-    )
+def _line(style: Style) -> dict[str, Any]:
+    return {"color": style.color, "linestyle": _DASHES[style.dash]}
+
+
+def _draw_times_row(panel, cell: Cell, axis: str, row: int) -> None:
+    style, spent = cell.entry.style, cell.spent(axis)
+    interval, hits = on_axis(axis, cell.intervals), cell.hits(axis)
+    if interval is not None and math.isfinite(interval.low):
+        ends = [interval.low, min(interval.high, max(spent, interval.low))]
+        band = {"alpha": 0.35, "linewidth": 5, "solid_capstyle": "butt"}
+        panel.plot(ends, [row, row], color=style.color, **band)
+    panel.plot(hits, [row] * len(hits), "|", color=style.color, markersize=8)
+    marker = "x" if cell.missed else style.symbol.marker
+    end = spent if cell.missed else on_axis(axis, cell.result)
+    panel.plot(end, row, marker, color=style.color, clip_on=False)
 
 
 def _legend(panel, report: Report, shown: Collection[str]) -> None:
     """Below the chart, with the marks of curves."""
     entries = [entry for entry in report.entries if entry.submission in shown]
     handles = [
-        Line2D(
-            [],
-            [],
-            color=entry.style.color,
-            linestyle=cast(Any, _DASHES[entry.style.dash]),
-            marker=_MARKERS[entry.style.symbol],
-            markersize=5,
-        )
-        for entry in entries
+        Line2D([], [], **_line(e.style), marker=e.style.symbol.marker, markersize=5)
+        for e in entries
     ]
     panel.legend(
         handles,

@@ -2,10 +2,12 @@
 
 import math
 
-from unscheduled.report.model import Cell, Entry, Run
+from unscheduled.report.model import Cell, Entry, Run, on_axis
 from unscheduled.scoring.targets import Target
 from unscheduled.scoring.uncertainty import Interval
 
+TAU = "time over the fastest (tau)"
+SHARE = "share of base workloads"
 AXES = {"seconds": "submission time, seconds", "steps": "steps"}
 
 
@@ -30,11 +32,26 @@ def amount(value: float, axis: str) -> str:
     return f"{number(value)} {unit}" if math.isfinite(value) else number(value)
 
 
-def interval(of: Interval | None) -> str:
+def percent(share: float | None) -> str:
+    """Of a share, such as of a budget.
+
+    >>> percent(0.256), percent(math.nan), percent(None)
+    ('26%', 'unknown', 'n/a')
+    """
+    if share is None:
+        return "n/a"
+    return "unknown" if math.isnan(share) else f"{share:.0%}"
+
+
+def ratio(value: float | None) -> str:
+    return "n/a" if value is None or not math.isfinite(value) else f"{value:.3f}"
+
+
+def interval(found: Interval | None) -> str:
     """Of a median, as in `1,310 to 1,402 (94%)`; of one study there is none."""
-    if of is None:
+    if found is None:
         return "from one study"
-    return f"{number(of.low)} to {number(of.high)} ({100 * of.level:.0f}%)"
+    return f"{number(found.low)} to {number(found.high)} ({100 * found.level:.0f}%)"
 
 
 def missed(best: float, target: Target) -> str:
@@ -57,12 +74,12 @@ def to_target(cell: Cell, target: Target, axis: str = "seconds") -> str:
     if cell.missed:
         best = cell.use.misses.value if cell.use.misses else math.nan
         return missed(best, target)
-    return amount(cell.median(axis), axis)
+    return amount(on_axis(axis, cell.result), axis)
 
 
 def outcome(run: Run, target: Target) -> str:
     """How a trial ended."""
-    if math.isfinite(run.hit.time_sec):
+    if run.reached:
         return f"reached at {amount(run.hit.time_sec, 'seconds')}"
     return missed(run.best, target)
 
@@ -73,5 +90,5 @@ def score(entry: Entry) -> str:
 
 def score_interval(entry: Entry) -> str:
     """Of a score; none where a workload was run in one study only."""
-    of = entry.interval.interval
-    return "from one study" if of is None else f"{of.low:.3f} to {of.high:.3f}"
+    found = entry.interval.interval
+    return f"{found.low:.3f} to {found.high:.3f}" if found else "from one study"
