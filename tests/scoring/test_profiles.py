@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unscheduled.benchmark import targets
 from unscheduled.benchmark.targets import Benchmark, Target
-from unscheduled.scoring import profiles, targets, times
+from unscheduled.scoring import profiles, times
 from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.leaderboard import rank
 from unscheduled.scoring.times import Result

@@ -166,8 +166,11 @@ for fd in pipes:
     ("more", "message"),
     [("", "it ended with status 0"), (OVER_PIPES, "something else than the check")],
 )
-def test_success_is_not_forged_by_writing(tmp_path, data_dir, more, message):
+def test_success_is_not_forged_by_writing(
+    tmp_path, data_dir, monkeypatch, more, message
+):
     """A submission that says by itself, and easily, that nothing was found."""
+    monkeypatch.delenv("PYTEST_XDIST_TESTRUNUID", raising=False)  # looks like a secret
     seen = tmp_path / "seen"
     text = FORGER.replace("SEEN", repr(str(seen))) + more + "os._exit(0)\n"
     (found,) = run_text(tmp_path, text, data_dir)

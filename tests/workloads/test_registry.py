@@ -9,12 +9,12 @@ import sys
 
 import numpy as np
 import pytest
-from unscheduled.submit.rules.workload_names import is_workload_name, names_in
 
 import workloads_ext
 from tests.workloads.helpers import PAIRS
 from unscheduled.benchmark import targets
 from unscheduled.benchmark.errors import UserError
+from unscheduled.check.workload_names import is_workload_name, names_in
 from workloads_ext import registry
 
 ROOT = pathlib.Path(workloads_ext.__file__).parent

@@ -48,7 +48,11 @@ class CheckedOptimizer(torch.optim.Optimizer):
         """A group with the constructor's defaults for what it lacks."""
         parameters = inspect.signature(type(self).__init__).parameters
         added = {self._prefix + name: p.default for name, p in parameters.items()}
-        known = {name: added.get(name, own) for name, own in self.defaults.items()}
+        known = {
+            name: added.get(name, own)
+            for name, own in self.defaults.items()
+            if name != "differentiable"  # torch adds it to any optimizer's at a load
+        }
         return {**known, **group}
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:

@@ -85,12 +85,16 @@ def load_submission(submission_path: str) -> Submission:
 
     Args:
       submission_path: a Python file; the folders that hold it are its packages, up to
-        the outermost that has an `__init__.py`, as for the official runner.
+        the outermost that has an `__init__.py`, as for the official runner. Where its
+        own folder has none, it can import the files beside it by their names too.
 
     Raises:
       UserError: where there is no such file, or a function is missing.
     """
     folder, name = locate(submission_path)
+    beside = expand(submission_path).resolve().parent
+    if not (beside / "__init__.py").exists():
+        sys.path.insert(0, str(beside))
     sys.path.insert(0, str(folder))
     module = importlib.import_module(name)
     functions: dict[str, Any] = {
