@@ -98,7 +98,7 @@ def progress(trial: Trial, scored: Scored) -> Progress | None:
         return None
     values = trial.validation.get(target.metric, np.full(len(trial.score), np.nan))
     best = target.best(values)
-    budget_sec = scored.ruleset.budget_factor * target.max_allowed_runtime_sec
+    budget_sec = scored.ruleset.budget_sec(target.max_allowed_runtime_sec)
     time_sec = float(trial.score[-1])
     return Progress(
         name=f"{trial.submission} {trial.study} {trial.workload}_{trial.framework} "

@@ -140,7 +140,7 @@ def _cell(
     """The studies that are assumed; none where there is nothing to take them from."""
     what, key = assumption.what, (assumption.submission, workload)
     own, target = cells.get(key, []), scored.benchmark.targets[workload]
-    budget_sec = scored.ruleset.budget_factor * target.max_allowed_runtime_sec
+    budget_sec = scored.ruleset.budget_sec(target.max_allowed_runtime_sec)
     if time := _TIME.fullmatch(what):
         sec = _positive(assumption, time[1])
         if sec > budget_sec:
