@@ -13,7 +13,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 PROJECT = Path(__file__).resolve().parents[1]
-SUFFIXES = {".py", ".json", ".css", ".html", ".js", ".typed"}
+SUFFIXES = {".py", ".json", ".toml", ".css", ".html", ".js", ".typed"}
 
 
 @pytest.fixture(scope="module")

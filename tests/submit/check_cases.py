@@ -50,10 +50,6 @@ INTERFACE = {
         "def data_selection(workload, optimizer_state, input_queue, *rest):\n    pass",
         "def prepare_for_eval(**arguments):\n    pass",
     ),
-    "E104": (
-        "def get_batch_size(workload_name):\n    return SIZES[workload_name]",
-        "def get_batch_size(workload_name):\n    return 64",
-    ),
     "W101": (
         "def get_batch_size(name):\n    raise ValueError(name)",
         "def get_batch_size(workload_name):\n    raise ValueError(workload_name)",
@@ -100,19 +96,6 @@ WORKLOAD = {
         "    if parameter.numel() > 1_000_000 or len(parameter.shape) == 1:\n"
         '        return "diagonal"\n'
         "    return 'full' if parameter.shape[0] > parameter.shape[1] else 'left'",
-    ),
-    "E205": (
-        'RATES = {"wmt": 0.1, "ogbg": 0.2}\n\n\n'
-        "def rate(task):\n"
-        "    return RATES[task]",
-        # Sizes that get_batch_size looks up, by way of a function.
-        'BASES = {"wmt_post_ln": "wmt"}\n\n\n'
-        "def base(name):\n"
-        "    return BASES.get(name, name)\n\n\n"
-        "def get_batch_size(workload_name):\n"
-        "    if base(workload_name) not in SIZES:\n"
-        "        raise ValueError(workload_name)\n"
-        "    return SIZES[base(workload_name)]",
     ),
     "W201": (
         "def warmup(workload):\n    return 10 if workload.step_hint < 1000 else 100",
@@ -189,10 +172,6 @@ INTERNALS = {
     "E404": (
         "import torch.nn.functional as F\n\nF.relu = F.gelu",
         "class F:\n    relu = None\n\n\nF.relu = F",
-    ),
-    "E405": (
-        "def f(current_param_container, g):\n    current_param_container.forward = g",
-        "def f(optimizer, g):\n    optimizer.forward = g",
     ),
     "E406": (
         "def f(workload):\n    return workload._build_input_queue(0, 'train', 'd', 1)",
@@ -293,8 +272,8 @@ BAD_SUBMISSIONS = {
     "diverges": ([], ["E603"]),
     "forgets_momentum": ([], ["E607"]),
     "keeps_a_number": ([], ["W601"]),
-    "knows_no_other_names": (["E104"], ["E602"]),
-    "leaves_a_hook": (["W402"], ["E605"]),
+    "knows_no_other_names": ([], ["E602"]),
+    "leaves_a_hook": (["W402"], []),
     "needs_a_package": ([], ["N601"]),
     "returns_nothing": ([], ["E601"]),
     "sets_a_precision": (["E402"], ["W602"]),

@@ -16,8 +16,7 @@ from tests.submit.entries import (
 )
 from unscheduled.benchmark.errors import UserError
 from unscheduled.bundle.bundle import bundle
-from unscheduled.bundle.command import search_space_of
-from unscheduled.bundle.write import write_whole
+from unscheduled.bundle.command import search_space_of, write_whole
 from unscheduled.check.check import check_files
 from unscheduled.check.sources import LIBRARY, PROJECT, sources
 
@@ -60,8 +59,8 @@ def test_a_bundle_has_what_it_uses_and_no_more(bundles, entry, tmp_path):
     write_whole(tmp_path, {"bundle": bundles[entry]})
     folder = tmp_path / "bundle"
     used = {
-        path.relative_to(folder).as_posix()
-        for path in sources(folder / "submission.py").values()
+        code.path.relative_to(folder).as_posix()
+        for code in sources(folder / "submission.py").values()
     }
     inits = {place for place in bundles[entry] if place.endswith("__init__.py")}
     assert used | inits == set(bundles[entry])
@@ -82,7 +81,8 @@ def test_entries_that_share_little_have_small_bundles(bundles):
 @every_entry
 def test_each_file_has_its_licence_and_is_the_library_s_but_for_imports(bundles, entry):
     """Text that is lost, or changed, or not under the licence that upstream wants."""
-    used = set(sources(entry, without=[f"{LIBRARY}.spec"]).values())
+    codes = sources(entry, without=[f"{LIBRARY}.spec"]).values()
+    used = {code.path for code in codes}
     for text in bundles[entry].values():
         header = [line for line in text.splitlines()[:4] if line.startswith("#")]
         assert "SPDX-License-Identifier: Apache-2.0" in "".join(header)

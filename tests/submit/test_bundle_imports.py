@@ -1,12 +1,14 @@
 """What the submission's own files import from the library is found in a bundle."""
 
 import ast
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from unscheduled.benchmark.errors import UserError
 from unscheduled.bundle.imports import into_bundle
+from unscheduled.check.sources import Code
 
 MOVING = {
     "submission",
@@ -22,7 +24,11 @@ MOVING = {
 
 
 def rewrite(text, name="submission", file="module.py"):
-    return into_bundle(text, Path(file), name, MOVING)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, file)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        return into_bundle(Code(name, path), MOVING)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 
 from tests.submit.entries import ENTRIES, NAMES, PROJECT, framework_of, write_space
 from unscheduled.bundle.bundle import bundle
-from unscheduled.bundle.write import write_whole
+from unscheduled.bundle.command import write_whole
 
 pytestmark = pytest.mark.slow
 

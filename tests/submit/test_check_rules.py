@@ -143,7 +143,25 @@ def test_functions_may_come_from_helpers(tmp_path, line):
 def test_a_table_may_not_serve_two_purposes(tmp_path):
     """Batch sizes that also choose a rate: a look-up by workload in disguise."""
     code = "def rate(task):\n    return 0.1 * SIZES[task]"
-    assert codes(tmp_path, code=code) == {"E205"}
+    assert codes(tmp_path, code=code) == {"E201"}
+
+
+def test_batch_sizes_may_be_looked_up_by_other_functions(tmp_path):
+    """A table of batch sizes that is refused as it is not in get_batch_size itself."""
+    code = """
+BASES = {"wmt_post_ln": "wmt"}
+
+
+def base(name):
+    return BASES.get(name, name)
+
+
+def get_batch_size(workload_name):
+    if base(workload_name) not in SIZES:
+        raise ValueError(workload_name)
+    return SIZES[base(workload_name)]
+"""
+    assert codes(tmp_path, code=code) == set()
 
 
 @pytest.mark.parametrize(
@@ -187,6 +205,9 @@ def test_ways_to_take_a_fingerprint(tmp_path, code):
         "def f(workload):\n    return workload.param_shapes['Dense_10']",
         "def f(params):\n    return len(params) == 0",
         "def f(x, block_size):\n    return x.shape[0] % block_size != 0",
+        "def f(p, rate):\n    x = rotated(p.shape)\n    return rate(x) == 100",
+        "def f(optimizer):\n    return len(optimizer.param_groups) == 20",
+        "def f(optimizer, g):\n    optimizer.forward = g",
     ],
 )
 def test_what_shapes_may_be_used_for(tmp_path, code):
@@ -216,8 +237,14 @@ def test_what_shapes_may_be_used_for(tmp_path, code):
         ("def f(self, g):\n    self._workload.eval_model = g", "E403"),
         ("def f(workload, g):\n    vars(workload)['eval_model'] = g", "E403"),
         ("def f(workload, g):\n    workload.__class__ = g", "E403"),
+        ('RATES = {"wmt": 0.1}\n\n\ndef rate(task):\n    return RATES[task]', "E201"),
         ("from algoperf import spec\n\nspec.Workload.eval_model = None", "E404"),
-        ("def f(model, g):\n    model.layers[0].forward = g", "E405"),
+        ("def f(model, g):\n    model.layers[0].forward = g", "E403"),
+        (
+            "def f(current_param_container, g):\n"
+            "    current_param_container.forward = g",
+            "E403",
+        ),
     ],
 )
 def test_other_wordings(tmp_path, code, rule):

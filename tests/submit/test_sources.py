@@ -22,12 +22,13 @@ def write(tmp_path):
 def test_an_entry_s_sources_are_its_own_and_the_library_s(entry):
     """Modules missed, or taken from elsewhere: the rule check would not see them."""
     found = sources(entry)
-    assert next(iter(found.items())) == ("submission", entry)
+    assert next(iter(found)) == "submission"
+    assert found["submission"].path == entry
     framework = entry.parent.name.rpartition("_")[2]
     assert f"{LIBRARY}.entries.{framework}.training" in found
-    for name, path in list(found.items())[1:]:
+    for name, code in list(found.items())[1:]:
         place = PROJECT.joinpath(*name.split("."))
-        assert path in (place.with_suffix(".py"), place / "__init__.py")
+        assert code.path in (place.with_suffix(".py"), place / "__init__.py")
 
 
 def test_imports_are_followed_wherever_and_however_they_are_written(write):

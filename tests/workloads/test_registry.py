@@ -14,7 +14,7 @@ import workloads_ext
 from tests.workloads.helpers import PAIRS
 from unscheduled.benchmark import targets
 from unscheduled.benchmark.errors import UserError
-from unscheduled.check.workload_names import is_workload_name, names_in
+from unscheduled.check.workload import workload_names
 from workloads_ext import registry
 
 ROOT = pathlib.Path(workloads_ext.__file__).parent
@@ -31,12 +31,16 @@ def test_official_layout():
             assert f"class {info['workload_class_name']}(" in path.read_text()
 
 
-def test_the_rule_check_knows_every_workload(monkeypatch):
+def test_the_rule_check_knows_every_workload(tmp_path, monkeypatch):
     """A submission could do as it likes on a workload that was added after it."""
-    names = {**registry.WORKLOADS, "cells_mlp": {}}
-    monkeypatch.setattr(registry, "WORKLOADS", names)
-    assert all(is_workload_name(name.upper()) for name in names)
-    assert names_in('{"learning_rate_cells_mlp": 1}') == ["cells_mlp"]
+    assert all(workload_names().fullmatch(name.upper()) for name in registry.WORKLOADS)
+    facts = json.loads(targets.BENCHMARKS["ext"].read_text())
+    facts["base_workloads"] = ["cells_mlp"]
+    facts["workloads"]["cells_mlp"] = facts["workloads"]["stdlib_lm"]
+    (tmp_path / "ext.json").write_text(json.dumps(facts))
+    monkeypatch.setitem(targets.BENCHMARKS, "ext", tmp_path / "ext.json")
+    assert workload_names().fullmatch("Cells_MLP")
+    assert workload_names().search('{"learning_rate_cells_mlp": 1}')[1] == "cells_mlp"
 
 
 def test_every_workload_has_targets():

@@ -4,21 +4,13 @@ import ast
 import importlib.metadata
 import sys
 from collections.abc import Mapping
-from itertools import chain
 from pathlib import Path
 
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import parse_python, read_text
 from unscheduled.bundle.imports import home, imports_of, into_bundle
-from unscheduled.check.package import SEARCH_SPACE, check_points
-from unscheduled.check.requirements import REQUIREMENTS
-from unscheduled.check.sources import (
-    LIBRARY,
-    PROJECT,
-    own_file,
-    parse,
-    sources,
-)
+from unscheduled.check.folder import REQUIREMENTS, SEARCH_SPACE, check_points
+from unscheduled.check.sources import LIBRARY, PROJECT, Code, sources
 from unscheduled.runner.search_space import read_search_space
 
 # `SPEC` leads to a module that looks for algoperf and falls back on a mirror. Under the
@@ -44,25 +36,20 @@ _LEFT_BEHIND = {"scripts", "submissions", "tests", "workloads_ext"}
 def bundle(
     submission: Path, framework: str, search_space: Path | None = None
 ) -> dict[str, str]:
-    """The files of a submission that needs nothing but the benchmark.
+    """The files of a submission that needs nothing but the benchmark: texts by path.
 
     Args:
-      submission: the Python file that has the functions of the API.
       framework: PyTorch or JAX.
       search_space: for external tuning, the JSON file of the search space. Its names
         must be fields of the submission's class `Hyperparameters`, where it has one.
-
-    Returns:
-      Texts by path in the folder, `submission.py` first. The library's modules lie as
-      they do in the library.
 
     Raises:
       UserError: where a file can't move along as it is, with its line.
     """
     files = _modules(submission)
-    requirements = own_file(submission.resolve().parent, REQUIREMENTS)
-    _check_imports(files, framework, requirements is not None)
-    if requirements is not None:
+    requirements = submission.resolve().parent / REQUIREMENTS
+    _check_imports(files, framework, requirements.exists())
+    if requirements.exists():
         files[REQUIREMENTS] = read_text(requirements)
     if search_space is not None:
         _check_names(search_space, files["submission.py"])
@@ -71,70 +58,37 @@ def bundle(
 
 
 def library_version() -> str:
-    """The installed version of this library.
-
-    Raises:
-      UserError: where it is only on the path.
-    """
-    try:
-        return importlib.metadata.version(LIBRARY)
-    except importlib.metadata.PackageNotFoundError as error:
-        raise UserError(
-            f"{LIBRARY} is not installed, so its version is not known: "
-            "pip install --no-deps -e ."
-        ) from error
+    """The installed version of this library."""
+    return importlib.metadata.version(LIBRARY)
 
 
 def _modules(submission: Path) -> dict[str, str]:
     """The Python files: those used, and the packages that lead to them."""
     found = sources(submission, without=[BEHIND_SPEC])
     files: dict[str, str] = {}
-    for name, path in found.items():
-        place = _place(name, path, submission)
+    for name, code in found.items():
+        place = _place(code, submission)
         if place in files:
-            raise UserError(f"{path} and another file would both be {place}.")
-        files[place] = _SPEC_TEXT if name == SPEC else _copied(name, path, found)
-    files |= _packages(files, submission)
-    files["submission.py"] = files["submission.py"].replace(
-        _LICENCE, _LICENCE + _signpost(files), 1
-    )
-    for place, text in files.items():
-        compile(text, place, "exec", dont_inherit=True)
+            raise UserError(f"{code.path} and another file would both be {place}.")
+        files[place] = _SPEC_TEXT
+        if name != SPEC:
+            files[place] = _header(code.path) + into_bundle(code, found)
+    folders = {folder for place in files for folder in Path(place).parents}
+    for folder in sorted(folders):
+        files.setdefault((folder / "__init__.py").as_posix(), _LICENCE)
+    beside = {place.split("/")[0] for place in files} - {"submission.py", "__init__.py"}
+    signpost = f"# What this uses lies beside it: {', '.join(sorted(beside))}\n"
+    recipe = files["submission.py"].removeprefix(_LICENCE)
+    files["submission.py"] = _LICENCE + signpost + recipe
     return files
 
 
-def _copied(name: str, path: Path, found: Mapping[str, Path]) -> str:
-    text, _ = parse(path)
-    return _header(path) + into_bundle(text, path, name, found)
-
-
-def _place(name: str, path: Path, submission: Path) -> str:
+def _place(code: Code, submission: Path) -> str:
     """Where a module goes in the bundle."""
-    if name == submission.stem:
+    if code.module == submission.stem:
         return "submission.py"
-    place = home(name).replace(".", "/")
-    return f"{place}/__init__.py" if path.name == "__init__.py" else f"{place}.py"
-
-
-def _packages(files: Mapping[str, str], submission: Path) -> dict[str, str]:
-    """An `__init__.py` for each folder that has none yet: what it says, no code."""
-    inits = {"__init__.py": _LICENCE}
-    for place in files:
-        for folder in list(Path(place).parents)[:-1]:
-            init = f"{folder}/__init__.py"
-            roots = (submission.resolve().parent, PROJECT / LIBRARY)
-            origins = [root / init for root in roots if (root / init).is_file()]
-            if init not in files:
-                text = [_header(o) + _docstring(o) for o in origins[:1]]
-                inits[init] = text[0] if text else _LICENCE
-    return inits
-
-
-def _docstring(path: Path) -> str:
-    text, module = parse(path)
-    if ast.get_docstring(module) is None:
-        return ""
-    return f"{ast.get_source_segment(text, module.body[0])}\n"
+    place = "/".join(home(code.module.split(".")))
+    return f"{place}/__init__.py" if code.path.name == "__init__.py" else f"{place}.py"
 
 
 def _header(path: Path) -> str:
@@ -146,24 +100,15 @@ def _header(path: Path) -> str:
     return f"{_LICENCE}# From {LIBRARY} {library_version()}, {place}\n"
 
 
-def _signpost(files: Mapping[str, str]) -> str:
-    """Says at the top of the recipe where the rest is."""
-    beside = {place.split("/")[0] for place in files} - {"submission.py", "__init__.py"}
-    return f"# What this uses lies beside it: {', '.join(sorted(beside))}\n"
-
-
 def _check_imports(
     modules: Mapping[str, str], framework: str, has_requirements: bool
 ) -> None:
-    """Every import is the folder's own, Python's, or the benchmark's.
-
-    Raises:
-      UserError: for another, unless the submission has requirements.
-    """
+    """A `UserError` for an import that is not the folder's, Python's or required."""
     installed = _INSTALLED[framework] | sys.stdlib_module_names
     refused = _LEFT_BEHIND | (_ALONE - installed)
     for place, text in modules.items():
-        for name in chain(*map(_roots, imports_of(text, Path(place)))):
+        nodes = imports_of(parse_python(text, place))
+        for name in sorted({root for node in nodes for root in _roots(node)}):
             if name in refused:
                 raise UserError(
                     f"{place} imports {name}, which a {framework} submission can't "

@@ -1,7 +1,9 @@
 """From the flags of `scripts/bundle.py` to a folder and the text that goes with it."""
 
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -9,20 +11,16 @@ from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import expand
 from unscheduled.benchmark.rulesets import FOLDERS
 from unscheduled.benchmark.text import printable
+from unscheduled.benchmark.write import whole
 from unscheduled.bundle.bundle import bundle
 from unscheduled.bundle.evidence import evidence
-from unscheduled.bundle.pull_request import pull_request
-from unscheduled.bundle.write import write_whole
-from unscheduled.check.info import FILE_NAME, read_info, sent_in
-from unscheduled.check.package import SEARCH_SPACE
-from unscheduled.check.sources import PROJECT, own_file, submission_file
+from unscheduled.bundle.pull_request import pull_request, submission_info, to_yaml
+from unscheduled.check.folder import INFO, SEARCH_SPACE
+from unscheduled.check.sources import PROJECT, submission_file
 
 
 def run(flags: Any, arguments: Sequence[str]) -> int:
-    """Does what the flags ask for; returns the exit status.
-
-    A mistake of the user's is one sentence on standard error and status 1.
-    """
+    """Does what the flags ask for; the exit status, 1 for a mistake of the user's."""
     try:
         if len(arguments) != 1:
             raise UserError(
@@ -30,7 +28,7 @@ def run(flags: Any, arguments: Sequence[str]) -> int:
                 f"got {' '.join(arguments) or 'none'}."
             )
         folder, text = _run(flags, submission_file(arguments[0]).resolve())
-    except (UserError, OSError) as error:
+    except (UserError, OSError, PackageNotFoundError) as error:
         print(f"bundle.py: {printable(error)}", file=sys.stderr)
         return 1
     print(
@@ -42,14 +40,11 @@ def run(flags: Any, arguments: Sequence[str]) -> int:
 
 
 def search_space_of(submission: Path) -> Path:
-    """Where the search space of an entry is, if not beside it.
-
-    In this project one serves both frameworks.
-    """
-    if own := own_file(submission.parent, SEARCH_SPACE):
-        return own
+    """Where the search space of an entry is: beside it, or one for both frameworks."""
+    own = submission.parent / SEARCH_SPACE
     algorithm = submission.parent.name.removesuffix("_pytorch").removesuffix("_jax")
-    return PROJECT / "tuning_search_spaces" / f"{algorithm}.json"
+    shared = PROJECT / "tuning_search_spaces" / f"{algorithm}.json"
+    return own if own.exists() else shared
 
 
 def _run(flags: Any, submission: Path) -> tuple[Path, Path]:
@@ -61,10 +56,10 @@ def _run(flags: Any, submission: Path) -> tuple[Path, Path]:
             "by commas; they are published with it."
         )
     entry = submission.parent.name
-    info = sent_in(
-        read_info(submission.parent),
+    info = submission_info(
+        submission.parent,
         ruleset=flags.ruleset,
-        folder=flags.name or entry,
+        name=flags.name or entry,
         authors=flags.authors,
         affiliations=flags.affiliations,
     )
@@ -74,15 +69,45 @@ def _run(flags: Any, submission: Path) -> tuple[Path, Path]:
         search_space = expand(given) if given else search_space_of(submission)
     elif flags.tuning_search_space:
         raise UserError("--tuning_search_space is for --ruleset=external only.")
-    files = bundle(submission, info.framework, search_space)
-    files[FILE_NAME] = info.to_yaml()
+    files = bundle(submission, info["framework"], search_space)
+    files[INFO] = to_yaml(info)
     proof = None
     if flags.evidence:
         proof = evidence(expand(flags.evidence), entry, flags.benchmark)
-    place = f"{FOLDERS[flags.ruleset]}/{info.submission_folder}"
+    place = f"{FOLDERS[flags.ruleset]}/{info['submission_folder']}"
     text = pull_request(info, flags.ruleset, files, proof)
     # Of a name of its own: several bundles may go to one folder.
     request = f"PULL_REQUEST_{place.replace('/', '_')}.md"
     out = expand(flags.out)
     write_whole(out, {place: files, request: text}, flags.overwrite)
     return out / place, out / request
+
+
+def write_whole(
+    out: Path, entries: Mapping[str, str | Mapping[str, str]], overwrite: bool = False
+) -> None:
+    """Writes files and folders below `out`, each of them whole or not at all.
+
+    What else is there stays. Where something can't be written, all stays as it was.
+
+    Args:
+      entries: by path in `out`, a file's text, or a folder's texts by path in it.
+      overwrite: whether to replace what is there; a folder with all that is in it.
+    """
+    for path in (out / place for place in entries):
+        is_empty = path.is_dir() and not any(path.iterdir())
+        if path.exists() and not is_empty and not overwrite:
+            raise UserError(
+                f"{path} is there already: --overwrite replaces it, or choose another "
+                "--out."
+            )
+    with contextlib.ExitStack() as stack:  # at whose end all get their names
+        for place, content in entries.items():
+            path = out / place
+            path.parent.mkdir(parents=True, exist_ok=True)
+            new = stack.enter_context(whole(path))
+            files = {"": content} if isinstance(content, str) else content
+            for name, text in files.items():
+                file = new / name if name else new
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(text, encoding="utf-8", newline="\n")

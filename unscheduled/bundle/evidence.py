@@ -9,7 +9,6 @@ from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.rulesets import ruleset
 from unscheduled.benchmark.targets import choose_benchmark
 from unscheduled.benchmark.text import fenced, printable
-from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.logs import Trial, read_logs
 from unscheduled.scoring.meta_data import newest
 from unscheduled.scoring.scored import score_group
@@ -33,19 +32,15 @@ def evidence(root: Path, submission: str, benchmark: str = "auto") -> str:
     """Times to target and scores of a tree of runs, and what they were run on.
 
     Args:
-      root: a folder of logs, as `scripts/score.py` takes it.
-      submission: the folder in it that has this submission's runs.
-      benchmark: the targets to score by, as for `scripts/score.py`.
-
-    Raises:
-      UserError: where there are no runs of the submission, or they can't be scored.
+      root, benchmark: logs and targets, as `scripts/score.py` takes them.
+      submission: the folder in `root` that has this submission's runs.
     """
     try:
         reading = read_logs([root])
         trials = reading.trials
         chosen = choose_benchmark(benchmark, {trial.workload for trial in trials})
         scored = score_group(reading, chosen, ruleset("self", chosen.version))
-    except ScoringError as error:
+    except UserError as error:
         raise UserError(f"--evidence={root}: {error}") from error
     names = sorted({trial.submission for trial in trials})
     if submission not in names:

@@ -7,60 +7,43 @@ Modules lie in a bundle as they do here: relative imports stay as they are, and 
 import ast
 import re
 from collections.abc import Collection
-from pathlib import Path
 
 from unscheduled.benchmark.errors import UserError
-from unscheduled.benchmark.read import parse_python
-from unscheduled.check.sources import LIBRARY, is_library, origin, package_of
+from unscheduled.check.sources import LIBRARY, Code, is_library, origin
 
 _FROM_LIBRARY = re.compile(rf"\Afrom\s+(\\\n\s*)?{LIBRARY}\b\.?".encode())
 
 
-def home(name: str) -> str:
-    """A module's dotted name in a bundle, where the library's root is the folder.
-
-    Example:
-      >>> home("unscheduled.optim_jax.radam"), home("helper")
-      ('optim_jax.radam', 'helper')
-    """
-    return name.removeprefix(LIBRARY).lstrip(".") if is_library(name) else name
+def home(names: list[str]) -> list[str]:
+    """A module's names in a bundle, where the library's root is the folder."""
+    return names[1:] if names[:1] == [LIBRARY] else names
 
 
-def into_bundle(text: str, path: Path, name: str, moving: Collection[str]) -> str:
+def into_bundle(code: Code, moving: Collection[str]) -> str:
     """A module's text, with imports from the library relative to the bundle's folder.
 
     Args:
-      text: the text of the module.
-      path: the file that the text is from.
-      name: the module's dotted name there.
       moving: dotted names of all modules that move along.
 
     Raises:
       UserError: for an import of a module that stays behind, or of one that moves
         along by a name that it won't have.
-
-    Example:
-      >>> line = "from unscheduled.ranges import check  # its range"
-      >>> moving = {"submission", "unscheduled.ranges"}
-      >>> into_bundle(line, Path("submission.py"), "submission", moving)
-      'from .ranges import check  # its range'
     """
-    package = package_of(name, path)
-    dots = "." * (len(package_of(home(name), path)) + 1)
-    data = text.encode()
+    dots = "." * (len(home(code.package)) + 1)
+    data = code.text.encode()
     starts = [0, *(m.end() for m in re.finditer(b"\n", data))]
-    for node in reversed(imports_of(text, path)):
-        if problem := _problem(node, package, moving):
-            raise UserError(f"{path}:{node.lineno}: {problem}.")
+    for node in reversed(imports_of(code.tree)):
+        if problem := _problem(node, code.package, moving):
+            raise UserError(f"{code.path}:{node.lineno}: {problem}.")
         start = starts[node.lineno - 1] + node.col_offset
         new = _FROM_LIBRARY.sub(f"from {dots}".encode(), data[start:], count=1)
         data = data[:start] + new
     return data.decode()
 
 
-def imports_of(text: str, path: Path) -> list[ast.Import | ast.ImportFrom]:
-    """The import statements of a text, wherever they stand, in its order."""
-    nodes = ast.walk(parse_python(text, path))
+def imports_of(tree: ast.Module) -> list[ast.Import | ast.ImportFrom]:
+    """The import statements of a file, wherever they stand, in its order."""
+    nodes = ast.walk(tree)
     found = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
     return sorted(found, key=lambda node: (node.lineno, node.col_offset))
 

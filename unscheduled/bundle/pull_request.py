@@ -1,32 +1,97 @@
-"""The text of a pull request that sends a submission in, in upstream's form."""
+"""What a pull request says of the submission that it sends in, in upstream's form."""
 
+import json
+import re
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-from unscheduled.benchmark.rulesets import FOLDERS
+from unscheduled.benchmark.errors import UserError
+from unscheduled.benchmark.rulesets import FOLDERS, SPELLINGS
+from unscheduled.benchmark.text import printable
 from unscheduled.bundle.bundle import library_version
-from unscheduled.check.info import SubmissionInfo
-from unscheduled.check.package import NUM_TRIALS, SEARCH_SPACE
-from unscheduled.check.requirements import REQUIREMENTS
+from unscheduled.check.folder import (
+    INFO,
+    KEYS,
+    NUM_TRIALS,
+    REQUIREMENTS,
+    SEARCH_SPACE,
+    read_info,
+    wrong_choice,
+)
+
+# Upstream cuts each line at "#", and hands the values to a shell.
+_FORBIDDEN = "#$`\\"
+
+
+def submission_info(
+    folder: Path, *, ruleset: str, name: str, authors: str, affiliations: str
+) -> dict[str, str]:
+    """What submission_info.yml of a folder says, as these people send it in.
+
+    Raises:
+      UserError: where the file is not of the format, or upstream would mangle a value.
+    """
+    path, values = folder / INFO, read_info(folder)
+    if values is None:
+        raise UserError(f"{path} is missing; it needs {', '.join(KEYS)}.")
+    if set(values) != set(KEYS):
+        raise UserError(f"{path} must have the keys {', '.join(KEYS)}, and no other.")
+    if problem := wrong_choice(values, "framework"):
+        raise UserError(f"{path}: {problem}.")
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise UserError(
+            "the submission's folder must be named in lower-case letters, digits and "
+            f"underscores, a letter first, got {name!r}; --name gives it another."
+        )
+    sent_in = {
+        "submission_folder": name,
+        "authors": authors,
+        "affiliations": affiliations,
+        "ruleset": SPELLINGS[ruleset],
+    }
+    return {key: _text(key, {**values, **sent_in}[key]) for key in KEYS}
+
+
+def _text(key: str, value: Any) -> str:
+    """A value as one line of text that upstream's automation leaves as it is."""
+    text = printable("" if value is None else value)
+    if isinstance(value, str):
+        text = printable(" ".join(value.split()))
+    if not text:
+        raise UserError(f"{key} of the submission must not be empty.")
+    if set(_FORBIDDEN) & set(text):
+        raise UserError(
+            f"{key} must do without {' '.join(_FORBIDDEN)}, which the automation of "
+            f"pull requests garbles, got {text!r}."
+        )
+    return text
+
+
+def to_yaml(info: Mapping[str, str]) -> str:
+    """A line a key, as submission_info.yml and the pull request's form have them."""
+    lines = (f"{k}: {json.dumps(v, ensure_ascii=False)}\n" for k, v in info.items())
+    return "".join(lines)
 
 
 def pull_request(
-    info: SubmissionInfo, ruleset: str, files: Mapping[str, str], evidence: str | None
+    info: Mapping[str, str],
+    ruleset: str,
+    files: Mapping[str, str],
+    evidence: str | None,
 ) -> str:
-    """The description of the pull request, in Markdown.
-
-    Args:
-      ruleset: self or external.
-      files: the submission's, by their place in its folder.
-      evidence: what speaks for it, None where there is nothing.
-    """
+    """The description of the pull request, in Markdown; `files` by their place."""
     evidence = evidence or "None is given: no runs of this submission were named."
+    needs = "no package that the benchmark doesn't install"
+    if REQUIREMENTS in files:
+        needs = f"what `{REQUIREMENTS}` lists"
     return f"""\
 # New Submission
 
 ## Submission Information
 
 ```yaml
-{info.to_yaml()}```
+{to_yaml(info)}```
 
 ## Evidence for the Submission's Performance
 
@@ -38,7 +103,7 @@ def pull_request(
 {library_version()} that it uses, under the same names as there, with its imports made
 relative; it is under the Apache License 2.0 like all of it.
 
-{_requirements(files)}
+It needs {needs}.
 
 To run it, from the folder of the harness with this repository's `submissions/` in it:
 
@@ -48,15 +113,9 @@ To run it, from the folder of the harness with this repository's `submissions/` 
 """
 
 
-def _requirements(files: Mapping[str, str]) -> str:
-    if REQUIREMENTS in files:
-        return f"It needs what `{REQUIREMENTS}` lists."
-    return "It needs no package that the benchmark doesn't install."
-
-
-def _command(info: SubmissionInfo, ruleset: str) -> str:
-    folder = f"submissions/{FOLDERS[ruleset]}/{info.submission_folder}"
-    framework = info.framework.lower()
+def _command(info: Mapping[str, str], ruleset: str) -> str:
+    folder = f"submissions/{FOLDERS[ruleset]}/{info['submission_folder']}"
+    framework = info["framework"].lower()
     options = [
         f"--framework={framework} --workload=mnist --tuning_ruleset={ruleset}",
         f"--submission_path={folder}/submission.py",

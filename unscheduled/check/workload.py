@@ -2,188 +2,234 @@
 
 Not every look at the workload is a fault: the rules ask what is looked at, and what
 is done with it. Shapes may choose a cheaper routine, the step hint may set a schedule.
-A fault is a comparison that only one workload passes, or a table of workloads.
+A fault is a comparison that only one workload passes, or a workload's name.
 """
 
 import ast
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from unscheduled.check import quantities
-from unscheduled.check.code import Code, for_batch_sizes, text_of
-from unscheduled.check.findings import Finding
-from unscheduled.check.workload_names import is_workload_name
+from unscheduled.benchmark.targets import BENCHMARKS, load_benchmark
+from unscheduled.check.findings import ALGOPERF, Finding
+from unscheduled.check.outside import WORKLOAD
+from unscheduled.check.sources import Code, text_of
 
-_LOOK_UPS = ("get", "pop")
-_TEXT_TESTS = ("startswith", "endswith", "find", "count", "index")
+_BATCH_SIZE_FUNCTIONS = {"get_batch_size", "get_eval_batch_size"}
+# Functions and methods whose result tells as much as what they are given.
+_KEEPS = re.compile(
+    "type|str|repr|isinstance|id|hash|int|float|round|abs|tuple|list|len|sum|lower|upper"
+    "|strip|split|replace|removesuffix|numel|size"
+)
+_EQUALITIES = ast.Eq | ast.NotEq | ast.In | ast.NotIn
+_ARITHMETIC = (
+    *(ast.Constant, ast.Tuple, ast.List, ast.Set, ast.BinOp, ast.UnaryOp),
+    *(ast.operator, ast.unaryop, ast.expr_context),
+)
 _MANY = 16  # a larger number of anything is no property of a generic layer
-_ONLY_BATCH_SIZES = "only get_batch_size may tell workloads apart"
+
+
+class _Rule(NamedTuple):
+    """When a decision on a quantity tells workloads apart."""
+
+    code: str
+    quantity: str  # how an expression names it
+    tells: Callable[[Any], bool] | None  # by which constants; None: by any decision
+    by_equality: bool = False  # and not by being larger or smaller
+
+
+def _is_large(value: Any) -> bool:
+    return isinstance(value, int | float) and abs(value) > _MANY
+
+
+def _is_no_unit(value: Any) -> bool:
+    return isinstance(value, int | float) and value not in (0, 1)
+
+
+def _is_of_a_shape(value: Any) -> bool:
+    return _is_large(value) or bool(isinstance(value, str) and re.search(r"\d", value))
+
+
+def _attributes(names: str) -> str:
+    return rf"\b{WORKLOAD}\.(?:{names})\b"
+
+
+_BUDGET = _attributes(
+    "step_hint|max_allowed_runtime_sec|eval_period_time_sec|eval_batch_size"
+    "|validation_target_value|test_target_value"
+)
+# The first that holds counts.
+_RULES = (
+    _Rule(
+        "E202",
+        rf"\bworkload_name\b|\b(?:type|str|repr|id|hash)\({WORKLOAD}\)"
+        rf"|\bisinstance\({WORKLOAD}, (?!(?:\w+\.)*Workload\))"
+        rf"|{_attributes('__class__|__module__|__dict__|name')}",
+        None,
+    ),
+    _Rule(
+        "E203",
+        _attributes(
+            "num_train_examples|num_eval_train_examples|num_validation_examples"
+            "|num_test_examples|train_mean|train_stddev"
+        ),
+        _is_large,
+    ),
+    _Rule("E203", _BUDGET, _is_no_unit, by_equality=True),
+    _Rule("W201", _BUDGET, _is_no_unit),
+    _Rule("W202", _attributes("target_metric_name"), lambda v: isinstance(v, str)),
+    _Rule(
+        "E204",
+        r"\.(?:shape|shape_tuple|param_shapes|numel)\b|\.size\("
+        r"|\bsum\(.*\.size\b|\blen\([^)]*param(?!\w*group)",
+        _is_of_a_shape,
+        by_equality=True,
+    ),
+)
+
+
+def workload_names() -> re.Pattern[str]:
+    """What the names of workloads look like, variants and the embedded ones included.
+
+    >>> [bool(workload_names().fullmatch(n)) for n in ("WMT_post_ln", "resnet")]
+    [True, False]
+    """
+    scored = {w for path in BENCHMARKS.values() for w in load_benchmark(path).workloads}
+    names = sorted(
+        scored | {*ALGOPERF["workloads"]["unscored"].split()}, key=len, reverse=True
+    )
+    return re.compile(rf"({'|'.join(map(re.escape, names))})(?:_\w+)?", re.IGNORECASE)
 
 
 def check_workload(codes: list[Code]) -> Iterator[Finding]:
     """Looks for what depends on the workload, outside of batch sizes."""
-    exempt = for_batch_sizes(codes)
+    exempt, names = _for_batch_sizes(codes), workload_names()
     for code in codes:
-        flow = quantities.Flow(code)
         for statement in code.tree.body:
             if statement not in exempt:
+                variables = _variables(statement)
                 for node in ast.walk(statement):
-                    yield from _check_node(code, flow, node)
+                    yield from _check_names(code, node, names)
+                    yield from _check_decision(code, node, variables)
 
 
-def _check_node(code: Code, flow: quantities.Flow, node: ast.AST) -> Iterator[Finding]:
-    if isinstance(node, ast.Dict):
-        named = [key for key in map(code.constant, node.keys) if is_workload_name(key)]
-        if named:
-            message = (
-                f"a table by workload ({named[0]!r}): {_ONLY_BATCH_SIZES}; use one "
-                "setting for all."
-            )
-            yield code.finding(node, "E205", message)
-    for subjects, others, equality in _decisions(node):
-        values = list(_flat(map(code.constant, others)))
-        named = [v for v in _flat(map(code.constant, subjects)) if is_workload_name(v)]
-        if named:
-            message = (
-                f"a decision on the workload's name ({named[0]!r}): "
-                f"{_ONLY_BATCH_SIZES}."
-            )
-            yield code.finding(node, "E201", message)
-        elif not any(is_workload_name(v) for v in values):
-            yield from _check_decision(code, flow, node, subjects, values, equality)
-
-
-def _decisions(node: ast.AST) -> Iterator[tuple[list[Any], list[Any], bool]]:
-    """(what is looked at, what it is held against, whether for equality)."""
-    if isinstance(node, ast.Compare):
-        operands = [node.left, *node.comparators]
-        equality = isinstance(node.ops[0], ast.Eq | ast.NotEq | ast.In | ast.NotIn)
-        yield operands, operands, equality
-    elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
-        yield [node.slice], [node.value], True
-    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-        if node.func.attr in _LOOK_UPS:
-            yield node.args[:1], [node.func.value], True
-        elif node.func.attr in _TEXT_TESTS:
-            yield [node.func.value, *node.args[:1]], node.args[:1], True
-    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        if node.func.id == "isinstance" and len(node.args) == 2:
-            yield [node], [], True
-    elif isinstance(node, ast.Match):
-        for case in node.cases:
-            for pattern in ast.walk(case.pattern):
-                if isinstance(pattern, ast.MatchValue):
-                    yield [node.subject, pattern.value], [pattern.value], True
+def _check_names(
+    code: Code, node: ast.AST, names: re.Pattern[str]
+) -> Iterator[Finding]:
+    """Names of workloads among the parts of an expression."""
+    texts = [
+        child.value
+        for child in ast.iter_child_nodes(node)
+        if isinstance(child, ast.Constant) and isinstance(child.value, str)
+    ]
+    if named := [repr(text) for text in texts if names.fullmatch(text)]:
+        yield code.finding(node, "E201", ", ".join(named))
 
 
 def _check_decision(
-    code: Code,
-    flow: quantities.Flow,
-    node: ast.AST,
-    subjects: list[ast.expr],
-    values: list[Any],
-    equality: bool,
+    code: Code, node: ast.AST, variables: dict[str, list[ast.expr]]
 ) -> Iterator[Finding]:
+    """A comparison or look-up of a quantity that tells workloads apart."""
+    subjects, others, equality = _decision(node)
     for subject in subjects:
-        for rule in _RULES.get(flow.kind(subject) or "", ()):
-            telling = [v for v in values if rule.tells is None or rule.tells(v)]
-            if (rule.needs_equality and not equality) or (rule.tells and not telling):
-                continue
-            value = text_of(ast.Constant(telling[0])) if telling else ""
-            message = rule.message.format(text_of(subject), value)
-            yield code.finding(node, rule.code, message)
-            return
+        text = _spelled_out(subject, variables)
+        against = [other for other in others if other is not subject]
+        values = [value for other in against for value in _constants(code, other)]
+        for rule in _RULES:
+            tells = rule.tells is None or any(map(rule.tells, values))
+            by_this = equality or not rule.by_equality
+            if tells and by_this and re.search(rule.quantity, text):
+                yield code.finding(node, rule.code, text_of(subject))
+                return
 
 
-def _flat(values: Iterable[Any]) -> Iterator[Any]:
-    """The constants among values, out of their tuples."""
-    for value in values:
-        if isinstance(value, tuple):
-            yield from _flat(value)
-        elif value is not None:
-            yield value
+def _decision(node: ast.AST) -> tuple[list[ast.expr], list[ast.expr], bool]:
+    """(what is looked at, what it is held against, whether for equality)."""
+    match node:
+        case ast.Compare():
+            operands = [node.left, *node.comparators]
+            return operands, operands, isinstance(node.ops[0], _EQUALITIES)
+        case ast.Subscript(ctx=ast.Load()):
+            return [node.slice], [node.value], True
+        case ast.Call(func=ast.Attribute(attr="get" | "pop", value=table)):
+            return node.args[:1], [table], True
+        case ast.Call(func=ast.Attribute(attr="startswith" | "endswith", value=text)):
+            return [text], node.args[:1], True
+        case ast.Call(func=ast.Name(id="isinstance")):
+            return [node], [], True
+        case ast.Match():
+            patterns = [p for case in node.cases for p in ast.walk(case.pattern)]
+            values = [p.value for p in patterns if isinstance(p, ast.MatchValue)]
+            return [node.subject], values, True
+    return [], [], False
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _variables(statement: ast.stmt) -> dict[str, list[ast.expr]]:
+    """What is assigned to each name in a statement."""
+    found: dict[str, list[ast.expr]] = {}
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                if isinstance(target, ast.Name):
+                    found.setdefault(target.id, []).append(node.value)
+    return found
 
 
-def _is_large(value: Any) -> bool:
-    return _is_number(value) and abs(value) > _MANY
+def _spelled_out(node: ast.expr, variables: dict[str, list[ast.expr]]) -> str:
+    """The source of an expression, and of what its variables stand for."""
+    texts, seen, pending = [], set(), [node]
+    while pending:
+        part = pending.pop()
+        if not _is_opaque(part):
+            texts.append(text_of(part))
+            names = {n.id for n in ast.walk(part) if isinstance(n, ast.Name)} - seen
+            pending += [value for name in names for value in variables.get(name, ())]
+            seen |= names
+    return "\n".join(texts)
 
 
-def _is_shape_text(value: Any) -> bool:
-    return isinstance(value, str) and any(c.isdigit() for c in value)
+def _is_opaque(node: ast.expr) -> bool:
+    """Whether an expression no longer tells what it was made of."""
+    match node:
+        case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
+            return not _KEEPS.fullmatch(name)
+    return isinstance(node, ast.Call | ast.Constant)
 
 
-def _is_telling_number(value: Any) -> bool:
-    return _is_number(value) and value not in (0, 1)
+def _constants(code: Code, node: ast.AST) -> list[Any]:
+    """The constants that an expression is made of; none where there is more to it.
 
-
-class _Rule(NamedTuple):
-    """When a decision on a quantity tells workloads apart, and what is said then.
-
-    Attributes:
-      tells: whether a constant that the quantity is held against is one that tells;
-        None where any decision does.
-      message: {0} is the quantity, {1} the constant.
-      needs_equality: whether it tells nothing to be larger or smaller.
+    Of a dictionary they are the keys. A name stands for what the module assigns to it.
     """
+    if isinstance(node, ast.Name):
+        node = getattr(code.top_level.get(node.id), "value", None) or node
+    if isinstance(node, ast.Dict):
+        return [value for key in node.keys if key for value in _constants(code, key)]
+    parts = list(ast.walk(node))
+    if not all(isinstance(part, _ARITHMETIC) for part in parts):
+        return []
+    return [part.value for part in parts if isinstance(part, ast.Constant)]
 
-    code: str
-    tells: Callable[[Any], bool] | None
-    message: str
-    needs_equality: bool = False
 
+def _for_batch_sizes(codes: list[Code]) -> set[ast.stmt]:
+    """The function of the API, and what only it refers to, directly or not."""
+    statements = {statement for code in codes for statement in code.tree.body}
+    chosen = {s for s in statements if getattr(s, "name", "") in _BATCH_SIZE_FUNCTIONS}
+    definitions: dict[str, set[ast.stmt]] = {}
+    for code in codes:
+        for name, statement in code.top_level.items():
+            definitions.setdefault(name, set()).add(statement)
 
-# By kind of quantity, the first that holds.
-_RULES = {
-    quantities.IDENTITY: [
-        _Rule(
-            "E202",
-            None,
-            f"a decision on what the workload is ({{0}}): {_ONLY_BATCH_SIZES}.",
-        )
-    ],
-    quantities.DATA_SIZE: [
-        _Rule(
-            "E203",
-            _is_large,
-            "a decision on the size of the data set ({0}), which tells workloads "
-            "apart: use it in arithmetic only, the same for all.",
-        )
-    ],
-    quantities.BUDGET: [
-        _Rule(
-            "E203",
-            _is_telling_number,
-            "{0} against a constant tells one workload from the others: use it in "
-            "arithmetic only, the same for all.",
-            needs_equality=True,
-        ),
-        _Rule(
-            "W201",
-            _is_telling_number,
-            "{0} against a constant may tell workloads apart: make sure that what is "
-            "done then is sensible for any workload.",
-        ),
-    ],
-    quantities.METRIC: [
-        _Rule(
-            "W202",
-            lambda value: isinstance(value, str),
-            "a decision on the metric's name ({0}): the rules let a submission look "
-            "at the metric, but a name may belong to one workload; use it for nothing "
-            "but which way is better.",
-        )
-    ],
-    quantities.SHAPE: [
-        _Rule(
-            "E204",
-            lambda value: _is_large(value) or _is_shape_text(value),
-            "{0} against {1} is a fingerprint of one model: shapes may choose between "
-            "routines, not recognise workloads.",
-            needs_equality=True,
-        )
-    ],
-}
+    def used_by(users: set[ast.stmt]) -> set[ast.stmt]:
+        """These statements, and what they refer to, the function itself excepted."""
+        found, pending = set(users), list(users)
+        while pending:
+            for node in ast.walk(pending.pop()):
+                if isinstance(node, ast.Name):
+                    new = definitions.get(node.id, set()) - found - chosen
+                    found |= new
+                    pending += new
+        return found
+
+    serving = used_by(chosen)
+    return chosen | (serving - used_by(statements - serving))

@@ -1,1 +1,1 @@
-"""The dry run, as it happens in its own process: `python -m ... '<task as JSON>'`."""
+"""The dry run: a few steps of a submission on the embedded workloads, beside AdamW."""

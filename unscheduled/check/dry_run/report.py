@@ -1,4 +1,4 @@
-"""What a rehearsal finds, and where in the submission's files."""
+"""What a dry run finds, and where in the submission's files."""
 
 import contextlib
 import dataclasses
@@ -6,34 +6,28 @@ import importlib.util
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from unscheduled.benchmark.errors import first_line
 from unscheduled.benchmark.text import printable
 from unscheduled.check.dry_run.process import FOUND, REACHED
-from unscheduled.check.findings import Finding
+from unscheduled.check.findings import Finding, finding
 from unscheduled.check.sources import sources
 from unscheduled.runner.submission import ReturnedError
 
+_LONGEST = 400  # characters; what submitted code raises may be long
+
 
 class CannotGoOnError(Exception):
-    """The rehearsal can't go on; why is in the report."""
-
-
-_MESSAGE = 500  # characters; what submitted code raises may be long
+    """The dry run can't go on; why is in the report."""
 
 
 class Report:
-    """Tells of findings, each once.
-
-    Args:
-      submission: the Python file that has the functions of the API.
-      tell: takes a kind of line, as of `dry_run`, and its value.
-    """
+    """Tells of findings, each once, by a function of a kind of line and its value."""
 
     def __init__(self, submission: Path, tell: Callable[[str, Any], None]):
         self._submission = submission
-        self._files = {str(path) for path in sources(submission).values()}
+        self._files = {str(code.path) for code in sources(submission).values()}
         self._tell = tell
         self._told: set[Finding] = set()
 
@@ -41,48 +35,58 @@ class Report:
         """Tells how far it has come."""
         self._tell(REACHED, stage)
 
-    def add(self, code: str, message: str) -> None:
+    def add(self, code: str, *facts: object) -> None:
         """Reports something about the submission's file."""
-        self._add(str(self._submission), 1, code, message)
+        self._add((str(self._submission), 1), code, *facts)
+
+    def stop(self, code: str, *facts: object) -> NoReturn:
+        """Reports it, then raises `CannotGoOnError`."""
+        self.add(code, *facts)
+        raise CannotGoOnError
 
     @contextlib.contextmanager
     def calling(self, what: str) -> Iterator[None]:
-        """Reports what a call of submitted code raises, an exit too, then stops.
-
-        Raises:
-          CannotGoOnError: after that.
-        """
+        """Reports what a call of submitted code raises, an exit too, then stops."""
         try:
             yield
         except CannotGoOnError:
             raise
         except ReturnedError as error:
-            self.add("E601", str(error))
-            raise CannotGoOnError from error
+            self.stop("E601", error)
         except BaseException as error:
-            kind = type(error).__name__
-            code, message = "E601", f"{what} fails with {kind}: {first_line(error)}"
-            if isinstance(error, ModuleNotFoundError) and _is_absent(error.name):
-                code, message = "N601", f"no dry run: {error.name} is not installed."
-            self._add_at(error, code, message)
+            said = f"{what} fails with {type(error).__name__}: {first_line(error)}"
+            code, fact = "E601", printable(said, _LONGEST)
+            if isinstance(error, ModuleNotFoundError):
+                package = str(error.name).partition(".")[0]
+                if importlib.util.find_spec(package) is None:
+                    code, fact = "N601", package
+            self._add(self._place_of(error), code, fact)
             raise CannotGoOnError from error
 
-    def _add_at(self, error: BaseException, code: str, message: str) -> None:
-        """At the innermost line of the submission that led to the error."""
-        path, line = str(self._submission), 1
-        for frame, number in traceback.walk_tb(error.__traceback__):
-            if frame.f_code.co_filename in self._files:
-                path, line = frame.f_code.co_filename, number
-        self._add(path, line, code, message)
+    def _place_of(self, error: BaseException) -> tuple[str, int]:
+        """The innermost line of the submission that led to the error."""
+        frames = traceback.walk_tb(error.__traceback__)
+        lines = [(frame.f_code.co_filename, line) for frame, line in frames]
+        own = [(path, line) for path, line in lines if path in self._files]
+        return [(str(self._submission), 1), *own][-1]
 
-    def _add(self, path: str, line: int, code: str, message: str) -> None:
-        finding = Finding(path, line, code, printable(message, _MESSAGE))
-        if finding not in self._told:
-            self._told.add(finding)
-            self._tell(FOUND, dataclasses.astuple(finding))
+    def _add(self, place: tuple[str, int], code: str, *facts: object) -> None:
+        found = finding(*place, code, *facts)
+        if found not in self._told:
+            self._told.add(found)
+            self._tell(FOUND, dataclasses.astuple(found))
 
 
-def _is_absent(name: str | None) -> bool:
-    """Whether a module that was looked for in vain is really not installed."""
-    top = str(name).partition(".")[0]
-    return importlib.util.find_spec(top) is None if top.isidentifier() else False
+def changed(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """The names that are new, gone or have another value.
+
+    >>> changed({"a": 1, "b": 2}, {"a": 1, "b": 3, "c": 4})
+    ['b', 'c']
+    """
+
+    def is_same(a: Any, b: Any) -> bool:
+        simple = int | float | str | bytes | tuple
+        return a is b or (isinstance(a, simple) and isinstance(b, simple) and a == b)
+
+    names = before.keys() | after.keys()
+    return sorted(n for n in names if not is_same(before.get(n), after.get(n)))

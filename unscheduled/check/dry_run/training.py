@@ -1,19 +1,21 @@
 """A few steps of a submission on one workload, beside AdamW."""
 
-import statistics
+import functools
+import math
 import time
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from unscheduled import spec
 from unscheduled.benchmark.errors import first_line
-from unscheduled.check.dry_run import surroundings
-from unscheduled.check.dry_run.report import CannotGoOnError, Report
-from unscheduled.check.dry_run.tools import Tools
+from unscheduled.check.dry_run.report import Report, changed
 from unscheduled.runner import embedded, rules
-from unscheduled.runner.backend import Backend, TrainingState
+from unscheduled.runner.backend import TrainingState, load_backend
 from unscheduled.runner.driver import Driver
+from unscheduled.runner.search_space import read_search_space, trial_points
 from unscheduled.runner.submission import Submission
 
 STEPS = 3
@@ -23,161 +25,139 @@ SEED = 0
 # A step that goes on from a checkpoint gives the same numbers; a program that is
 # compiled a second time may round them differently.
 RTOL, ATOL = 1e-4, 1e-6
+# Set anew by init_model_fn, which submissions may call; given by the harness.
+_MAY_CHANGE = ("_param_shapes", "_param_types", "metrics_logger")
 
 
 class Training:
-    """One workload, and a submission that trains on it as the harness would.
-
-    Args:
-      submission, backend, tools: what trains, and the framework's two sides.
-      report: takes the findings.
-      name, framework: of the workload.
-      hyperparameters: None in self-tuning.
-      data_dir: where the data set is made.
-      batch_size: the global one.
-    """
+    """One workload, and a submission that trains on it as the harness would."""
 
     def __init__(
         self,
+        task: dict[str, Any],  # what `process.run` asks for
         submission: Submission,
-        backend: Backend,
-        tools: Tools,
+        tools: ModuleType,  # `pytorch.py` or `jax.py`
         report: Report,
         name: str,
-        framework: str,
-        *,
-        hyperparameters: Any,
-        data_dir: str,
         batch_size: int,
     ):
-        self._backend = backend
-        self._tools = tools
-        self._report = report
-        self._name = name
+        framework, space = task["framework"], task["search_space"]
+        self._tools, self._report, self._name = tools, report, name
+        self._backend = load_backend(framework)
+        self._backend.start_trial(SEED)
         self._workload: Any = embedded.registry().load(name, framework)
-        backend.start_trial(SEED)
         self._driver = Driver(
             submission,
             self._workload,
-            backend.random,
-            hyperparameters,
+            self._backend.random,
+            trial_points(read_search_space(space), 1)[0] if space else None,
             SEED,
             calling=report.calling,
-            fault=lambda state, before: None,  # `form_faults` says more
+            fault=lambda state, before: None,  # `_start` says more
         )
         self._queue = self._workload._build_input_queue(
             self._driver.data_rng,
             "train",
-            data_dir=data_dir,
+            data_dir=task["data_dir"] or str(Path(task["folder"], "data")),
             global_batch_size=batch_size,
         )
+        self._checkpoint = Path(task["folder"], f"checkpoint_{name}")
         self._train_state = rules.new_train_state()
 
-    def run(self, checkpoint: Path) -> None:
-        """Trains, evaluates, resumes, measures.
-
-        Args:
-          checkpoint: a path to write one to.
-
-        Raises:
-          CannotGoOnError: where submitted code fails.
-        """
-        params, model_state = self._workload.init_model_fn(self._driver.model_rng)
-        before = surroundings.parts_of(self._workload), self._tools.code_of(params)
+    def run(self) -> None:
+        """Trains, evaluates, resumes, measures; stops where submitted code fails."""
+        params, model_state = self._initial_model()
+        before = self._parts()
         state = self._start(params, model_state)
+        unsaved = self._tools.unsaved(state.optimizer_state)
+        for key, value in unsaved.items():
+            self._report.add("W601", key, type(value).__name__)
         for step in range(STEPS):
-            batch = self._select(state, step)
-            state = self._step(state, batch, step)
+            state = self._step(state, step)
         self._check_finite(state, f"after {STEPS} steps")
-        state = self._prepare_for_eval(state, STEPS)
+        self._report.reach(f"prepare_for_eval on {self._name}")
+        state = self._driver.prepare(state, STEPS, [])
         self._check_finite(state, "after prepare_for_eval")
-        self._check_logits(state, batch)
-        self._check_surroundings(state, *before)
-        state = self._step(state, self._select(state, STEPS), STEPS)
-        state = self._resume(state, checkpoint)
+        self._evaluate(state)
+        if names := changed(before, self._parts()):
+            self._report.add("E605", ", ".join(names))
+        state = self._step(state, STEPS)
+        if not unsaved:
+            state = self._resume(state)
         self._compare_with_adamw(state)
+
+    def _initial_model(self) -> tuple[Any, Any]:
+        return self._workload.init_model_fn(self._driver.model_rng)
+
+    def _parts(self) -> dict[str, Any]:
+        """The attributes of the workload, but for what it caches itself."""
+        cls = type(self._workload)
+        return {
+            name: value
+            for name, value in vars(self._workload).items()
+            if name not in _MAY_CHANGE
+            and not isinstance(getattr(cls, name, None), functools.cached_property)
+        }
 
     def _start(self, params: Any, model_state: Any) -> TrainingState:
         state = self._driver.init(params, model_state)
-        faults = self._tools.form_faults(state.optimizer_state)
-        for code, message in faults:
-            self._report.add(code, message)
-        if any(code.startswith("E") for code, _ in faults):
-            raise CannotGoOnError
+        if fault := self._tools.fault(state.optimizer_state):
+            self._report.stop("E604", fault)
         return state
 
-    def _select(self, state: TrainingState, step: int) -> Any:
-        return self._driver.select(self._queue, state, step)
-
-    def _step(self, state: TrainingState, batch: Any, step: int) -> TrainingState:
+    def _step(
+        self, state: TrainingState, step: int, batch: Any = None
+    ) -> TrainingState:
         self._report.reach(f"step {step + 1} on {self._name}")
+        if batch is None:
+            batch = self._driver.select(self._queue, state, step)
         return self._driver.update(state, batch, step, [], self._train_state)
 
-    def _prepare_for_eval(self, state: TrainingState, step: int) -> TrainingState:
-        self._report.reach(f"prepare_for_eval on {self._name}")
-        return self._driver.prepare(state, step, [])
-
     def _check_finite(self, state: TrainingState, when: str) -> None:
-        if not all(
-            np.isfinite(a).all() for a in self._tools.arrays(state.model_params)
-        ):
-            message = f"parameters are not finite {when} on {self._name}."
-            self._report.add("E603", message)
-            raise CannotGoOnError
+        arrays = self._tools.arrays(state.model_params)
+        if not all(np.isfinite(array).all() for array in arrays):
+            self._report.stop("E603", f"parameters {when}", self._name)
 
-    def _check_logits(self, state: TrainingState, batch: Any) -> None:
+    def _mean_loss(self, mode: spec.ForwardPassMode, params, model_state, batch, rng):
+        """(loss, model state) of a batch, in either framework."""
+        is_training = mode is spec.ForwardPassMode.TRAIN
+        logits, model_state = self._workload.model_fn(
+            params, batch, model_state, mode, rng, update_batch_norm=is_training
+        )
+        losses = self._workload.loss_fn(batch["targets"], logits, batch.get("weights"))
+        return losses["summed"] / losses["n_valid_examples"], model_state
+
+    def _evaluate(self, state: TrainingState) -> None:
+        batch, rng = next(self._queue), self._driver.eval_rng(STEPS)
+        loss_fn = functools.partial(self._mean_loss, spec.ForwardPassMode.EVAL)
         with self._report.calling("an evaluation of the parameters"):
-            logits = self._tools.logits(self._workload, state, batch)
-        if not np.isfinite(logits).all():
-            message = (
-                f"the model's outputs in evaluation are not finite ({self._name})."
-            )
-            self._report.add("E603", message)
+            loss, _ = self._tools.compiled(loss_fn)(*state[1:], batch, rng)
+        if not math.isfinite(loss):
+            self._report.add("E603", "the model's outputs in evaluation", self._name)
 
-    def _check_surroundings(
-        self, state: TrainingState, parts: dict[str, Any], code: Any
-    ) -> None:
-        names = surroundings.changed(parts, surroundings.parts_of(self._workload))
-        if names:
-            message = f"training changes the workload: {', '.join(names)}; leave it."
-            self._report.add("E605", message)
-        if self._tools.code_of(state.model_params) != code:
-            message = (
-                "the model that is evaluated runs submitted code (a hook, or another "
-                "forward): take it away in prepare_for_eval."
-            )
-            self._report.add("E605", message)
-
-    def _resume(self, state: TrainingState, checkpoint: Path) -> TrainingState:
+    def _resume(self, state: TrainingState) -> TrainingState:
         """Saves, takes one step; restores, takes it again: the same parameters?"""
-        step, tools = STEPS + 1, self._tools
-        batch = self._select(state, step)
-        generators = self._backend.generator_state()
+        step, backend = STEPS + 1, self._backend
+        batch = self._driver.select(self._queue, state, step)
+        generators = backend.generator_state()
         try:
-            self._backend.save(checkpoint, tools.saved_part(state), {})
+            backend.save(self._checkpoint, state, {})
         except Exception as error:  # each format has its own
-            self._report.add("E607", f"no checkpoint can be made: {first_line(error)}")
-            return self._step(state, batch, step)
-        state = self._step(state, batch, step)
-        params, model_state = self._workload.init_model_fn(self._driver.model_rng)
-        fresh = self._start(params, model_state)
-        saved_whole = tools.saved_part(fresh).optimizer_state == fresh.optimizer_state
+            self._report.add("E607", f"no checkpoint can be made: {first_line(error)}.")
+            return state
+        state = self._step(state, step, batch)
+        fresh = self._start(*self._initial_model())
         try:
-            restored, _ = self._backend.restore(checkpoint, tools.saved_part(fresh))
-        except Exception as error:  # each format has its own
-            message = f"a checkpoint can't be restored: {first_line(error)}"
+            restored, _ = backend.restore(self._checkpoint, fresh)
+        except Exception as error:
+            message = f"a checkpoint can't be restored: {first_line(error)}."
             self._report.add("E607", message)
             return state
-        if not saved_whole:
-            restored = restored._replace(optimizer_state=fresh.optimizer_state)
-        self._backend.restore_generators(generators)
-        resumed = self._step(restored, batch, step)
-        pairs = zip(
-            tools.arrays(state.model_params),
-            tools.arrays(resumed.model_params),
-            strict=True,
-        )
-        if saved_whole and not all(np.allclose(*p, RTOL, ATOL) for p in pairs):
+        backend.restore_generators(generators)
+        resumed = self._step(restored, step, batch)
+        states = (state.model_params, resumed.model_params)
+        pairs = zip(*map(self._tools.arrays, states), strict=True)
+        if not all(np.allclose(a, b, RTOL, ATOL) for a, b in pairs):
             message = (
                 f"a run on {self._name} that goes on from a checkpoint takes other "
                 "steps: the optimizer state lacks something."
@@ -187,44 +167,26 @@ class Training:
 
     def _compare_with_adamw(self, state: TrainingState) -> None:
         """Median times of steps in turns, and bytes of parameters and state."""
-        initial = self._workload.init_model_fn(self._driver.model_rng)
-        other = self._tools.adamw(self._workload, *initial)
-        own_times, other_times = [], []
-        for turn in range(ROUNDS + 1):
-            step = STEPS + 2 + turn
-            batch = self._select(state, step)
+        loss_fn = functools.partial(self._mean_loss, spec.ForwardPassMode.TRAIN)
+        other, adamw_step = self._tools.adamw(loss_fn, *self._initial_model())
+        times = []
+        for step in range(STEPS + 2, STEPS + 3 + ROUNDS):
             start = time.perf_counter()
-            state = self._step(state, batch, step)
+            state = self._step(state, step)
             self._backend.wait_for(state)
-            own_times.append(time.perf_counter() - start)
+            end = time.perf_counter()
             batch, rng = next(self._queue), self._driver.eval_rng(step)
-            start = time.perf_counter()
-            other = self._tools.adamw_step(self._workload, other, batch, rng)
+            other_start = time.perf_counter()
+            other = adamw_step(other, batch, rng)
             self._backend.wait_for(other)
-            other_times.append(time.perf_counter() - start)
-        milliseconds = [
-            1000 * statistics.median(times[1:]) for times in (own_times, other_times)
-        ]
-        megabytes = [self._tools.nbytes(s) / 1e6 for s in (state, other)]
-        self._report_costs(milliseconds, megabytes)
-
-    def _report_costs(self, milliseconds: list[float], megabytes: list[float]) -> None:
-        time_ratio = milliseconds[0] / milliseconds[1]
-        memory_ratio = megabytes[0] / megabytes[1]
-        message = (
-            f"{self._name}: a step takes {milliseconds[0]:.1f} ms, AdamW's "
-            f"{milliseconds[1]:.1f} ({time_ratio:.2f} times); parameters and state "
-            f"take {megabytes[0]:.2f} MB, AdamW's {megabytes[1]:.2f} "
-            f"({memory_ratio:.2f} times)."
-        )
-        self._report.add("N602", message)
-        for code, ratio, what in (
-            ("W603", time_ratio, "time"),
-            ("W604", memory_ratio, "memory"),
-        ):
-            if ratio > TOO_MUCH:
-                message = (
-                    f"{self._name}: a step takes {ratio:.1f} times AdamW's {what}; "
-                    "make sure that it pays, and fits the benchmark's GPUs."
-                )
-                self._report.add(code, message)
+            times.append((end - start, time.perf_counter() - other_start))
+        # Without the first, which may compile.
+        ms, other_ms = 1000 * np.median(times[1:], axis=0)
+        mb, other_mb = (self._tools.nbytes(each) / 1e6 for each in (state, other))
+        slower, larger = ms / other_ms, mb / other_mb
+        facts = (ms, other_ms, slower, mb, other_mb, larger)
+        self._report.add("N602", self._name, *facts)
+        if slower > TOO_MUCH:
+            self._report.add("W603", self._name, slower)
+        if larger > TOO_MUCH:
+            self._report.add("W604", self._name, larger)
