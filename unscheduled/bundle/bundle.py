@@ -103,7 +103,7 @@ def _header(path: Path) -> str:
 def _check_imports(
     modules: Mapping[str, str], framework: str, has_requirements: bool
 ) -> None:
-    """A `UserError` for an import that is not the folder's, Python's or required."""
+    """Raises a `UserError` for an import that is not the folder's or installed."""
     installed = _INSTALLED[framework] | sys.stdlib_module_names
     refused = _LEFT_BEHIND | (_ALONE - installed)
     for place, text in modules.items():

@@ -3,7 +3,6 @@
 import io
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.rulesets import ruleset
@@ -31,9 +30,7 @@ _FACTS = {
 def evidence(root: Path, submission: str, benchmark: str = "auto") -> str:
     """Times to target and scores of a tree of runs, and what they were run on.
 
-    Args:
-      root, benchmark: logs and targets, as `scripts/score.py` takes them.
-      submission: the folder in `root` that has this submission's runs.
+    `submission` is the folder in `root` that has this submission's runs.
     """
     try:
         reading = read_logs([root])
@@ -71,8 +68,9 @@ def _conditions(trials: Iterable[Trial]) -> str:
 
 
 def _condition(trial: Path) -> str:
-    meta = _newest(trial, "meta_data")
-    flags = _newest(trial, "flags")
+    (meta, odd), (flags, odd_flags) = newest(trial, "meta_data"), newest(trial, "flags")
+    if odd or odd_flags:
+        raise UserError(str([*odd, *odd_flags][0]))
     facts = [
         form.format(printable(meta[key], _LONGEST))
         for key, form in _FACTS.items()
@@ -92,11 +90,3 @@ def _clock(clock: str) -> str:
     except ValueError:
         each = f"is not known here, {clock}"
     return f"seconds are not measured: a clock that {each}."
-
-
-def _newest(trial: Path, kind: str) -> dict[str, Any]:
-    """The last of a trial's files of a kind, `<kind>_<preemption>.json`."""
-    facts, irregular = newest(trial, kind)
-    if irregular:
-        raise UserError(str(irregular[0]))
-    return facts

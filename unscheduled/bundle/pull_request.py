@@ -55,9 +55,8 @@ def submission_info(
 
 def _text(key: str, value: Any) -> str:
     """A value as one line of text that upstream's automation leaves as it is."""
-    text = printable("" if value is None else value)
-    if isinstance(value, str):
-        text = printable(" ".join(value.split()))
+    one_line = " ".join(value.split()) if isinstance(value, str) else value
+    text = "" if value is None else printable(one_line)
     if not text:
         raise UserError(f"{key} of the submission must not be empty.")
     if set(_FORBIDDEN) & set(text):

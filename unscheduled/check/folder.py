@@ -44,18 +44,16 @@ _INSTALLED = {
 }
 
 
-def check_folder(
-    folder: Path, ruleset: str, search_space: Path | None
-) -> Iterator[Finding]:
-    """Checks what is no code; `search_space` where that is in another place."""
+def check_folder(folder: Path, ruleset: str, given: Path | None) -> Iterator[Finding]:
+    """Checks what is no code; `given` is a search space in another place."""
     for name, code, check in (
         (INFO, "E503", _check_info),
         (REQUIREMENTS, "E502", _check_requirements),
         ("LICENSE", "E504", _check_licences),
     ):
         yield from _read(folder / name, code, check(folder))
-    space = search_space or folder / SEARCH_SPACE
-    found = _check_search_space(space, ruleset, is_given=search_space is not None)
+    space = given or folder / SEARCH_SPACE
+    found = _check_search_space(space, ruleset, is_given=given is not None)
     yield from _read(space, "E505", found)
 
 
@@ -149,7 +147,7 @@ def _check_search_space(path: Path, ruleset: str, is_given: bool) -> Iterator[Fi
 
 
 def check_points(path: Path, space: list[Any] | dict[str, Any]) -> None:
-    """A `UserError` where a search space lists more or fewer points than trials."""
+    """Raises a `UserError` where a search space lists more or fewer points."""
     if isinstance(space, list) and len(space) != NUM_TRIALS:
         raise UserError(
             f"{path} lists {len(space)} points: the rules ask for {NUM_TRIALS}, or "

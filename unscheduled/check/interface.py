@@ -8,10 +8,7 @@ from collections.abc import Iterator
 from unscheduled.check.findings import ALGOPERF, Finding
 from unscheduled.check.sources import Code, Function, text_of
 
-SIGNATURES = {
-    name: tuple(parameters.split())
-    for name, parameters in ALGOPERF["signatures"].items()
-}
+SIGNATURES = {name: p.split() for name, p in ALGOPERF["signatures"].items()}
 _BY_KEYWORD = ("update_params", "prepare_for_eval")
 _HYPERPARAMETERS = "hyperparameters"
 
@@ -24,7 +21,7 @@ def check_interface(codes: list[Code], ruleset: str) -> Iterator[Finding]:
         if found:
             yield from _check_signature(*found, name)
             if ruleset == "self-tuning":
-                yield from _check_hyperparameters(*found, name)
+                yield from _check_reads(*found, name)
         elif {name, "*"}.isdisjoint([*submission.top_level, *submission.imports]):
             code = "W102" if name == "prepare_for_eval" else "E102"
             yield submission.finding(submission.tree, code, name, ", ".join(wanted))
@@ -77,10 +74,8 @@ def _signature(function: Function) -> inspect.Signature:
     return inspect.signature(eval(f"lambda {ast.unparse(arguments)}: None"))
 
 
-def _check_hyperparameters(
-    code: Code, function: Function, name: str
-) -> Iterator[Finding]:
-    """Whether a function reads them as if there were any, and never looks at them."""
+def _check_reads(code: Code, function: Function, name: str) -> Iterator[Finding]:
+    """Whether it reads hyperparameters as if there always were any."""
     reads, others = [], []
     for node in ast.walk(function):
         if isinstance(node, ast.Name) and node.id == _HYPERPARAMETERS:

@@ -16,7 +16,7 @@ _ITS_PARTS = re.compile(rf"(?:type\(|vars\()?{WORKLOAD}\)?(?:\.__class__|\.__dic
 _MODEL = re.compile(r"(?:model|current_param_container|model_params|module)\b")
 _CALLED = ("forward", "__call__", "__class__")  # what a model runs
 # How functions that change something begin.
-_CHANGES = ("set", "enable", "update", "flags", "prefer", "put", "unset", "pop", "cle")
+_CHANGES = re.compile("set|enable|update|flags|prefer|put|unset|pop|clear")
 # What torchrun says about devices, which submissions may know.
 _LAUNCHER = {
     *("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"),
@@ -76,7 +76,7 @@ def _is_set(node: ast.AST, above: ast.AST | None, name: str) -> bool:
     changed = above if isinstance(above, ast.Subscript) else node
     called = isinstance(above, ast.Call) and above.func is node
     return isinstance(getattr(changed, "ctx", None), ast.Store | ast.Del) or (
-        called and name.rpartition(".")[2].startswith(_CHANGES)
+        called and bool(_CHANGES.match(name.rpartition(".")[2]))
     )
 
 

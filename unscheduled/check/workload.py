@@ -1,8 +1,7 @@
 """Rules on which workload it is: nothing but the batch size may depend on that.
 
-Not every look at the workload is a fault: the rules ask what is looked at, and what
-is done with it. Shapes may choose a cheaper routine, the step hint may set a schedule.
-A fault is a comparison that only one workload passes, or a workload's name.
+Shapes may choose a cheaper routine, the step hint may set a schedule: a fault is a
+comparison that only one workload passes, or a workload's name.
 """
 
 import ast
@@ -221,7 +220,6 @@ def _for_batch_sizes(codes: list[Code]) -> set[ast.stmt]:
             definitions.setdefault(name, set()).add(statement)
 
     def used_by(users: set[ast.stmt]) -> set[ast.stmt]:
-        """These statements, and what they refer to, the function itself excepted."""
         found, pending = set(users), list(users)
         while pending:
             for node in ast.walk(pending.pop()):

@@ -46,11 +46,6 @@ def fault(optimizer_state: Any) -> str | None:
     )
 
 
-def unsaved(optimizer_state: Any) -> dict[str, Any]:
-    """What the official checkpoint leaves out: nothing."""
-    return {}
-
-
 def arrays(model_params: Any) -> list[np.ndarray]:
     """Copies of the parameters, in a fixed order."""
     return [np.array(leaf) for leaf in jax.tree.leaves(model_params)]

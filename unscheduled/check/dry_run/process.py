@@ -1,8 +1,7 @@
 """Tries a submission out, in a process of its own: it may do anything there.
 
-The process writes what happens to a file, and at last that it came to the end: one that
-ends before that, with whatever status, does not pass for a submission that trains. This
-is no sandbox: the code has the rights of the user.
+The process writes what happens to a file, and at last that it came to the end; one that
+ends before does not pass, whatever its status. This is no sandbox.
 """
 
 import contextlib

@@ -47,11 +47,6 @@ def fault(optimizer_state: Any) -> str | None:
     return None
 
 
-def unsaved(optimizer_state: Any) -> dict[str, Any]:
-    """What the official checkpoint leaves out."""
-    return {k: v for k, v in optimizer_state.items() if not hasattr(v, "state_dict")}
-
-
 def arrays(model_params: Any) -> list[np.ndarray]:
     """Copies of the parameters, in a fixed order."""
     return [p.detach().cpu().numpy().copy() for p in model_params.parameters()]

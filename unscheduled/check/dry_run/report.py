@@ -9,13 +9,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from unscheduled.benchmark.errors import first_line
-from unscheduled.benchmark.text import printable
 from unscheduled.check.dry_run.process import FOUND, REACHED
 from unscheduled.check.findings import Finding, finding
 from unscheduled.check.sources import sources
 from unscheduled.runner.submission import ReturnedError
-
-_LONGEST = 400  # characters; what submitted code raises may be long
 
 
 class CannotGoOnError(Exception):
@@ -55,7 +52,7 @@ class Report:
             self.stop("E601", error)
         except BaseException as error:
             said = f"{what} fails with {type(error).__name__}: {first_line(error)}"
-            code, fact = "E601", printable(said, _LONGEST)
+            code, fact = "E601", said
             if isinstance(error, ModuleNotFoundError):
                 package = str(error.name).partition(".")[0]
                 if importlib.util.find_spec(package) is None:

@@ -69,12 +69,7 @@ def _surroundings(tools: ModuleType) -> tuple[dict[str, Any], dict[str, Any]]:
     return variables, tools.settings()
 
 
-def _report_changes(
-    report: Report,
-    what: str,
-    before: tuple[dict[str, Any], dict[str, Any]],
-    tools: ModuleType,
-) -> None:
+def _report_changes(report: Report, what: str, before: Any, tools: ModuleType) -> None:
     variables, settings = map(changed, before, _surroundings(tools))
     if variables:
         report.add("E606", what, ", ".join(variables))

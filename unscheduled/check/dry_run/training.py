@@ -69,8 +69,8 @@ class Training:
         params, model_state = self._initial_model()
         before = self._parts()
         state = self._start(params, model_state)
-        unsaved = self._tools.unsaved(state.optimizer_state)
-        for key, value in unsaved.items():
+        unsaved = self._unsaved(state.optimizer_state)
+        for key, value in unsaved:
             self._report.add("W601", key, type(value).__name__)
         for step in range(STEPS):
             state = self._step(state, step)
@@ -98,6 +98,11 @@ class Training:
             if name not in _MAY_CHANGE
             and not isinstance(getattr(cls, name, None), functools.cached_property)
         }
+
+    def _unsaved(self, optimizer_state: Any) -> list[tuple[str, Any]]:
+        """What the official checkpoint leaves out, in PyTorch only."""
+        items = optimizer_state.items() if isinstance(optimizer_state, dict) else ()
+        return [(k, v) for k, v in items if not hasattr(v, "state_dict")]
 
     def _start(self, params: Any, model_state: Any) -> TrainingState:
         state = self._driver.init(params, model_state)
