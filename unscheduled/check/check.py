@@ -26,7 +26,7 @@ _NO_DRY_RUN = {"E101", "E102", "E505"}  # what it could not run with
 def check_files(
     submission: Path, ruleset: str | None = None, search_space: Path | None = None
 ) -> list[Finding]:
-    """What is found in the files, in their order, running none of them.
+    """Checks the files without running them; findings are sorted by file and line.
 
     Args:
       ruleset: "external" or "self-tuning"; None for what submission_info.yml says, or
@@ -48,7 +48,7 @@ def check_files(
 
 
 def _found(submission: Path, check: Callable[[], Iterable[Finding]]) -> list[Finding]:
-    """What a rule finds; code that it can't cope with is a finding too."""
+    """A rule's findings; if the rule itself fails, that is one."""
     try:
         return list(check())
     except Exception as error:  # RecursionError, for expressions nested too deeply

@@ -58,7 +58,7 @@ def check_folder(folder: Path, ruleset: str, given: Path | None) -> Iterator[Fin
 
 
 def _read(path: Path, code: str, found: Iterator[Finding]) -> Iterator[Finding]:
-    """What is found, and why the file can't be read."""
+    """The findings; the last one says why, if the file can't be read."""
     try:
         yield from found
     except UserError as error:

@@ -132,12 +132,12 @@ def submission_file(given: str) -> Path:
 
 
 def sources(submission: Path, without: Collection[str] = ()) -> dict[str, Code]:
-    """The modules that a submission imports, by name, itself first; runs nothing.
+    """The submission and all modules that it imports, by name; nothing is run.
 
-    Followed are imports of the library and of the submission's own folder, inside
-    functions too, but not of `without`. The `__init__.py` of a package counts where
-    something is imported from it; where it only leads to a module, it does not. Modules
-    of the submission's folder go by their name inside it.
+    Imports of the library and of the submission's own folder are followed, those inside
+    functions too, except for modules in `without`. A package's `__init__.py` counts if
+    something is imported from it, not if it only leads to a module. Modules of the
+    submission's folder go by their name inside it.
     """
     own = submission.resolve().parent
     found: dict[str, Code] = {}

@@ -31,7 +31,7 @@ def run(
     search_space: Path | None = None,
     workloads: Sequence[str] | None = None,
 ) -> list[Finding]:
-    """Trains a few steps on the embedded workloads, beside AdamW; what is found.
+    """Trains a few steps on the embedded workloads, beside AdamW; returns findings.
 
     The process and what it has started are killed once it is done, or after
     `TIMEOUT_SEC`.
