@@ -234,6 +234,13 @@ def test_what_shapes_may_be_used_for(tmp_path, code):
         ("from jax.experimental import pallas as pl\n\nX = pl.pallas_call", "E401"),
         ("import jax\n\njax.config.update('jax_enable_x64', True)", "E402"),
         ("import torch\n\ntorch.set_float32_matmul_precision('high')", "E402"),
+        (
+            "def f(workload):\n"
+            "    n: int = workload.num_train_examples\n"
+            "    return n == 50_000",
+            "E203",
+        ),
+        ("def f(workload):\n    return (n := workload.step_hint) == 600", "E203"),
         ("def f(self, g):\n    self._workload.eval_model = g", "E403"),
         ("def f(workload, g):\n    vars(workload)['eval_model'] = g", "E403"),
         ("def f(workload, g):\n    workload.__class__ = g", "E403"),

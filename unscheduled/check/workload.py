@@ -167,8 +167,9 @@ def _variables(statement: ast.stmt) -> dict[str, list[ast.expr]]:
     """What is assigned to each name in a statement."""
     found: dict[str, list[ast.expr]] = {}
     for node in ast.walk(statement):
-        if isinstance(node, ast.Assign):
-            for target in node.targets:
+        if isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr) and node.value:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            for target in targets:
                 if isinstance(target, ast.Name):
                     found.setdefault(target.id, []).append(node.value)
     return found
