@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 from absl import app, flags
 
 from unscheduled.benchmark.tables import markdown_table
-from unscheduled.runner.meta_data import cpu_model_name
+from unscheduled.runner.machine import cpu_model_name
 
 _SETS = flags.DEFINE_list("sets", ["resnet50", "transformer"], "Parameter sets.")
 _FRAMEWORKS = flags.DEFINE_list("frameworks", ["torch", "jax"], "Frameworks.")

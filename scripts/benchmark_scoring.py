@@ -22,7 +22,7 @@ from pathlib import Path
 
 from absl import app, flags
 
-from unscheduled.runner.meta_data import cpu_model_name
+from unscheduled.runner.machine import cpu_model_name
 
 PROJECT = Path(__file__).resolve().parents[1]
 WORKLOADS = {  # of the made-up trees: base workload of version 0.5 -> metric

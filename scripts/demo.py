@@ -82,7 +82,7 @@ class Run(NamedTuple):
         path = experiment_path(
             self.experiment_dir(kind), self.name, self.workload, self.framework
         )
-        return TrialDirectory(path / "trial_1").outcome.exists()
+        return TrialDirectory.numbered(path, 1).outcome.exists()
 
     @property
     def name(self) -> str:

@@ -23,7 +23,7 @@ from unscheduled.benchmark.run_files import TrialDirectory
 from unscheduled.runner.backend import load_backend
 from unscheduled.runner.clock import StepsClock
 from unscheduled.runner.loop import Settings
-from unscheduled.runner.profiler import Profiler
+from unscheduled.runner.progress import Profiler
 from unscheduled.runner.submission import load_submission, train_batch_size
 from unscheduled.runner.trials import run_trials
 from workloads_ext import registry
@@ -59,7 +59,7 @@ def train(name: str, framework: str, seed: int) -> dict[str, str]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (outcome,) = run_trials(settings, folder, [None], range(1), seed, {})
-    with open(TrialDirectory(folder / "trial_1").eval_measurements) as file:
+    with open(TrialDirectory.numbered(folder, 1).eval_measurements) as file:
         row = list(csv.DictReader(file))[-1]
     assert outcome.global_step == int(row["global_step"]) == settings.max_global_steps
     return row

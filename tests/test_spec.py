@@ -11,7 +11,11 @@ import pytest
 
 from unscheduled.benchmark import spec_mirror
 
-NAMES = spec_mirror.__all__
+NAMES = [
+    name
+    for name, value in vars(spec_mirror).items()
+    if not name.startswith("_") and not inspect.ismodule(value)
+]
 ENUMS = ("ForwardPassMode", "LossType", "ParameterType")
 
 

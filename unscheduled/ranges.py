@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 
 class _Range(NamedTuple):
-    """What holds of a valid value, and how a message says it."""
+    """The valid values, and how a message describes them."""
 
     is_valid: Callable[[Any], bool]
     choices: str
@@ -73,9 +73,6 @@ def check(kind: str, value: Any, name: str = "") -> None:
       >>> check("b2", 1.5, name="betas[1]")
       Traceback (most recent call last):
       ValueError: betas[1] must be in [0, 1), got 1.5.
-      >>> check("lr", "0.1")
-      Traceback (most recent call last):
-      ValueError: lr must be a number, got '0.1'.
     """
     is_valid, choices, is_number, is_optional = _RANGES[kind]
     if value is None and is_optional:
@@ -83,15 +80,10 @@ def check(kind: str, value: Any, name: str = "") -> None:
     if value is not None and getattr(value, "ndim", None) == 0:
         value = value.item()
     if isinstance(value, int) and value.bit_length() > 1000:
-        raise ValueError(
-            f"{name or kind} must be {choices}, got an integer of over 300 digits."
-        )
-    if is_number and not _is_number(value):
+        got = "an integer of over 300 digits"
+        raise ValueError(f"{name or kind} must be {choices}, got {got}.")
+    if is_number and (not isinstance(value, numbers.Real) or isinstance(value, bool)):
         choices = "a number, or None" if is_optional else "a number"
     elif isinstance(value, (numbers.Real, str)) and is_valid(value):
         return
     raise ValueError(f"{name or kind} must be {choices}, got {value!r:.100}.")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)

@@ -74,7 +74,7 @@ def test_json(text, why, tmp_path):
         (b"{a: " * 200_000, "nested too deeply"),  # in no time
         (b"version: 2025-99-99", "month"),
         (b"version: " + b"1" * 5000, "4300 digits"),
-        (b"a: &a [1]\nb: [*a, *a]", "alias \\*a"),
+        (b"a: &a [1]\nb: [*a, *a]", "aliases are not"),
         (b"a: !!python/object:os.system {}", "constructor"),
         (b"a: {", "not a YAML file"),
     ],
@@ -93,8 +93,8 @@ def test_yaml(text, why, tmp_path):
     [
         ("x = (", "not a Python file"),
         ("x = 1\0", "null bytes"),
-        ("-" * 100_000 + "1", "(deeply|complex)"),
-        ("(" * 100 + ")" * 100 + "\n" + "x" + ".y" * 100_000, "(deeply|complex)"),
+        ("-" * 100_000 + "1", "nested too deeply"),
+        ("(" * 100 + ")" * 100 + "\n" + "x" + ".y" * 100_000, "nested too deeply"),
     ],
 )
 def test_python(text, why):

@@ -17,7 +17,7 @@ from absl import flags
 from tests.runner import fakes
 from unscheduled.benchmark.errors import UserError
 from unscheduled.runner import main
-from unscheduled.runner.official_process import give_batch_size
+from unscheduled.runner.official import give_batch_size
 from unscheduled.runner.submission import global_batch_sizes
 from workloads_ext import WORKLOADS
 

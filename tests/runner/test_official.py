@@ -160,15 +160,6 @@ def test_each_mistake_has_one_sentence(tmp_path, stand_in, flags, parts):
     assert not (tmp_path / "runs").exists()
 
 
-def test_ranks_without_gpus_have_one_sentence(tmp_path, stand_in):
-    """The official runner's traceback, where torchrun has no GPUs to use."""
-    torch = pytest.importorskip("torch")
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU")
-    result = run(*arguments(tmp_path), path=stand_in, LOCAL_RANK="0")
-    assert_one_sentence(result, "needs GPUs")
-
-
 def test_a_run_that_is_there_is_not_asked_about(tmp_path, stand_in):
     """A question on a terminal that is not there."""
     (tmp_path / "runs" / "test" / "mnist_pytorch").mkdir(parents=True)

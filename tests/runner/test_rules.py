@@ -4,7 +4,7 @@ import pytest
 
 from unscheduled.benchmark.rulesets import ruleset
 from unscheduled.runner import rules
-from unscheduled.runner.clock import StepsClock, WallClock, parse_clock
+from unscheduled.runner.clock import Clock, StepsClock, parse_clock
 
 
 def test_budgets_of_the_rulesets():
@@ -59,7 +59,7 @@ def test_steps_clock_counts_steps_and_nothing_else():
 def test_wall_clock_tells_how_long_a_run_was_down():
     """Downtime that makes a resumed run evaluate at once."""
     times = iter([1000.0, 5000.0])
-    clock = WallClock(lambda: next(times))
+    clock = Clock(lambda: next(times))
     assert clock.now() == 1000
     assert clock.resume(1010.0) == 3990
 
@@ -69,5 +69,5 @@ def test_a_clock_that_does_not_exist(text):
     """A misspelt clock that silently is the wall clock."""
     with pytest.raises(ValueError, match="--clock must be wall or steps:SECONDS"):
         parse_clock(text)
-    assert isinstance(parse_clock("wall"), WallClock)
+    assert isinstance(parse_clock("wall"), Clock)
     assert isinstance(parse_clock("steps:2"), StepsClock)

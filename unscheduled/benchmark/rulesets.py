@@ -17,9 +17,9 @@ class Ruleset:
 
     Attributes:
       name: self (tuned by itself) or external (the best of several trials).
-      budget_factor: how many times `max_allowed_runtime_sec` a run is given.
-      n_studies, n_trials: how many each workload and each study should have; None
-        where the benchmark does not say.
+      budget_factor: a run's budget is this times `max_allowed_runtime_sec`.
+      n_studies, n_trials: the expected numbers of studies a workload and of trials a
+        study; None where the benchmark does not say.
     """
 
     name: str
@@ -31,11 +31,7 @@ class Ruleset:
         return f"{self.name} tuning"
 
     def budget_sec(self, max_allowed_runtime_sec: float) -> float:
-        """Seconds of submission time that a run is given.
-
-        >>> ruleset("self").budget_sec(100.0)
-        150.0
-        """
+        """Seconds of submission time that a run is given."""
         return self.budget_factor * max_allowed_runtime_sec
 
     def miss_sec(self, max_allowed_runtime_sec: float) -> float:
@@ -51,15 +47,8 @@ def ruleset(name: str, version: str = NEWEST) -> Ruleset:
     """The ruleset called `name` in a version of the benchmark.
 
     Self-tuning runs have 3 times the budget in version 0.5 and 1.5 times since;
-    external tuning has it once.
-
-    Args:
-      name: one of `RULESETS`.
-      version: of the benchmark; 0.5, 0.6 and rolling say how many studies they
-        expect.
-
-    Raises:
-      UserError: there is no such ruleset.
+    external tuning has it once. Versions 0.5, 0.6 and rolling expect a number of
+    studies.
 
     Source: AlgoPerf's rules, and the budgets of its published logs.
     """

@@ -23,11 +23,7 @@ _CHECKPOINT = re.compile("checkpoint_(0|[1-9][0-9]*)")
 
 
 class TrialDirectory:
-    """The paths of one trial.
-
-    Args:
-      path: `.../trial_<n>`.
-    """
+    """The paths of one trial, in its folder."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -35,7 +31,11 @@ class TrialDirectory:
         self.measurements = path / "measurements.csv"
         self.eval_measurements = path / EVAL_MEASUREMENTS
         self.outcome = path / OUTCOME
-        self.traces = path / "traces"
+
+    @classmethod
+    def numbered(cls, experiment: Path, number: int) -> "TrialDirectory":
+        """That of an experiment's trial `number`, from 1."""
+        return cls(experiment / f"trial_{number}")
 
     def flags(self, preemption_count: int) -> Path:
         return self.path / f"flags_{preemption_count}.json"
@@ -47,7 +47,7 @@ class TrialDirectory:
         return self.path / f"checkpoint_{global_step}"
 
     def checkpoints(self) -> list[Path]:
-        """All checkpoints, oldest first; those being written do not count."""
+        """All checkpoints, oldest first, without those half written."""
         names = (path.name for path in self.path.glob("checkpoint_*"))
         steps = [int(m[1]) for name in names if (m := _CHECKPOINT.fullmatch(name))]
         return [self.checkpoint(step) for step in sorted(steps)]

@@ -1,8 +1,8 @@
 """A mirror of the public interface of `algoperf.spec` (v0.6), for use without it.
 
-Same names, same members, same signatures, so that a workload or a submission
-written against one runs against the other; `tests/test_spec.py` compares the two
-wherever algoperf is installed. Neither torch nor jax is imported here.
+The same names, members and signatures, so that a workload or a submission written
+against one runs against the other; `tests/test_spec.py` compares the two wherever
+algoperf is installed. Neither torch nor jax is imported here.
 
 Source: the AlgoPerf technical documentation, "Fixed functions" and "Submission
 functions" (mlcommons/algorithmic-efficiency, docs/DOCUMENTATION.md).
@@ -10,36 +10,8 @@ functions" (mlcommons/algorithmic-efficiency, docs/DOCUMENTATION.md).
 
 import abc
 import enum
-import logging
 from collections.abc import Callable, Iterator
 from typing import Any
-
-__all__ = [
-    "DataSelectionFn",
-    "ForwardPassMode",
-    "Hyperparameters",
-    "InitOptimizerFn",
-    "LossType",
-    "ModelAuxiliaryState",
-    "ModelInitState",
-    "OptimizerState",
-    "ParameterContainer",
-    "ParameterKey",
-    "ParameterShapeTree",
-    "ParameterType",
-    "ParameterTypeTree",
-    "PrepareForEvalFn",
-    "RandomState",
-    "Shape",
-    "ShapeTuple",
-    "Steps",
-    "Tensor",
-    "Timing",
-    "TrainingCompleteError",
-    "UpdateParamsFn",
-    "UpdateReturn",
-    "Workload",
-]
 
 Tensor = Any  # torch.Tensor, jax.Array or numpy.ndarray
 RandomState = Any  # a jax key, or two numpy integers for PyTorch
@@ -87,15 +59,7 @@ class ParameterType(enum.Enum):
 
 
 class ShapeTuple:
-    """A shape that counts as one leaf of a pytree.
-
-    Args:
-      shape_tuple: the shape, a tuple of ints.
-
-    Example:
-      >>> ShapeTuple((2, 3)) == ShapeTuple((2, 3))
-      True
-    """
+    """A shape, a tuple of ints, that counts as one leaf of a pytree."""
 
     def __init__(self, shape_tuple):
         self.shape_tuple = shape_tuple
@@ -124,8 +88,32 @@ class TrainingCompleteError(Exception):
     """Raised by `update_params` to end the run with a last, free evaluation."""
 
 
+def _required(doc: str) -> Any:
+    """A property that every workload has to define."""
+
+    @abc.abstractmethod
+    def value(self): ...
+
+    return property(value, doc=doc)
+
+
 class Workload(metaclass=abc.ABCMeta):
     """A data set, a model, a loss, targets and a budget."""
+
+    target_metric_name = _required("The metric the targets are set on, without split.")
+    validation_target_value = _required("The validation target.")
+    test_target_value = _required("The test target.")
+    max_allowed_runtime_sec = _required("The budget of submission time, in seconds.")
+    eval_period_time_sec = _required("Seconds between two evaluations.")
+    step_hint = _required("About how many steps the baseline does in the budget.")
+    num_train_examples = _required("Examples in the training split.")
+    num_eval_train_examples = _required("Training examples that evaluation reads.")
+    num_validation_examples = _required("Examples in the validation split.")
+    num_test_examples = _required("Examples in the test split.")
+    eval_batch_size = _required("The global batch size of evaluation.")
+    train_mean = _required("Mean of the training inputs.")
+    train_stddev = _required("Standard deviation of the training inputs.")
+    loss_type = _required("The `LossType`.")
 
     def __init__(self, *args, **kwargs) -> None:
         del args, kwargs
@@ -138,13 +126,6 @@ class Workload(metaclass=abc.ABCMeta):
         """Gives submissions a place to log to (None: nowhere)."""
         self.metrics_logger = metrics_logger
 
-    # Targets and budget.
-
-    @property
-    @abc.abstractmethod
-    def target_metric_name(self) -> str:
-        """The metric the targets are set on, without its split."""
-
     @abc.abstractmethod
     def has_reached_validation_target(self, eval_result: dict[str, float]) -> bool:
         """Whether one evaluation meets the validation target."""
@@ -152,68 +133,6 @@ class Workload(metaclass=abc.ABCMeta):
     @abc.abstractmethod
     def has_reached_test_target(self, eval_result: dict[str, float]) -> bool:
         """Whether one evaluation meets the test target."""
-
-    @property
-    @abc.abstractmethod
-    def validation_target_value(self) -> float:
-        """The validation target."""
-
-    @property
-    @abc.abstractmethod
-    def test_target_value(self) -> float:
-        """The test target."""
-
-    @property
-    @abc.abstractmethod
-    def max_allowed_runtime_sec(self) -> int:
-        """The runtime budget, in seconds of submission time."""
-
-    @property
-    @abc.abstractmethod
-    def eval_period_time_sec(self) -> int:
-        """Seconds between two evaluations."""
-
-    @property
-    @abc.abstractmethod
-    def step_hint(self) -> int:
-        """About how many steps the baseline does within the budget."""
-
-    # Data.
-
-    @property
-    @abc.abstractmethod
-    def num_train_examples(self) -> int:
-        """Examples in the training split."""
-
-    @property
-    @abc.abstractmethod
-    def num_eval_train_examples(self) -> int:
-        """Training examples that evaluation reads."""
-
-    @property
-    @abc.abstractmethod
-    def num_validation_examples(self) -> int:
-        """Examples in the validation split."""
-
-    @property
-    @abc.abstractmethod
-    def num_test_examples(self) -> int:
-        """Examples in the test split."""
-
-    @property
-    @abc.abstractmethod
-    def eval_batch_size(self) -> int:
-        """The global batch size of evaluation."""
-
-    @property
-    @abc.abstractmethod
-    def train_mean(self) -> Any:
-        """Mean of the training inputs."""
-
-    @property
-    @abc.abstractmethod
-    def train_stddev(self) -> Any:
-        """Standard deviation of the training inputs."""
 
     @abc.abstractmethod
     def _build_input_queue(
@@ -227,13 +146,6 @@ class Workload(metaclass=abc.ABCMeta):
         num_batches: int | None = None,
     ) -> Iterator[dict[str, Any]]:
         """An endless iterator of batches with 'inputs' and 'targets'."""
-
-    # Model and loss.
-
-    @property
-    @abc.abstractmethod
-    def loss_type(self) -> LossType:
-        """The kind of loss."""
 
     @property
     def param_shapes(self):
@@ -273,11 +185,7 @@ class Workload(metaclass=abc.ABCMeta):
         """The forward pass: (logits, new model state)."""
 
     def output_activation_fn(self, logits_batch: Tensor, framework: str) -> Tensor:
-        """Turns logits into predictions, as `loss_type` says.
-
-        Raises:
-          ValueError: if `framework` is neither "pytorch" nor "jax".
-        """
+        """Turns logits into predictions, as `loss_type` says."""
         softmax, sigmoid = _activations(framework)
         activation = {
             LossType.SOFTMAX_CROSS_ENTROPY: softmax,
@@ -297,8 +205,6 @@ class Workload(metaclass=abc.ABCMeta):
         label_smoothing: float = 0.0,
     ) -> dict[str, Tensor]:
         """The masked loss: {'summed', 'n_valid_examples', 'per_example'}."""
-
-    # Evaluation.
 
     @abc.abstractmethod
     def _eval_model_on_split(
@@ -325,10 +231,13 @@ class Workload(metaclass=abc.ABCMeta):
         global_step: int,
     ) -> dict[str, float]:
         """Metrics of the training, validation and test splits, by `split/metric`."""
-
-        def metrics_of(split, num_examples, split_data_dir):
-            logging.getLogger(__name__).debug("Evaluating on %s.", split)
-            return self._eval_model_on_split(
+        results = {}
+        for name, split, num_examples, split_data_dir in (
+            ("train", "eval_train", self.num_eval_train_examples, data_dir),
+            ("validation", "validation", self.num_validation_examples, data_dir),
+            ("test", "test", self.num_test_examples, imagenet_v2_data_dir or data_dir),
+        ):
+            metrics = self._eval_model_on_split(
                 split=split,
                 num_examples=num_examples,
                 global_batch_size=global_batch_size,
@@ -338,16 +247,9 @@ class Workload(metaclass=abc.ABCMeta):
                 data_dir=split_data_dir,
                 global_step=global_step,
             )
-
-        train = metrics_of("eval_train", self.num_eval_train_examples, data_dir)
-        results = {f"train/{name}": value for name, value in train.items()}
-        for split, num_examples, split_data_dir in (
-            ("validation", self.num_validation_examples, data_dir),
-            ("test", self.num_test_examples, imagenet_v2_data_dir or data_dir),
-        ):
-            metrics = metrics_of(split, num_examples, split_data_dir)
-            results |= {f"{split}/{name}": value for name, value in metrics.items()}
-            results[f"{split}/num_examples"] = num_examples
+            results |= {f"{name}/{metric}": value for metric, value in metrics.items()}
+            if name != "train":
+                results[f"{name}/num_examples"] = num_examples
         return results
 
 
@@ -364,53 +266,7 @@ def _activations(framework: str):
 
 
 UpdateReturn = tuple[OptimizerState, ParameterContainer, ModelAuxiliaryState]
-
-InitOptimizerFn = Callable[
-    [Workload, ParameterContainer, ModelAuxiliaryState, Hyperparameters, RandomState],
-    OptimizerState,
-]
-UpdateParamsFn = Callable[
-    [
-        Workload,
-        ParameterContainer,
-        ParameterTypeTree,
-        ModelAuxiliaryState,
-        Hyperparameters,
-        dict[str, Tensor],
-        LossType,
-        OptimizerState,
-        list[tuple[int, float]],
-        int,
-        RandomState,
-        dict[str, Any] | None,
-    ],
-    UpdateReturn,
-]
-PrepareForEvalFn = Callable[
-    [
-        Workload,
-        ParameterContainer,
-        ParameterTypeTree,
-        ModelAuxiliaryState,
-        Hyperparameters,
-        LossType,
-        OptimizerState,
-        list[tuple[int, float]],
-        int,
-        RandomState,
-    ],
-    UpdateReturn,
-]
-DataSelectionFn = Callable[
-    [
-        Workload,
-        Iterator[dict[str, Any]],
-        OptimizerState,
-        ParameterContainer,
-        LossType,
-        Hyperparameters,
-        int,
-        RandomState,
-    ],
-    tuple[Tensor, Tensor],
-]
+InitOptimizerFn = Callable[..., OptimizerState]
+UpdateParamsFn = Callable[..., UpdateReturn]
+PrepareForEvalFn = Callable[..., UpdateReturn]
+DataSelectionFn = Callable[..., tuple[Tensor, Tensor]]

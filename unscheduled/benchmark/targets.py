@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,6 @@ from unscheduled.benchmark.read import read_json
 from unscheduled.benchmark.text import printable
 
 _TARGETS = Path(__file__).parent / "targets"
-_MAX_NAME, _MAX_WORKLOADS, _MAX_NUMBER = 200, 1_000, 1e300
 
 # In the order in which `auto` tries them.
 BENCHMARKS = {
@@ -23,21 +21,22 @@ BENCHMARKS = {
     "0.5": _TARGETS / "algoperf_v05.json",
     "rolling": _TARGETS / "algoperf_rolling.json",
 }
+_POSITIVE = ("max_allowed_runtime_sec", "eval_period_time_sec", "batch_size")
 
 
 @dataclass(frozen=True)
 class Target:
     """What the validation metric `metric` of a workload must reach.
 
+    Numbers that the targets file does not give are NaN; for embedded workloads our
+    file gives all of them.
+
     Attributes:
-      max_allowed_runtime_sec: budget of a run under the external tuning ruleset; NaN
-        where the targets file does not say.
-      step_hint: steps that the benchmark's own baseline was given; NaN where the file
-        does not say.
-      test_value: the target of the test split, and
-      eval_period_time_sec: seconds between evaluations, and
-      batch_size: of a submission that has none for the workload; NaN all three where
-        the file does not say, which ours does for embedded workloads.
+      max_allowed_runtime_sec: budget of a run under the external tuning ruleset.
+      step_hint: steps that the benchmark's own baseline was given.
+      test_value: the target of the test split.
+      eval_period_time_sec: seconds between evaluations.
+      batch_size: for submissions that have none for the workload.
     """
 
     metric: str
@@ -51,8 +50,7 @@ class Target:
     def __post_init__(self):
         if self.metric not in METRICS:
             choices = ", ".join(sorted(METRICS))
-            shown = printable(self.metric, 40)
-            raise UserError(f"unknown metric {shown!r}, choose from {choices}")
+            raise UserError(f"unknown metric {self.metric!r}, choose from {choices}")
 
     @property
     def lower_is_better(self) -> bool:
@@ -104,7 +102,7 @@ class Benchmark:
 
 
 def choose_benchmark(name: str, workloads: Iterable[str]) -> Benchmark:
-    """Load the benchmark called `name`, for logs of `workloads`.
+    """Loads the benchmark called `name`, for logs of `workloads`.
 
     `auto` takes the first of `BENCHMARKS` that scores all of the workloads, apart from
     those that none scores. Another name is one of `BENCHMARKS` or the path of a targets
@@ -116,15 +114,13 @@ def choose_benchmark(name: str, workloads: Iterable[str]) -> Benchmark:
     found = set(workloads)
     if name == "auto":
         return _first_with_all(found)
-    if name in BENCHMARKS:
-        benchmark = load_benchmark(BENCHMARKS[name])
-    elif Path(name).is_file():
-        benchmark = load_benchmark(Path(name))
-    else:
+    path = BENCHMARKS.get(name, Path(name))
+    if not path.is_file():
         raise UserError(
             f"Unknown benchmark {name!r}: choose from auto, {', '.join(BENCHMARKS)}, "
             "or name a targets file."
         )
+    benchmark = load_benchmark(path)
     if not found & set(benchmark.workloads):
         raise UserError(
             f"Benchmark {name} scores none of the workloads found "
@@ -134,26 +130,25 @@ def choose_benchmark(name: str, workloads: Iterable[str]) -> Benchmark:
 
 
 def load_benchmark(path: Path) -> Benchmark:
-    """Read a targets file in the official format, `workload_targets*.json`.
+    """Reads a targets file in the official format, `workload_targets*.json`.
 
-    Where the file has `run_settings`, with a `max_allowed_runtime_sec` by workload,
-    that is the budget; the official tool passes over it.
+    Ours have `run_settings` as well, with `max_allowed_runtime_sec` by workload; the
+    official tool ignores them.
 
     Raises:
       UserError: the file is not of that format.
     """
     facts = read_json(path)
     try:
-        base = _workloads(facts, "base_workloads")
-        held_out = _workloads(facts, "held_out_workloads")
+        base, held_out = facts["base_workloads"], facts["held_out_workloads"]
+        if len({*base, *held_out}) < len(base) + len(held_out):
+            raise UserError("it lists a workload twice")
         return Benchmark(
-            version=printable(facts["benchmark_version"], _MAX_NAME),
-            base=base,
+            version=printable(facts["benchmark_version"]),
+            base=tuple(base),
             held_out={variant: _base_of(variant, base) for variant in held_out},
-            targets={
-                workload: _target(workload, facts) for workload in (*base, *held_out)
-            },
-            notes=_notes(facts.get("notes", [])),
+            targets={name: _target(name, facts) for name in (*base, *held_out)},
+            notes=tuple(map(printable, facts.get("notes", []))),
         )
     except KeyError as error:
         raise UserError(f"{path} is not a targets file: {error} missing.") from None
@@ -182,8 +177,7 @@ def budgets_sec(
     """Seconds that a run was given on each of `workloads`, shape (W,).
 
     Args:
-      budget_factor: times `max_allowed_runtime_sec`: 1 for external tuning, 1.5 for
-        self-tuning, 3 in version 0.5; where it is None, the budgets are unknown, NaN.
+      budget_factor: a `Ruleset`'s; where it is None, the budgets are unknown, NaN.
     """
     factor = math.nan if budget_factor is None else budget_factor
     targets = [benchmark.targets[workload] for workload in workloads]
@@ -196,10 +190,7 @@ def _first_with_all(found: set[str]) -> Benchmark:
     for benchmark in benchmarks.values():
         if found & known <= set(benchmark.workloads):
             return benchmark
-    valid = "; ".join(
-        f"{name}: {_listed(benchmark.workloads)}"
-        for name, benchmark in benchmarks.items()
-    )
+    valid = "; ".join(f"{n}: {_listed(b.workloads)}" for n, b in benchmarks.items())
     raise UserError(
         f"No one benchmark scores all of {_listed(found)}: say which one to score "
         f"({valid})."
@@ -207,53 +198,28 @@ def _first_with_all(found: set[str]) -> Benchmark:
 
 
 def _target(workload: str, facts: dict) -> Target:
-    row = {**facts["workloads"][workload]}  # which raises where it is no mapping
-    settings = {**facts.get("run_settings", {}).get(workload, {})}
+    row = facts["workloads"][workload]
+    values = {**row, **facts.get("run_settings", {}).get(workload, {})}
 
-    def number(name: str, value: Any) -> float:
-        if type(value) not in (int, float) or abs(value) > _MAX_NUMBER:
-            shown = printable(value, 40)
-            raise UserError(f"{name} of {workload} is {shown!r}, not a number")
-        return value
-
-    def positive(name: str) -> float:
-        value = number(name, settings.get(name, math.nan))
-        if value <= 0:
+    def number(name: str) -> float:
+        value = values.get(name, math.nan)
+        is_number = type(value) in (int, float) and abs(value) < 1e300
+        if not is_number and value == value:
+            raise UserError(f"{name} of {workload} is {value!r:.40}, not a number")
+        if name in _POSITIVE and value <= 0:
             raise UserError(f"{name} of {workload} is {value}")
         return value
 
     target = Target(
         metric=row["target_metric_name"],
-        value=number("validation_target_value", row["validation_target_value"]),
-        step_hint=number("step_hint", row.get("step_hint", math.nan)),
-        test_value=number(
-            "test_target_value", settings.get("test_target_value", math.nan)
-        ),
-        max_allowed_runtime_sec=positive("max_allowed_runtime_sec"),
-        eval_period_time_sec=positive("eval_period_time_sec"),
-        batch_size=positive("batch_size"),
+        value=number("validation_target_value"),
+        test_value=number("test_target_value"),
+        step_hint=number("step_hint"),
+        **{name: number(name) for name in _POSITIVE},
     )
     if math.isnan(target.value):
-        raise UserError(f"validation_target_value of {workload} is NaN")
+        raise UserError(f"validation_target_value of {workload} is missing or NaN")
     return target
-
-
-def _notes(notes: Any) -> tuple[str, ...]:
-    if not isinstance(notes, list) or not all(isinstance(n, str) for n in notes):
-        raise UserError("notes is not a list of sentences")
-    return tuple(map(printable, notes))
-
-
-def _workloads(facts: Any, name: str) -> tuple[str, ...]:
-    """The names of workloads that a targets file lists as `name`."""
-    names = facts[name]
-    are_names = isinstance(names, list) and all(
-        isinstance(each, str) and each.isprintable() and 0 < len(each) <= _MAX_NAME
-        for each in names
-    )
-    if not are_names or len(names) > _MAX_WORKLOADS or len(set(names)) < len(names):
-        raise UserError(f"{name} is not a list of different names")
-    return tuple(names)
 
 
 def _base_of(variant: str, base: Sequence[str]) -> str:

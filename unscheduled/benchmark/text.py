@@ -4,7 +4,7 @@ import re
 
 
 def printable(value: object, limit: int | None = None) -> str:
-    r"""A value's text on one line: what does not print is written as an escape.
+    r"""A value's text on one line, with escapes for what does not print.
 
     Args:
       limit: the most characters; the rest becomes an ellipsis.

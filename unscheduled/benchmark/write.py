@@ -18,11 +18,7 @@ def whole(path: Path) -> Iterator[Path]:
 
     All of it is on disk before it gets its name, so that a crash at any moment leaves
     the old one or the new one: a file at `path`, a folder there or where `recover`
-    finds it.
-
-    Args:
-      path: replaced if it is there, a folder by a folder only. What the block writes
-        beside the temporary path, under names of its own, is removed.
+    finds it. A folder is replaced by a folder only.
     """
     recover(path)
     around = _around(path)
@@ -30,21 +26,22 @@ def whole(path: Path) -> Iterator[Path]:
     new = around / path.name
     try:
         yield new
-        _sync(new)
+        for inner in [*new.rglob("*"), new]:
+            _sync(inner)
         if new.is_dir() and path.is_dir():  # which no rename replaces
             os.rename(path, around / _OLD)
         os.replace(new, path)
-        _sync_one(path.parent)
+        _sync(path.parent)
     finally:
         recover(path)
 
 
 def recover(path: Path) -> None:
-    """Undoes or ends a `whole` of `path` that was interrupted."""
+    """Undoes or completes a `whole` of `path` that was interrupted."""
     around = _around(path)
     if os.path.lexists(around / _OLD) and not os.path.lexists(path):
         os.rename(around / _OLD, path)
-        _sync_one(path.parent)
+        _sync(path.parent)
     if os.path.lexists(around):
         remove(around)
 
@@ -69,12 +66,7 @@ def _around(path: Path) -> Path:
 
 
 def _sync(path: Path) -> None:
-    """Waits until a file, or a folder with all that is in it, is on disk."""
-    for inner in [*path.rglob("*"), path]:
-        _sync_one(inner)
-
-
-def _sync_one(path: Path) -> None:
+    """Waits until a file or a folder's list of names is on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

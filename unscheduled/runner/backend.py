@@ -4,12 +4,12 @@ Only the module of the framework in use is ever imported.
 """
 
 import importlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-if TYPE_CHECKING:
-    from unscheduled.runner.ranks import Ranks
-    from unscheduled.runner.seeds import RandomSource
+from unscheduled.benchmark.errors import UserError
 
 
 class TrainingState(NamedTuple):
@@ -20,56 +20,70 @@ class TrainingState(NamedTuple):
     model_state: Any
 
 
+class Ranks:
+    """The processes that train together: here one, which waits for nobody.
+
+    `latest`, `from_first` and `leave` must be called by all ranks in the same order.
+    """
+
+    count = 1
+    is_first = True  # the one that writes files and prints
+
+    def latest(self, seconds: float) -> float:
+        """The latest of the ranks' times, the same on all of them."""
+        return seconds
+
+    def from_first(self, make: Callable[[], Any]) -> Any:
+        """What `make` returns on the first rank, the only one that calls it."""
+        return make()
+
+    def leave(self) -> None:
+        """Waits for all ranks, then takes the group down."""
+
+    def is_first_to_fail(self) -> bool:
+        """Whether no other rank has asked this before; one that asks has failed."""
+        return True
+
+    def abandon(self, status: int) -> None:
+        """Ends the process at once where others may be waiting for it."""
+
+
+ALONE = Ranks()
+
+
 class Backend(Protocol):
-    """A framework, as the runner sees it."""
+    """A framework, as the runner sees it; the defaults are those of JAX."""
 
-    random: "RandomSource"
+    random: Any  # makes keys: key(seed), split(key, num), fold_in(key, data)
 
-    def join_ranks(self) -> "Ranks":
-        """Joins the processes that torchrun has started with this one.
-
-        Raises:
-          UserError: where the framework does not train that way.
-        """
-        ...
+    def join_ranks(self) -> Ranks:
+        """Joins the processes that torchrun has started with this one."""
 
     def start_trial(self, seed: int) -> None:
         """Seeds the framework's global generator and frees unused device memory."""
-        ...
 
     def compile_model(self, model_params: Any, wanted: bool | None) -> Any:
         """The model, compiled where wanted (None: where a GPU is in use)."""
-        ...
+        return model_params
 
     def synchronize(self) -> None:
         """Waits for the devices, as the official clock does at each step."""
-        ...
 
     def wait_for(self, state: TrainingState) -> None:
         """Waits until the state is computed."""
-        ...
 
     def fault(self, state: TrainingState, before: TrainingState) -> str | None:
-        """What is wrong with a state that a submission returned, or None.
-
-        Args:
-          before: the state that it was given.
-        """
-        ...
+        """What is wrong with a state that a submission made from `before`, or None."""
 
     def generator_state(self) -> Any:
         """The state of the framework's global generators."""
-        ...
+        return None
 
-    def restore_generators(self, state: Any) -> None: ...
+    def restore_generators(self, state: Any) -> None:
+        """Sets them back to what `generator_state` returned."""
 
     def save(self, path: Path, state: TrainingState, record: dict[str, Any]) -> None:
-        """Writes a checkpoint: a zip file or a folder.
-
-        Args:
-          record: plain values: the training's bookkeeping.
-        """
-        ...
+        """Writes a checkpoint, a zip file or a folder; `record` has plain values."""
 
     def restore(
         self, path: Path, state: TrainingState
@@ -78,21 +92,16 @@ class Backend(Protocol):
 
         Raises whatever the file's format raises where it is broken.
         """
-        ...
 
     def device_count(self) -> int:
         """Devices that a global batch is divided over."""
-        ...
 
     def describe(self) -> dict[str, Any]:
         """Versions and devices, for the meta data."""
-        ...
 
-    def start_trace(self, folder: Path) -> None:
-        """Starts a profiler trace, where the framework has one for this flag."""
-        ...
-
-    def stop_trace(self) -> None: ...
+    def trace(self, folder: Path) -> AbstractContextManager[Any]:
+        """A context in which JAX's profiler writes a trace into the folder."""
+        raise UserError("--capture_jax_trace needs --framework=jax.")
 
 
 def load_backend(framework: str) -> Backend:

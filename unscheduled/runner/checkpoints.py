@@ -1,33 +1,77 @@
 """Checkpoints of a trial: everything that a resumed process needs to go on.
 
-The framework's part is written by the backend; this is the runner's: bookkeeping,
-position in the data, generators, clock, and how many rows of the CSV files count.
+The backend writes the framework's part; this is the runner's: its progress, position
+in the data, generators, clock, and how many rows of the CSV files count.
 """
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from unscheduled.benchmark.errors import UserError, first_line
 from unscheduled.benchmark.run_files import TrialDirectory
 from unscheduled.benchmark.write import remove, whole
-from unscheduled.runner import digests, seeds
-from unscheduled.runner.backend import Backend, TrainingState
+from unscheduled.runner import digests, rules, seeds
+from unscheduled.runner.backend import Backend, Ranks, TrainingState
 from unscheduled.runner.clock import Clock
-from unscheduled.runner.input_queue import CountedQueue
-from unscheduled.runner.ranks import Ranks
-from unscheduled.runner.records import Bookkeeping, check_record
+
+
+@dataclasses.dataclass
+class Progress:
+    """What the runner carries from step to step.
+
+    train_state: as the rules have it, times in seconds.
+    eval_results: (global step, metrics) of each evaluation.
+    preemption_count: how often the trial was resumed.
+    csv_rows: rows written to (measurements.csv, eval_measurements.csv).
+    finished: whether the trial has ended and written its last rows.
+    """
+
+    train_state: dict[str, Any] = dataclasses.field(
+        default_factory=rules.new_train_state
+    )
+    eval_results: list[tuple[int, dict[str, float]]] = dataclasses.field(
+        default_factory=list
+    )
+    global_step: int = 0
+    preemption_count: int = 0
+    csv_rows: tuple[int, int] = (0, 0)
+    finished: bool = False
+
+
+class CountedQueue:
+    """A workload's endless iterator of batches, counting those that are taken."""
+
+    def __init__(self, queue: Iterator[dict[str, Any]]):
+        self._queue = queue
+        self.taken = 0
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return self
+
+    def __next__(self) -> dict[str, Any]:
+        batch = next(self._queue)
+        self.taken += 1
+        return batch
+
+    def skip(self, count: int) -> None:
+        """Leaves out the next `count` batches, at once where the queue can `skip`."""
+        skip = getattr(self._queue, "skip", None)
+        if skip is not None:
+            skip(count)
+        else:
+            for _ in range(count):
+                next(self._queue)
+        self.taken += count
 
 
 class Checkpoints:
-    """Saves and restores one trial.
+    """Saves and restores one trial; the first rank writes, and all read.
 
     Args:
-      directory: the trial's.
-      backend: writes and reads the framework's part.
-      clock: of the run; goes on from where a restored trial stopped.
-      queue: the training data; moved to where a restored trial stopped.
-      ranks: of which the first writes, and all read.
+      clock, queue: of the trial; they go on from where a restored one stopped.
       keep_all: whether to keep the older ones when a new one is whole.
     """
 
@@ -47,15 +91,11 @@ class Checkpoints:
         self._ranks = ranks
         self._keep_all = keep_all
 
-    def save(self, state: TrainingState, books: Bookkeeping) -> None:
-        """Writes `checkpoint_<step>`, whole or not at all.
-
-        Raises:
-          UserError: where it can't be written; the older ones are untouched.
-        """
+    def save(self, state: TrainingState, progress: Progress) -> None:
+        """Writes `checkpoint_<step>`, whole or not at all."""
         record = {
             # Not dataclasses.asdict, which copies every evaluation deeply.
-            **vars(books),
+            **vars(progress),
             "batches_taken": self._queue.taken,
             "clock_now": self._clock.now(),
             "global_generators": seeds.global_generator_states(),
@@ -64,7 +104,7 @@ class Checkpoints:
         if not self._ranks.is_first:
             return
         older = self._directory.checkpoints()
-        path = self._directory.checkpoint(books.global_step)
+        path = self._directory.checkpoint(progress.global_step)
         try:
             with whole(path) as temporary:
                 self._backend.save(temporary, state, record)
@@ -79,41 +119,37 @@ class Checkpoints:
                 if other != path:
                     remove(other)
 
-    def restore(self, state: TrainingState) -> tuple[TrainingState, Bookkeeping]:
+    def restore(self, state: TrainingState) -> tuple[TrainingState, Progress]:
         """Goes on from the newest checkpoint, or from the start where there is none.
 
-        Args:
-          state: freshly initialised.
-
-        Raises:
-          UserError: where the newest checkpoint is damaged or does not fit.
+        The state to restore over is freshly initialised.
         """
         path = self._ranks.from_first(self._newest)
         if path is None:
-            return state, Bookkeeping()
+            return state, Progress()
         with _blaming(path, "is damaged"):
             digests.check(path)
         with _blaming(path, "can't be read"):
             state, record = self._backend.restore(path, state)
-            check_record(record)
             if path != self._directory.checkpoint(record["global_step"]):
                 raise ValueError(f"it is that of step {record['global_step']}")
-        self._queue.skip(record["batches_taken"])  # may draw from the generators
+            progress = Progress(
+                train_state=dict(record["train_state"]),
+                eval_results=[(step, dict(r)) for step, r in record["eval_results"]],
+                global_step=record["global_step"],
+                preemption_count=record["preemption_count"] + 1,
+                csv_rows=tuple(record["csv_rows"]),
+                finished=record["finished"],
+            )
+            batches_taken, clock_now = record["batches_taken"], record["clock_now"]
+        self._queue.skip(batches_taken)  # may draw from the generators
         with _blaming(path, "can't be read"):
             seeds.restore_global_generators(record["global_generators"])
             self._backend.restore_generators(record["framework_generators"])
-        books = Bookkeeping(
-            train_state=dict(record["train_state"]),
-            eval_results=[(step, dict(r)) for step, r in record["eval_results"]],
-            global_step=record["global_step"],
-            preemption_count=record["preemption_count"] + 1,
-            csv_rows=tuple(record["csv_rows"]),
-            finished=record["finished"],
-        )
-        shift = self._clock.resume(record["clock_now"])
-        if books.train_state["last_eval_time"]:
-            books.train_state["last_eval_time"] += shift
-        return state, books
+        shift = self._clock.resume(clock_now)
+        if progress.train_state["last_eval_time"]:
+            progress.train_state["last_eval_time"] += shift
+        return state, progress
 
     def _newest(self) -> Path | None:
         """The newest checkpoint, once those half written are put right."""

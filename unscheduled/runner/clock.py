@@ -3,29 +3,14 @@
 import math
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 from unscheduled.benchmark.errors import UserError
 
 
-class Clock(Protocol):
-    """Seconds, from an origin of the clock's own that lies before the run."""
+class Clock:
+    """Real time, from an origin before the run.
 
-    def now(self) -> float:
-        """The time."""
-        ...
-
-    def step_done(self) -> None:
-        """Says that a training step has ended."""
-        ...
-
-    def resume(self, saved_now: float) -> float:
-        """Goes on from a checkpoint; returns how far the origin has moved since."""
-        ...
-
-
-class WallClock:
-    """Real time. Evaluation and logging pass on it too: the rules leave them out.
+    Evaluation and logging pass on it too: the rules leave them out.
 
     Args:
       time_source: returns seconds, and never goes back: no time of day, which is set.
@@ -38,18 +23,15 @@ class WallClock:
         return self._time()
 
     def step_done(self) -> None:
-        pass
+        """Says that a training step has ended."""
 
     def resume(self, saved_now: float) -> float:
+        """Goes on from a checkpoint; returns how far the origin has moved since."""
         return self._time() - saved_now
 
 
-class StepsClock:
-    """A fixed time a step and none for anything else: the same on every machine.
-
-    Args:
-      seconds: the time of a step, positive.
-    """
+class StepsClock(Clock):
+    """A fixed time a step and none for anything else: the same on every machine."""
 
     def __init__(self, seconds: float):
         self._seconds = seconds
@@ -67,23 +49,9 @@ class StepsClock:
 
 
 def parse_clock(text: str, time_source: Callable[[], float] = time.monotonic) -> Clock:
-    """The clock that a --clock flag asks for: "wall" or "steps:SECONDS".
-
-    Args:
-      text: the flag's value.
-      time_source: the seconds of the wall clock.
-
-    Raises:
-      UserError: for anything else.
-
-    Example:
-      >>> clock = parse_clock("steps:0.5")
-      >>> clock.step_done(); clock.step_done()
-      >>> clock.now()
-      1.0
-    """
+    """The clock that a --clock flag asks for: "wall" or "steps:SECONDS"."""
     if text == "wall":
-        return WallClock(time_source)
+        return Clock(time_source)
     kind, _, seconds = text.partition(":")
     try:
         value = float(seconds) if kind == "steps" else math.nan

@@ -1,8 +1,7 @@
 """The digest that a checkpoint carries, so that damage is found before it is trusted.
 
-A checkpoint is a zip file, as `torch.save` writes it, or a folder, as orbax does. Both
-stay what they are: the file has its digest as its zip comment, the folder a list that
-`sha256sum --check` reads.
+A zip file, as `torch.save` writes it, has it as its zip comment; a folder, as orbax
+writes it, a list that `sha256sum --check` reads. Other tools still read both.
 """
 
 import hashlib

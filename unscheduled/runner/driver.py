@@ -7,24 +7,20 @@ from typing import Any
 
 from unscheduled import spec
 from unscheduled.runner.backend import TrainingState
-from unscheduled.runner.seeds import RandomSource
 from unscheduled.runner.submission import ReturnedError, Submission
+
+EvalResults = list[tuple[int, dict[str, float]]]  # (global step, metrics)
 
 
 class Driver:
     """One submission on one workload; the state is the caller's to keep.
 
     Args:
-      submission, workload: what trains, and on what.
-      random: the framework's keys.
+      random: the framework's `Backend.random`.
       hyperparameters: None in self-tuning, else a namedtuple.
-      seed: the trial's own.
       calling: a context around each call, by the function's name, which decides what
-        becomes of exceptions; those of what is returned are `ReturnedError`.
+        becomes of exceptions; a wrong return value raises `ReturnedError` in it.
       fault: what is wrong with a state that a function made of another, or None.
-
-    Attributes:
-      data_rng, model_rng: the keys of the workload's queue and model.
 
     Source: AlgoPerf's submission_runner.py, `train_once`.
     """
@@ -33,7 +29,7 @@ class Driver:
         self,
         submission: Submission,
         workload: spec.Workload,
-        random: RandomSource,
+        random: Any,
         hyperparameters: Any,
         seed: int,
         calling: Callable[[str], AbstractContextManager[None]],
@@ -87,35 +83,23 @@ class Driver:
         state: TrainingState,
         batch: Any,
         step: int,
-        eval_results: list[tuple[int, dict[str, float]]],
+        eval_results: EvalResults,
         train_state: dict[str, Any],
     ) -> TrainingState:
         """The state after one more step than `step`."""
-        arguments = self._arguments(state, step, eval_results) | {
-            "batch": batch,
-            "rng": self._key(step, 1),
-        }
+        arguments = {"batch": batch, "rng": self._key(step, 1)}
         if self._submission.takes_train_state:
             arguments["train_state"] = MappingProxyType(train_state)
-        with self._calling("update_params"):
-            returned = self._submission.update_params(**arguments)
-            return self._taken("update_params", returned, state)
+        return self._called("update_params", state, step, eval_results, arguments)
 
     def prepare(
-        self,
-        state: TrainingState,
-        step: int,
-        eval_results: list[tuple[int, dict[str, float]]],
+        self, state: TrainingState, step: int, eval_results: EvalResults
     ) -> TrainingState:
         """The state to evaluate after `step` steps; as it is where nothing prepares."""
         if self._submission.prepare_for_eval is None:
             return state
-        with self._calling("prepare_for_eval"):
-            returned = self._submission.prepare_for_eval(
-                **self._arguments(state, step, eval_results),
-                rng=self._key(step - 1, 2),
-            )
-            return self._taken("prepare_for_eval", returned, state)
+        arguments = {"rng": self._key(step - 1, 2)}
+        return self._called("prepare_for_eval", state, step, eval_results, arguments)
 
     def eval_rng(self, step: int) -> Any:
         """The key of the evaluation after `step` steps."""
@@ -128,33 +112,32 @@ class Driver:
             self._keys = step, self._random.split(step_rng, 4)
         return self._keys[1][which]
 
-    def _arguments(
+    def _called(
         self,
+        function: str,
         state: TrainingState,
         step: int,
-        eval_results: list[tuple[int, dict[str, float]]],
-    ) -> dict[str, Any]:
-        """What update_params and prepare_for_eval both take."""
-        return {
-            "workload": self._workload,
-            "current_param_container": state.model_params,
-            "current_params_types": self._workload.model_params_types,
-            "model_state": state.model_state,
-            "hyperparameters": self._hyperparameters,
-            "loss_type": self._workload.loss_type,
-            "optimizer_state": state.optimizer_state,
-            "eval_results": eval_results,
-            "global_step": step,
-        }
-
-    def _taken(
-        self, function: str, returned: Any, before: TrainingState
+        eval_results: EvalResults,
+        arguments: dict[str, Any],
     ) -> TrainingState:
-        """What update_params or prepare_for_eval returned, if it is a state."""
-        if not isinstance(returned, tuple | list) or len(returned) != 3:
-            expected = "must return (optimizer_state, model_params, model_state)"
-            raise _wrong(function, expected, returned)
-        return self._checked(function, returned, TrainingState(*returned), before)
+        """The state that update_params or prepare_for_eval makes of another."""
+        with self._calling(function):
+            returned = getattr(self._submission, function)(
+                workload=self._workload,
+                current_param_container=state.model_params,
+                current_params_types=self._workload.model_params_types,
+                model_state=state.model_state,
+                hyperparameters=self._hyperparameters,
+                loss_type=self._workload.loss_type,
+                optimizer_state=state.optimizer_state,
+                eval_results=eval_results,
+                global_step=step,
+                **arguments,
+            )
+            if not isinstance(returned, tuple | list) or len(returned) != 3:
+                expected = "must return (optimizer_state, model_params, model_state)"
+                raise _wrong(function, expected, returned)
+            return self._checked(function, returned, TrainingState(*returned), state)
 
     def _checked(
         self, function: str, returned: Any, state: TrainingState, before: TrainingState

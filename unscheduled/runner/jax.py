@@ -1,6 +1,7 @@
-"""JAX, as the runner sees it."""
+"""JAX, as the runner sees it: one process over all its devices."""
 
 import json
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -8,26 +9,19 @@ import jax
 import numpy as np
 
 from unscheduled.benchmark.errors import UserError
-from unscheduled.runner.backend import TrainingState
-from unscheduled.runner.ranks import Ranks
-from unscheduled.runner.run_directory import check_space
+from unscheduled.runner.backend import Backend, Ranks, TrainingState
 
 
 class JaxRandom:
     """`jax.random`, with the raw keys that official workloads take."""
 
-    def key(self, seed: int) -> jax.Array:
-        return jax.random.PRNGKey(seed)
-
-    def split(self, key: jax.Array, num: int) -> jax.Array:
-        return jax.random.split(key, num)
-
-    def fold_in(self, key: jax.Array, data: int) -> jax.Array:
-        return jax.random.fold_in(key, data)
+    key = staticmethod(jax.random.PRNGKey)
+    split = staticmethod(jax.random.split)
+    fold_in = staticmethod(jax.random.fold_in)
 
 
-class JaxBackend:
-    """One process over all its devices."""
+class JaxBackend(Backend):
+    """JAX has no global generator, and dispatches steps without waiting for them."""
 
     random = JaxRandom()
 
@@ -36,16 +30,6 @@ class JaxBackend:
             "torchrun needs --framework=pytorch: one process of JAX trains on all "
             "local devices."
         )
-
-    def start_trial(self, seed: int) -> None:
-        """Nothing: JAX has no global generator."""
-
-    def compile_model(self, model_params: Any, wanted: bool | None) -> Any:
-        """The model as it is: submissions compile their own step."""
-        return model_params
-
-    def synchronize(self) -> None:
-        """Nothing, as officially: steps are dispatched without waiting for them."""
 
     def wait_for(self, state: TrainingState) -> None:
         jax.block_until_ready((state.model_params, state.model_state))
@@ -58,17 +42,10 @@ class JaxBackend:
             return "must return model_params of the shapes that it was given"
         return None
 
-    def generator_state(self) -> Any:
-        return None
-
-    def restore_generators(self, state: Any) -> None:
-        pass
-
     def save(self, path: Path, state: TrainingState, record: dict[str, Any]) -> None:
         import orbax.checkpoint as ocp
 
         arrays = jax.tree.map(np.asarray, _arrays(state))
-        check_space(path.parent, sum(a.nbytes for a in jax.tree.leaves(arrays)))
         with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
             checkpointer.save(
                 path,
@@ -85,27 +62,19 @@ class JaxBackend:
         import orbax.checkpoint as ocp
 
         template = _arrays(state)
+        as_numpy = ocp.RestoreArgs(restore_type=np.ndarray)
+        arrays_args = ocp.args.PyTreeRestore(
+            template, restore_args=jax.tree.map(lambda _: as_numpy, template)
+        )
         with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
             saved = checkpointer.restore(
                 path,
-                ocp.args.Composite(
-                    arrays=ocp.args.PyTreeRestore(
-                        template,
-                        restore_args=jax.tree.map(
-                            lambda _: ocp.RestoreArgs(restore_type=np.ndarray), template
-                        ),
-                    ),
-                    record=ocp.args.JsonRestore(),
-                ),
+                ocp.args.Composite(arrays=arrays_args, record=ocp.args.JsonRestore()),
             )
         arrays = jax.tree.map(_like, template, saved["arrays"])
         _, update_fn = state.optimizer_state
-        restored = TrainingState(
-            optimizer_state=(arrays["optimizer_state"], update_fn),
-            model_params=arrays["model_params"],
-            model_state=arrays["model_state"],
-        )
-        return restored, json.loads(saved["record"]["json"])
+        arrays["optimizer_state"] = arrays["optimizer_state"], update_fn
+        return TrainingState(**arrays), json.loads(saved["record"]["json"])
 
     def device_count(self) -> int:
         return jax.local_device_count()
@@ -117,20 +86,13 @@ class JaxBackend:
             description["gpu_count"] = self.device_count()
         return description
 
-    def start_trace(self, folder: Path) -> None:
-        jax.profiler.start_trace(str(folder))
-
-    def stop_trace(self) -> None:
-        jax.profiler.stop_trace()
+    def trace(self, folder: Path) -> AbstractContextManager[Any]:
+        return jax.profiler.trace(str(folder))
 
 
 def _arrays(state: TrainingState) -> dict[str, Any]:
     """The arrays of a state: the optimizer state without its function."""
-    return {
-        "model_params": state.model_params,
-        "model_state": state.model_state,
-        "optimizer_state": state.optimizer_state[0],
-    }
+    return state._replace(optimizer_state=state.optimizer_state[0])._asdict()
 
 
 def _shapes(tree: Any) -> list[tuple[int, ...]]:

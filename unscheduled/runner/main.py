@@ -1,5 +1,6 @@
 """From flags to a finished run, with one sentence where it can't be."""
 
+import contextlib
 import functools
 import os
 import sys
@@ -15,15 +16,11 @@ from unscheduled.benchmark.read import expand
 from unscheduled.benchmark.rulesets import ruleset
 from unscheduled.benchmark.run_files import TrialDirectory
 from unscheduled.runner import embedded, official, search_space
-from unscheduled.runner.backend import load_backend
+from unscheduled.runner.backend import ALONE, Ranks, load_backend
 from unscheduled.runner.clock import parse_clock
 from unscheduled.runner.loop import Settings
-from unscheduled.runner.profiler import Profiler
-from unscheduled.runner.ranks import ALONE, Ranks
-from unscheduled.runner.run_directory import (
-    experiment_path,
-    open_experiment,
-)
+from unscheduled.runner.progress import Profiler
+from unscheduled.runner.run_directory import experiment_path, open_experiment
 from unscheduled.runner.submission import (
     SubmissionError,
     calling,
@@ -33,7 +30,7 @@ from unscheduled.runner.submission import (
 from unscheduled.runner.trials import Outcome, run_trials
 
 INTERRUPTED = 130
-_OF_EXTERNAL_TUNING = (
+_EXTERNAL_TUNING_ONLY = (
     "tuning_search_space",
     "num_tuning_trials",
     "hparam_start_index",
@@ -42,21 +39,25 @@ _OF_EXTERNAL_TUNING = (
 
 
 def run(flags: Any) -> int:
-    """Runs what the flags of `scripts/run.py` ask for; returns the exit status.
-
-    With `--harness=official` it does not return: the official runner takes over.
+    """Runs what the flags of `commands/run.py` ask for; returns the exit status.
 
     A mistake of the user's, or a mishap with files, is one sentence on standard error
     and status 1. With `--verbosity=1`, or where submitted code failed, its traceback
     comes too. Where torchrun has started several processes, the first to fail says
     why, and none waits for another that has ended.
     """
-    ranks: Ranks = ALONE
+    ranks = ALONE
     try:
         if flags.harness == "official":
             official.run(flags)
-        _check_workload(flags)
-        ranks = _join_ranks(flags.framework)
+        known = embedded.registry().WORKLOADS
+        if flags.workload not in known:
+            raise UserError(
+                f"--workload must be one of {', '.join(known)}, got "
+                f"{flags.workload!r}; official workloads need --harness=official."
+            )
+        if "LOCAL_RANK" in os.environ:  # started by torchrun
+            ranks = load_backend(flags.framework).join_ranks()
         _run(flags, ranks)
         ranks.leave()
     except (UserError, OSError) as error:
@@ -78,20 +79,6 @@ def _trace(error: BaseException | None) -> str:
     return "".join(traceback.format_exception(error))
 
 
-def _check_workload(flags: Any) -> None:
-    known = embedded.registry().WORKLOADS
-    if flags.workload not in known:
-        raise UserError(
-            f"--workload must be one of {', '.join(known)}, got "
-            f"{flags.workload!r}; official workloads need --harness=official."
-        )
-
-
-def _join_ranks(framework: str) -> Ranks:
-    started_by_torchrun = "LOCAL_RANK" in os.environ
-    return load_backend(framework).join_ranks() if started_by_torchrun else ALONE
-
-
 def _fail(ranks: Ranks, text: str, status: int) -> int:
     if ranks.is_first_to_fail():  # what the others say follows from it
         print(text, file=sys.stderr)
@@ -109,19 +96,19 @@ def _run(flags: Any, ranks: Ranks) -> None:
     points, indices = _trials(flags)
     settings = _settings(flags, ranks)
     experiment = ranks.from_first(functools.partial(_open_experiment, flags))
+    tracing = contextlib.nullcontext()
     if flags.capture_jax_trace:
-        settings.backend.start_trace(TrialDirectory(experiment).traces)
-    outcomes = run_trials(
-        settings,
-        experiment,
-        points,
-        indices,
-        flags.rng_seed,
-        flags.flag_values_dict(),
-        _start_wandb if flags.use_wandb else None,
-    )
-    if flags.capture_jax_trace:
-        settings.backend.stop_trace()
+        tracing = settings.backend.trace(experiment / "traces")
+    with tracing:
+        outcomes = run_trials(
+            settings,
+            experiment,
+            points,
+            indices,
+            flags.rng_seed,
+            flags.flag_values_dict(),
+            _start_wandb if flags.use_wandb else None,
+        )
     if ranks.is_first:
         _summarize(flags.workload, outcomes, settings.profiler)
 
@@ -150,6 +137,7 @@ def _settings(flags: Any, ranks: Ranks) -> Settings:
         submission, flags.workload, workload.eval_batch_size, backend.device_count()
     )
     test_dir = flags.imagenet_v2_data_dir
+    rules = ruleset(flags.tuning_ruleset)
     return Settings(
         workload=workload,
         submission=submission,
@@ -159,9 +147,7 @@ def _settings(flags: Any, ranks: Ranks) -> Settings:
         global_batch_size=batch_size,
         global_eval_batch_size=eval_batch_size,
         data_dir=str(expand(flags.data_dir)),
-        budget_sec=ruleset(flags.tuning_ruleset).budget_sec(
-            workload.max_allowed_runtime_sec
-        ),
+        budget_sec=rules.budget_sec(workload.max_allowed_runtime_sec),
         imagenet_v2_data_dir=test_dir and str(expand(test_dir)),
         torch_compile=flags.torch_compile,
         max_global_steps=flags.max_global_steps,
@@ -174,9 +160,8 @@ def _settings(flags: Any, ranks: Ranks) -> Settings:
 
 def _load_workload(flags: Any) -> Any:
     if flags.librispeech_tokenizer_vocab_path:
-        raise UserError(
-            f"--librispeech_tokenizer_vocab_path is of no use to {flags.workload}."
-        )
+        flag = "--librispeech_tokenizer_vocab_path"
+        raise UserError(f"{flag} is of no use to {flags.workload}.")
     workload: Any = embedded.registry().load(flags.workload, flags.framework)
     if hasattr(workload, "eval_num_workers"):
         workload.eval_num_workers = flags.pytorch_eval_num_workers
@@ -186,7 +171,7 @@ def _load_workload(flags: Any) -> Any:
 def _trials(flags: Any) -> tuple[list[Any], range]:
     """The hyperparameters of all trials, and the indices of those to run."""
     if flags.tuning_ruleset == "self":
-        for name in _OF_EXTERNAL_TUNING:
+        for name in _EXTERNAL_TUNING_ONLY:
             if flags[name].value != flags[name].default:
                 raise UserError(f"--{name} needs --tuning_ruleset=external.")
         return [None], range(1)
@@ -209,9 +194,7 @@ def _start_wandb(directory: TrialDirectory, hyperparameters: Any) -> Any:
     try:
         import wandb
     except ModuleNotFoundError as error:
-        raise UserError(
-            "--use_wandb needs the package wandb: pip install wandb."
-        ) from (error)
+        raise UserError("--use_wandb needs wandb: pip install wandb.") from error
     config = hyperparameters._asdict() if hyperparameters else {}
     return wandb.init(dir=str(directory.path), config=config)
 

@@ -1,12 +1,15 @@
 """`--harness=official`: the same command line, run by the official runner.
 
-The flags of both harnesses would clash in one process, so the official one gets a
-process of its own, by way of `official_process`.
+The flags of both harnesses would clash in one process, so `run` replaces this process
+by one of the official runner's own: this module's `main`, which makes our workloads and
+submissions known to it.
 """
 
+import importlib
 import importlib.metadata
 import importlib.util
 import os
+import runpy
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +19,8 @@ from packaging.requirements import Requirement
 
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import expand
+from unscheduled.benchmark.targets import read_target
+from unscheduled.runner import embedded
 from unscheduled.runner.run_directory import (
     check_free,
     experiment_path,
@@ -24,8 +29,8 @@ from unscheduled.runner.run_directory import (
 from unscheduled.runner.submission import locate
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
-_OURS_ALONE = ("harness", "clock")
-_READ_ALREADY = ("flagfile", "undefok")  # by absl, which has the flags in it too
+# Flags of ours alone, and of absl's, which has read what they say already.
+_NOT_PASSED_ON = ("harness", "clock", "flagfile", "undefok")
 
 # What the official code needs and does not say, as versions that work with the others.
 _UNSTATED = ("importlib_resources", "tensorflow-metadata<=1.17.2")
@@ -39,18 +44,15 @@ HOW_TO_INSTALL = (
 
 
 def run(flags: Any) -> None:
-    """Takes the place of this process with the official runner.
-
-    Args:
-      flags: absl's, of `scripts/run.py`; those the user gave are passed on, and the
-        others are left to the official defaults.
-
-    Raises:
-      UserError: for a flag that only the embedded harness has, a run that is there
-        already, or where there is no official code or not all that it needs.
-    """
-    _refuse(flags)
-    arguments = command(flags, _find_runner())
+    """Replaces this process by the official runner, with the flags the user gave."""
+    if flags["clock"].present:
+        raise UserError("--clock needs --harness=embedded: official time is real.")
+    if flags.rng_seed == 0:
+        raise UserError(
+            "--rng_seed=0 asks the official runner for a random seed: give another "
+            "number, or leave it out."
+        )
+    arguments = _command(flags, _find_runner())
     _check_environment(flags.framework, flags.workload)
     _check_experiment(flags)
     sys.stdout.flush()
@@ -59,13 +61,7 @@ def run(flags: Any) -> None:
     os.execve(sys.executable, arguments, environment)
 
 
-def command(flags: Any, runner: Path) -> list[str]:
-    """The command line of the official run.
-
-    Args:
-      flags: absl's.
-      runner: the official `submission_runner.py`.
-    """
+def _command(flags: Any, runner: Path) -> list[str]:
     root, module = locate(flags.submission_path)
     changed = {
         "submission_path": module.replace(".", "/") + ".py",
@@ -75,14 +71,13 @@ def command(flags: Any, runner: Path) -> list[str]:
     passed = [
         f"--{name}={changed[name]}" if name in changed else flag.serialize()
         for name, flag in given.items()
-        if name not in _OURS_ALONE + _READ_ALREADY
+        if name not in _NOT_PASSED_ON
     ]
-    process = "unscheduled.runner.official_process"
-    return [sys.executable, "-m", process, str(runner), str(root), *passed]
+    return [sys.executable, "-m", __name__, str(runner), str(root), *passed]
 
 
 def _find_runner() -> Path:
-    """The official runner: beside the package, editable or not."""
+    """The official `submission_runner.py`: beside the package, editable or not."""
     spec = importlib.util.find_spec("algoperf")
     for folder in (spec and spec.submodule_search_locations) or ():
         runner = Path(folder).parent / "submission_runner.py"
@@ -97,8 +92,8 @@ def _find_runner() -> Path:
 def _check_environment(framework: str, workload: str) -> None:
     """Raises UserError where a run needs what is not here, or not in a version for it.
 
-    Upstream pins versions that are the measure of its times; others work too, and are
-    told on standard error.
+    Upstream's times are measured in the versions that it pins; others work too, and
+    are named on standard error.
     """
     missing, other = [], []
     try:
@@ -129,15 +124,17 @@ def _check_environment(framework: str, workload: str) -> None:
 
 def _needs(framework: str, workload: str) -> Iterator[Requirement]:
     """What a run needs, of all that the official code declares and does not."""
-    family = workload.partition("_")[0]
+    family = workload.partition("_")[0]  # whose extra may be librispeech-conformer
+    provided = importlib.metadata.metadata("algoperf").get_all("Provides-Extra") or []
+    extras = [name for name in provided if name.partition("-")[0] == family]
+    # Both frameworks are imported whatever the run's is.
+    extras += ["", "jax-core-deps", "jax-cpu", "pytorch-cpu"]
     has_torchvision = framework == "pytorch" and family in _WITH_TORCHVISION
     for need in map(Requirement, importlib.metadata.requires("algoperf") or ()):
         if need.name == "algoperf" or (
             need.name == "torchvision" and not has_torchvision
         ):
             continue
-        # Both frameworks are imported whatever the run's is.
-        extras = ("", "jax-core-deps", "jax-cpu", "pytorch-cpu", *_extras(family))
         if need.marker is None or any(
             need.marker.evaluate({"extra": extra}) for extra in extras
         ):
@@ -145,29 +142,12 @@ def _needs(framework: str, workload: str) -> Iterator[Requirement]:
     yield from map(Requirement, _UNSTATED)
 
 
-def _extras(family: str) -> list[str]:
-    """The extras of a family of workloads, such as librispeech-conformer's."""
-    names = importlib.metadata.metadata("algoperf").get_all("Provides-Extra") or []
-    return [name for name in names if name.partition("-")[0] == family]
-
-
-def _refuse(flags: Any) -> None:
-    if flags["clock"].present:
-        raise UserError("--clock needs --harness=embedded: official time is real.")
-    if flags.rng_seed == 0:
-        raise UserError(
-            "--rng_seed=0 asks the official runner for a random seed: give another "
-            "number, or leave it out."
-        )
-
-
 def _check_experiment(flags: Any) -> None:
-    """Answers what the official runner would ask on the terminal, of its first rank.
+    """Answers what the official runner would ask on the terminal, in the first rank.
 
-    A folder that is there is locked, as for our own runs: `exec` keeps the lock.
+    An existing folder is locked, as for our own runs: `exec` keeps the lock.
     """
-    is_first = os.environ.get("LOCAL_RANK", "0") == "0"
-    if not is_first or flags.append_timestamp:
+    if os.environ.get("LOCAL_RANK", "0") != "0" or flags.append_timestamp:
         return
     path = experiment_path(
         flags.experiment_dir, flags.experiment_name, flags.workload, flags.framework
@@ -176,3 +156,63 @@ def _check_experiment(flags: Any) -> None:
         check_free(path)
     if path.exists():
         lock_experiment(path)
+
+
+def main(runner: str, submissions: str, flags: list[str]) -> int | None:
+    """Runs the official `submission_runner.py`, with flags in the form --name=value.
+
+    The submission's module path starts in the folder `submissions`.
+    """
+    names, workload = _register_workloads(), _value(flags, "workload")
+    if workload not in names:
+        choices = ", ".join(names)
+        print(
+            f"Error: --workload must be one of {choices}, got {workload!r}.",
+            file=sys.stderr,
+        )
+        return 1
+    sys.path[:0] = [submissions, str(Path(runner).parent)]
+    sys.argv = [runner, *flags]
+    if workload in embedded.registry().WORKLOADS:
+        give_batch_size(_value(flags, "submission_path"), workload)
+    runpy.run_path(runner, run_name="__main__")
+    return None
+
+
+def _value(flags: list[str], name: str) -> str:
+    (value,) = (f.partition("=")[2] for f in flags if f.startswith(f"--{name}="))
+    return value
+
+
+def _register_workloads() -> list[str]:
+    """Adds the embedded workloads to the official registry; returns all names.
+
+    Its entries are paths inside `algoperf.workloads`, which gets a second folder.
+    """
+    package = importlib.import_module("algoperf.workloads")
+    registry = importlib.import_module("algoperf.workloads.workloads")
+    package.__path__.append(str(embedded.FOLDER))
+    for name, info in embedded.registry().WORKLOADS.items():
+        registry.WORKLOADS.setdefault(name, dict(info))
+    return [*registry.WORKLOADS]
+
+
+def give_batch_size(submission: str, workload: str) -> None:
+    """Gives a submission that has no batch size for an embedded workload its own."""
+    name = submission.removesuffix(".py").replace("/", ".")
+    module: Any = importlib.import_module(name)
+    batch_sizes = module.get_batch_size
+
+    def get_batch_size(workload_name: str) -> int:
+        try:
+            return batch_sizes(workload_name)
+        except ValueError:
+            if workload_name != workload:
+                raise
+            return int(read_target(workload).batch_size)
+
+    module.get_batch_size = get_batch_size
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3:]))

@@ -24,14 +24,11 @@ def watched(work: Callable[[], int]) -> int:
     """What `work` returns, called in a child process.
 
     Where a signal ends the child, the parent ends by the same one. Under torchrun,
-    signals to stop are handed on: there the ranks tell each other why they end.
-
-    Args:
-      work: returns an exit status. No framework is imported yet, nor a thread started.
+    signals to stop are handed on: there the ranks tell each other why they end. No
+    framework may be imported yet, nor a thread started.
 
     Returns:
-      Its status in the parent, and 0 in the child, which then ends like any process. A
-      child that has failed does not return.
+      The exit status in the parent, and 0 in the child; one that failed has ended.
     """
     done, mark = os.pipe()
     # What the shell has set to be ignored, as for a job in the background, stays so.
@@ -54,17 +51,6 @@ def watched(work: Callable[[], int]) -> int:
         os.write(mark, _DONE)
         return 0
     os.close(mark)
-    received = _tell(child, stops, is_rank)
-    _, wait_status = os.waitpid(child, 0)
-    if _read(done) == _DONE:
-        return 0
-    if received and not is_rank:
-        return _stopped(received[0])
-    return _failed(os.waitstatus_to_exitcode(wait_status), received)
-
-
-def _tell(child: int, stops: list[signal.Signals], is_rank: bool) -> list[int]:
-    """From now on, signals to stop reach the child; returns the list of them."""
     received: list[int] = []
 
     def tell(number: int, _) -> None:
@@ -75,7 +61,12 @@ def _tell(child: int, stops: list[signal.Signals], is_rank: bool) -> list[int]:
     for number in stops:
         signal.signal(number, tell)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, stops)
-    return received
+    _, wait_status = os.waitpid(child, 0)
+    if _read(done) == _DONE:
+        return 0
+    if received and not is_rank:
+        return _stopped(received[0])
+    return _failed(os.waitstatus_to_exitcode(wait_status), received)
 
 
 def _read(pipe: int) -> bytes:
@@ -91,7 +82,7 @@ def _stopped(number: int) -> int:
     from rich.console import Console
 
     console = Console()
-    if console.is_terminal:  # where the child's progress line was
+    if console.is_terminal:  # where the child's status line was
         console.show_cursor()
         console.line()
     how = _STOPS[signal.Signals(number)]

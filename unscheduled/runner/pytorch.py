@@ -1,24 +1,23 @@
-"""PyTorch, as the runner sees it."""
+"""PyTorch, as the runner sees it: a GPU a process where there is one, else the CPU."""
 
 import gc
+import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch.distributed.rendezvous import rendezvous
 
 from unscheduled.benchmark.errors import UserError
-from unscheduled.runner.backend import TrainingState
-from unscheduled.runner.pytorch_ranks import TorchRanks
-from unscheduled.runner.ranks import Ranks
-from unscheduled.runner.run_directory import check_space
+from unscheduled.runner.backend import Backend, Ranks, TrainingState
 from unscheduled.runner.seeds import NumpyRandom
 
 
-class PytorchBackend:
-    """A GPU a process where there is one, else the CPU.
-
-    As officially, all ranks have the same seed and so the same generators: one
+class PytorchBackend(Backend):
+    """As officially, all ranks have the same seed and so the same generators: one
     checkpoint serves them all, whatever their number.
     """
 
@@ -80,13 +79,13 @@ class PytorchBackend:
             "model_state": state.model_state,
             **record,
         }
-        check_space(path.parent, _tensor_bytes(checkpoint))
         torch.save(checkpoint, path)
 
     def restore(
         self, path: Path, state: TrainingState
     ) -> tuple[TrainingState, dict[str, Any]]:
-        record = torch.load(path, map_location=self._device(), weights_only=True)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        record = torch.load(path, map_location=device, weights_only=True)
         _plain(state.model_params).load_state_dict(record.pop("model_params"))
         saved = record.pop("optimizer_state")
         for key, value in state.optimizer_state.items():
@@ -104,14 +103,70 @@ class PytorchBackend:
             description["gpu_count"] = self.device_count()
         return description
 
-    def start_trace(self, folder: Path) -> None:
-        raise UserError("--capture_jax_trace needs --framework=jax.")
 
-    def stop_trace(self) -> None:
-        pass
+class TorchRanks(Ranks):
+    """The ranks that torchrun starts: NCCL between GPUs, gloo between CPUs.
 
-    def _device(self) -> torch.device:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    Raises:
+      UserError: where there are fewer GPUs than ranks, or torchrun did not start them.
+    """
+
+    def __init__(self) -> None:
+        gpu = _take_gpu() if torch.cuda.is_available() else None
+        try:
+            store, rank, self.count = next(rendezvous("env://"))
+        except ValueError as error:
+            raise UserError(f"LOCAL_RANK is set, but not by torchrun: {error}.") from (
+                error
+            )
+        self.is_first = rank == 0
+        self._device = gpu or torch.device("cpu")
+        self._failures = dist.PrefixStore("failures", store)
+        dist.init_process_group(
+            "nccl" if gpu else "gloo",
+            store=store,
+            rank=rank,
+            world_size=self.count,
+            device_id=gpu,
+        )
+
+    def latest(self, seconds: float) -> float:
+        time = torch.tensor(seconds, dtype=torch.float64, device=self._device)
+        dist.all_reduce(time, op=dist.ReduceOp.MAX)
+        return time.item()
+
+    def from_first(self, make: Callable[[], Any]) -> Any:
+        box = [make() if self.is_first else None]
+        dist.broadcast_object_list(box, src=0)
+        return box[0]
+
+    def leave(self) -> None:
+        dist.barrier()
+        dist.destroy_process_group()
+
+    def is_first_to_fail(self) -> bool:
+        try:
+            return self._failures.add("count", 1) == 1
+        except RuntimeError:  # the store went down with the process that held it
+            return True
+
+    def abandon(self, status: int) -> None:
+        # Not by way of the interpreter's end, which waits for the others.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _take_gpu() -> torch.device:
+    """The GPU of this rank, from now on the default one."""
+    gpus, local_rank = torch.cuda.device_count(), int(os.environ["LOCAL_RANK"])
+    if local_rank >= gpus:
+        raise UserError(
+            f"local rank {local_rank} has no GPU: --nproc_per_node can be {gpus} at "
+            "most on this machine."
+        )
+    torch.cuda.set_device(local_rank)
+    return torch.device("cuda", local_rank)
 
 
 def _plain(model: Any) -> torch.nn.Module:
@@ -120,17 +175,6 @@ def _plain(model: Any) -> torch.nn.Module:
     if isinstance(model, torch.nn.parallel.DistributedDataParallel):
         return model.module
     return model
-
-
-def _tensor_bytes(tree: Any) -> int:
-    """The size of all tensors in a tree of dicts, lists and tuples."""
-    if isinstance(tree, torch.Tensor):
-        return tree.nbytes
-    if isinstance(tree, dict):
-        tree = list(tree.values())
-    if isinstance(tree, list | tuple):
-        return sum(map(_tensor_bytes, tree))
-    return 0
 
 
 BACKEND = PytorchBackend()

@@ -6,8 +6,6 @@ and "Scoring"; the names in `train_state` are the official runner's.
 
 from typing import Any
 
-REASONS = ("both targets reached", "out of time", "training complete")
-
 
 def new_train_state() -> dict[str, Any]:
     """What the runner knows about a run before its first step; times in seconds."""
@@ -30,10 +28,7 @@ def evaluation_due(
     """Whether to evaluate after this step.
 
     When a period has passed since the last evaluation ended, when there was none yet
-    (so after the first step), or when training is complete.
-
-    Args:
-      now, last_eval_time: seconds on the run's clock; 0 for no evaluation yet.
+    (its time is 0), so after the first step, or when training is complete.
     """
     period_passed = now - last_eval_time >= eval_period_time_sec
     return complete or last_eval_time == 0 or period_passed
@@ -64,9 +59,9 @@ def steps_exhausted(global_step: int, max_global_steps: int | None) -> bool:
 
 
 def why_ended(train_state: dict[str, Any]) -> str:
-    """The reason that a run ended: one of `REASONS`."""
+    """The reason that a run ended, in words."""
     if goals_reached(train_state):
-        return REASONS[0]
+        return "both targets reached"
     if not train_state["is_time_remaining"]:
-        return REASONS[1]
-    return REASONS[2]
+        return "out of time"
+    return "training complete"

@@ -1,23 +1,14 @@
-"""Every path of a run, and the lock that keeps it to one run at a time.
-
-`<experiment_dir>/<experiment_name>/<workload>_<framework>/trial_<n>/`, as the official
-runner lays it out and its scoring reads it.
-"""
+"""The folder of an experiment, and the lock that keeps it to one run at a time."""
 
 import datetime
-import errno
 import fcntl
 import os
 import platform
-import re
-import shutil
 from pathlib import Path
 
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import expand
 from unscheduled.benchmark.write import recover, whole
-
-_HOLDER = re.compile(r"process \d+ on [\w.-]+ since [\d :-]+")
 
 
 def experiment_path(
@@ -35,12 +26,7 @@ def experiment_path(
 
 
 def open_experiment(path: Path, resume: bool, overwrite: bool) -> None:
-    """Makes the folder of an experiment, or takes the one that is there.
-
-    Raises:
-      UserError: where it is there and neither flag says what to do with it, or another
-        run is in it.
-    """
+    """Makes the folder of an experiment, or takes the one that is there."""
     lock_experiment(path)
     recover(path)
     if overwrite:
@@ -56,16 +42,12 @@ def lock_experiment(path: Path) -> None:
 
     The lock is on a file beside the experiment's folder, which stays where it is when
     the folder is removed. It is this process's own (POSIX, and so on a network too): no
-    child inherits it, and what takes this process's place by `exec` does.
-
-    Raises:
-      UserError: where another process has it, or the file system has no locks.
+    child inherits it, but a program that replaces this process by `exec` does.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.with_name(f".{path.name}.lock")
     # Never closed: closing any descriptor of the file would free the lock.
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-    descriptor = os.open(file, flags, 0o666)
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     os.set_inheritable(descriptor, True)
     now = datetime.datetime.now().strftime("%Y-%m-%d %H:%M:%S")
     holder = f"process {os.getpid()} on {platform.node()} since {now}"
@@ -74,10 +56,10 @@ def lock_experiment(path: Path) -> None:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, holder.encode(), 0)
     except (BlockingIOError, PermissionError) as error:
-        known = _HOLDER.fullmatch(os.pread(descriptor, 200, 0).decode(errors="replace"))
+        known = os.pread(descriptor, 200, 0).decode(errors="replace")
         raise UserError(
-            f"{path} is in use by {known.group() if known else 'another process'}: "
-            "wait until it ends, or choose another --experiment_name."
+            f"{path} is in use by {known or 'another process'}: wait until it ends, "
+            "or choose another --experiment_name."
         ) from error
     except OSError as error:
         raise UserError(f"{file} can't be locked: {error.strerror}.") from error
@@ -89,18 +71,4 @@ def check_free(path: Path) -> None:
         raise UserError(
             f"{path} is there already: say --resume_last_run to go on with it, "
             "--overwrite to start anew, or another --experiment_name."
-        )
-
-
-def check_space(folder: Path, size: int) -> None:
-    """Raises OSError where `size` bytes and some more do not fit into a folder.
-
-    Writers of checkpoints say little, or a lot, where they run out of space.
-    """
-    needed, free = 1.2 * size + 1e6, shutil.disk_usage(folder).free
-    if free < needed:
-        raise OSError(
-            errno.ENOSPC,
-            f"{os.strerror(errno.ENOSPC)}: {needed / 1e6:.1f} MB needed, "
-            f"{free / 1e6:.1f} MB free",
         )

@@ -1,7 +1,6 @@
 """Tuning search spaces in the official format, and the points that trials get."""
 
 import collections
-import keyword
 import math
 from pathlib import Path
 from reprlib import repr as brief
@@ -9,8 +8,6 @@ from typing import Any
 
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import expand, read_json
-
-SCALINGS = ("linear", "log")
 
 
 def read_search_space(path: str) -> list[dict[str, Any]] | dict[str, dict[str, Any]]:
@@ -25,94 +22,74 @@ def read_search_space(path: str) -> list[dict[str, Any]] | dict[str, dict[str, A
     space = read_json(expand(path))
     if not isinstance(space, list | dict) or not space:
         raise UserError(f"{path} must hold a list of points or an object of ranges.")
-    fault = _fault_of_points(space) if isinstance(space, list) else _fault(space)
-    if fault:
-        raise UserError(f"{path}: {fault}.")
+    try:
+        if isinstance(space, list):
+            _check_points(space)
+        else:
+            as_hyperparameters(space)  # which checks the names
+            for name, dimension in space.items():
+                _check_dimension(name, dimension)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path}: {error}.") from error
     return space
 
 
-def _fault(space: dict[str, Any]) -> str | None:
-    """What is wrong with an object of dimensions, or None."""
-    for name, dimension in space.items():
-        fault = _fault_of_name(name) or _fault_of_dimension(dimension)
-        if fault:
-            return f"{_label(name)} {fault}"
-    return None
+def read_point(path: Path) -> dict[str, Any]:
+    """The hyperparameters in `hparams.json`: a point of a search space."""
+    values = read_json(path)
+    try:
+        _check_points([values])
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"{path}: {error}; put it back, or start anew with --overwrite."
+        ) from error
+    return values
 
 
-def _fault_of_points(points: list[Any]) -> str | None:
-    """What is wrong with a list of points, or None."""
-    names = [set(p) if isinstance(p, dict) else None for p in points]
-    if not names[0] or any(n != names[0] for n in names):
-        return "the points must all be objects with the same names"
+def _check_points(points: list[Any]) -> None:
     for number, point in enumerate(points, 1):
+        if not isinstance(point, dict) or not point or set(point) != set(points[0]):
+            raise ValueError("the points must all be objects with the same names")
+        as_hyperparameters(point)  # which checks the names
         for name, value in point.items():
-            fault = _fault_of_name(name)
-            if not fault and not _is_finite(value):
-                fault = f"must be finite, got {brief(value)}"
-            if fault:
-                return f"{_label(name)} of point {number} {fault}"
-    return None
+            if not _is_finite(value):
+                raise ValueError(
+                    f"{name} of point {number} must be finite, got {brief(value)}"
+                )
 
 
-def _fault_of_name(name: str) -> str | None:
-    is_name = name.isidentifier() and name.isascii() and not keyword.iskeyword(name)
-    if is_name and not name.startswith("_"):
-        return None
-    return "is no name for a hyperparameter: letters, digits and _, a letter first"
-
-
-def _label(name: str) -> str:
-    return brief(name) if _fault_of_name(name) else name
-
-
-def _fault_of_dimension(dimension: Any) -> str | None:
-    if not isinstance(dimension, dict):
-        return f"must be an object, got {brief(dimension)}"
-    if set(dimension) == {"feasible_points"}:
+def _check_dimension(name: str, dimension: Any) -> None:
+    keys = set(dimension) if isinstance(dimension, dict) else set()
+    if keys == {"feasible_points"}:
         points = dimension["feasible_points"]
-        if not isinstance(points, list) or not points:
-            return f"needs a list of feasible_points, got {brief(points)}"
-        faulty = [p for p in points if not _is_finite(p)]
-        return (
-            f"needs finite feasible_points, got {brief(faulty[0])}" if faulty else None
+        if not isinstance(points, list) or not points or not _is_finite(points):
+            raise ValueError(
+                f"{name} needs a list of finite feasible_points, got {brief(points)}"
+            )
+        return
+    if keys != {"min", "max", "scaling"}:
+        raise ValueError(
+            f"{name} must have min, max and scaling, or feasible_points, got "
+            f"{brief(dimension)}"
         )
-    unknown = set(dimension) - {"min", "max", "scaling"}
-    if unknown:
-        return (
-            f"has the unknown key {brief(min(unknown))}; a dimension has min, max and "
-            "scaling, or feasible_points"
-        )
-    missing = {"min", "max", "scaling"} - set(dimension)
-    if missing:
-        return f"lacks {min(missing)}"
-    return _fault_of_range(**{f"{key}_": value for key, value in dimension.items()})
+    low, high, scaling = (dimension[key] for key in ("min", "max", "scaling"))
+    got = f"got {brief(low)} and {brief(high)}"
+    is_number = all(type(v) in (int, float) and _is_finite(v) for v in (low, high))
+    if not is_number or low > high:
+        raise ValueError(f"{name} needs finite numbers with min <= max, {got}")
+    if scaling not in ("linear", "log"):
+        raise ValueError(f"{name} must be scaled linear or log, got {brief(scaling)}")
+    if scaling == "log" and low <= 0:
+        raise ValueError(f"{name} needs a positive min for log scaling, {got}")
+    if not _is_finite(high / low if scaling == "log" else high - low):
+        raise ValueError(f"{name} has a range too wide for a float, {got}")
 
 
-def _fault_of_range(min_: Any, max_: Any, scaling_: Any) -> str | None:
-    is_number = all(type(v) in (int, float) and _is_finite(v) for v in (min_, max_))
-    if not is_number or min_ > max_:
-        return (
-            f"needs finite numbers with min <= max, got {brief(min_)} and {brief(max_)}"
-        )
-    if scaling_ not in SCALINGS:
-        return f"must have a scaling of {' or '.join(SCALINGS)}, got {brief(scaling_)}"
-    if scaling_ == "log" and min_ <= 0:
-        return f"needs a positive min for log scaling, got {brief(min_)}"
-    width = max_ / min_ if scaling_ == "log" else max_ - min_
-    if not _is_finite(width):
-        return f"has a range too wide for a float, {brief(min_)} to {brief(max_)}"
-    return None
-
-
-def _is_finite(value: Any, depth: int = 16) -> bool:
-    """Whether a value of JSON can be a hyperparameter: no NaN, no infinity.
-
-    Lists in lists and the like end after `depth`, sooner than Python's stack.
-    """
+def _is_finite(value: Any) -> bool:
+    """Whether a value of JSON has no NaN and no infinity in it."""
     if isinstance(value, list | dict):
         inner = value if isinstance(value, list) else value.values()
-        return depth > 0 and all(_is_finite(item, depth - 1) for item in inner)
+        return all(map(_is_finite, inner))
     try:
         return not isinstance(value, int | float) or math.isfinite(value)
     except OverflowError:  # an integer beyond the floats
@@ -142,16 +119,9 @@ def trial_points(space: Any, num_trials: int) -> list[Any]:
     # Here and not above: it takes a second, which a self-tuning run need not wait for.
     from scipy.stats import qmc
 
-    unit = qmc.Halton(len(space), scramble=True, rng=0).random(num_trials)
-    return [
-        as_hyperparameters(
-            {
-                name: _scale(dimension, float(u))
-                for (name, dimension), u in zip(space.items(), row, strict=True)
-            }
-        )
-        for row in unit
-    ]
+    rows = qmc.Halton(len(space), scramble=True, rng=0).random(num_trials)
+    points = [map(_scale, space.values(), row.tolist()) for row in rows]
+    return [as_hyperparameters(dict(zip(space, p, strict=True))) for p in points]
 
 
 def _scale(dimension: dict[str, Any], u: float) -> Any:
@@ -170,18 +140,3 @@ def _scale(dimension: dict[str, Any], u: float) -> Any:
 def as_hyperparameters(values: dict[str, Any]) -> Any:
     """A namedtuple of the values, as the official runner hands to submissions."""
     return collections.namedtuple("Hyperparameters", values)(**values)
-
-
-def read_point(path: Path) -> dict[str, Any]:
-    """The hyperparameters in `hparams.json`: a point of a search space.
-
-    Raises:
-      UserError: for any other content.
-    """
-    values = read_json(path)
-    fault = _fault_of_points([values])
-    if fault:
-        raise UserError(
-            f"{path}: {fault}; put it back, or start anew with --overwrite."
-        )
-    return values

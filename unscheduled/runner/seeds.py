@@ -1,28 +1,16 @@
-"""The random source: seeds of trials and, for PyTorch, keys made of NumPy integers.
-
-JAX runs use `jax.random` itself; `NumpyRandom` gives PyTorch runs the same three
-functions, without jax. A key is two integers below 2**31, as official workloads take.
-"""
+"""Seeds, keys and generators: all that is random in a run."""
 
 import os
 import random
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 
-class RandomSource(Protocol):
-    """Keys that are split and folded, never drawn from twice."""
-
-    def key(self, seed: int) -> Any: ...
-
-    def split(self, key: Any, num: int) -> Any: ...
-
-    def fold_in(self, key: Any, data: int) -> Any: ...
-
-
 class NumpyRandom:
-    """Keys by NumPy's SeedSequence.
+    """PyTorch's keys: two integers below 2**31, by NumPy's SeedSequence.
+
+    They are split and folded, never drawn from twice.
 
     Example:
       >>> source = NumpyRandom()
@@ -45,18 +33,13 @@ class NumpyRandom:
         return (words >> 1).astype(np.int64).reshape(num, 2)
 
 
-def hardware_seed() -> int:
-    """A seed that nobody chose, below 2**31."""
-    return int.from_bytes(os.urandom(4), "little") >> 1
-
-
-def trial_seed(rng_seed: int, trial_index: int) -> int:
+def trial_seed(rng_seed: int | None, trial_index: int) -> int:
     """The seed of one trial, below 2**31: its own, and the same in every run.
 
-    Args:
-      rng_seed: the run's seed, at least 0 (0 is a seed like any other).
-      trial_index: from 0.
+    Where the run's seed is None, it is one from the hardware.
     """
+    if rng_seed is None:
+        rng_seed = int.from_bytes(os.urandom(4), "little") >> 1
     words = np.random.SeedSequence([rng_seed, trial_index]).generate_state(1)
     return int(words[0]) >> 1
 

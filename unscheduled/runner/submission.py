@@ -31,7 +31,7 @@ class Submission(NamedTuple):
 
     @property
     def takes_train_state(self) -> bool:
-        """Whether `update_params` asks for the run's bookkeeping."""
+        """Whether `update_params` asks for the run's train_state."""
         return "train_state" in inspect.signature(self.update_params).parameters
 
 
@@ -45,17 +45,9 @@ class ReturnedError(UserError):
 
 @contextlib.contextmanager
 def calling(path: str, function: str) -> Iterator[None]:
-    """What goes wrong inside a submission, under the names of its file and function.
+    """Names a submission's file and function in the errors of a block that calls it.
 
-    Args:
-      path: the submission's file.
-      function: which of its functions the block calls.
-
-    Raises:
-      UserError: where it ends the process, returns what it may not or refuses the
-        hyperparameters; one from below passes through.
-      SubmissionError: for any other exception of its.
-      TrainingCompleteError: from update_params.
+    `UserError`s from below pass through, and TrainingCompleteError of update_params.
     """
     try:
         yield
@@ -69,9 +61,8 @@ def calling(path: str, function: str) -> Iterator[None]:
             "must not end a run."
         ) from end
     except Exception as error:
-        if function == "update_params" and isinstance(
-            error, spec.TrainingCompleteError
-        ):
+        is_complete = isinstance(error, spec.TrainingCompleteError)
+        if function == "update_params" and is_complete:
             raise
         if function == "init_optimizer_state" and isinstance(error, ValueError):
             raise UserError(f"{path}: {error}") from error
@@ -81,12 +72,11 @@ def calling(path: str, function: str) -> Iterator[None]:
 
 
 def load_submission(submission_path: str) -> Submission:
-    """Imports a submission from its file.
+    """Imports a submission from its Python file.
 
-    Args:
-      submission_path: a Python file; the folders that hold it are its packages, up to
-        the outermost that has an `__init__.py`, as for the official runner. Where its
-        own folder has none, it can import the files beside it by their names too.
+    The folders that hold it are its packages, up to the outermost that has an
+    `__init__.py`, as for the official runner. Where its own folder has none, it can
+    import the files beside it by their names too.
 
     Raises:
       UserError: where there is no such file, or a function is missing.
@@ -97,31 +87,16 @@ def load_submission(submission_path: str) -> Submission:
         sys.path.insert(0, str(beside))
     sys.path.insert(0, str(folder))
     module = importlib.import_module(name)
-    functions: dict[str, Any] = {
-        name: function
-        for name in Submission._fields
-        if callable(function := getattr(module, name, None))
-    }
-    missing = [name for name in REQUIRED if name not in functions]
+    names = Submission._fields[1:]
+    functions: dict[str, Any] = {name: getattr(module, name, None) for name in names}
+    missing = [name for name in REQUIRED if not callable(functions[name])]
     if missing:
         raise UserError(f"{submission_path} lacks {', '.join(missing)}.")
-    return Submission(
-        path=submission_path,
-        **{name: functions[name] for name in REQUIRED},
-        prepare_for_eval=functions.get("prepare_for_eval"),
-        get_eval_batch_size=functions.get("get_eval_batch_size"),
-    )
+    return Submission(submission_path, **functions)
 
 
 def locate(submission_path: str) -> tuple[Path, str]:
-    """The folder to import a submission from, and its module's name there.
-
-    Args:
-      submission_path: as for `load_submission`.
-
-    Raises:
-      UserError: where there is no such file.
-    """
+    """The folder to import a submission from, and its module's name there."""
     path = expand(submission_path).resolve()
     if path.suffix != ".py" or not path.is_file():
         raise UserError(
@@ -138,11 +113,7 @@ def locate(submission_path: str) -> tuple[Path, str]:
 def global_batch_sizes(
     submission: Submission, workload_name: str, eval_batch_size: int, devices: int
 ) -> tuple[int, int]:
-    """The global batch sizes of (training, evaluation).
-
-    Raises:
-      UserError: where one is no size or does not divide over the devices.
-    """
+    """The global batch sizes of (training, evaluation), to divide over the devices."""
     train = train_batch_size(submission, workload_name)
     if submission.get_eval_batch_size is not None:
         eval_batch_size = _batch_size(
@@ -157,11 +128,7 @@ def global_batch_sizes(
 
 
 def train_batch_size(submission: Submission, workload_name: str) -> int:
-    """The global batch size on an embedded workload: the submission's, or else its own.
-
-    Raises:
-      UserError: where the submission's is no size.
-    """
+    """The batch size on an embedded workload: the submission's, else the workload's."""
     own = int(read_target(workload_name).batch_size)
     return _batch_size(submission, "get_batch_size", workload_name, own)
 

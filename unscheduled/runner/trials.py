@@ -8,15 +8,35 @@ from typing import Any
 
 from rich.console import Console
 
+from unscheduled.benchmark.errors import UserError
+from unscheduled.benchmark.read import read_json
 from unscheduled.benchmark.run_files import TrialDirectory
-from unscheduled.benchmark.text import printable
 from unscheduled.benchmark.write import write_json
-from unscheduled.runner import meta_data, rules, seeds
+from unscheduled.runner import machine, rules, seeds
 from unscheduled.runner.loop import Settings, Trial
-from unscheduled.runner.measurements import Logger, MetricsLogger, NoLogger
-from unscheduled.runner.progress import ProgressLine
-from unscheduled.runner.records import Outcome, read_seed
+from unscheduled.runner.metrics_logger import MetricsLogger, NoLogger
+from unscheduled.runner.progress import StatusLine
 from unscheduled.runner.search_space import as_hyperparameters, read_point
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a trial ended; times in seconds of submission time."""
+
+    trial: int
+    reason: str
+    global_step: int
+    submission_time_sec: float
+    time_to_target_sec: float | None
+
+    def __str__(self) -> str:
+        target = self.time_to_target_sec
+        reached = "missed" if target is None else f"reached after {target:.2f} s"
+        return (
+            f"trial {self.trial}: {self.reason} at step {self.global_step}, "
+            f"{self.submission_time_sec:.2f} s of submission time; "
+            f"validation target {reached}"
+        )
 
 
 def run_trials(
@@ -32,30 +52,23 @@ def run_trials(
     """Runs the trials one after the other, each in its own folder with its own seed.
 
     Args:
-      settings: the run's.
       experiment: the folder of the trials.
       points: hyperparameters by index, None in self-tuning.
       indices: which of them to run; trial n has index n - 1.
-      rng_seed: what the seeds of the trials are derived from; None for one from the
-        hardware.
+      rng_seed: what the trials' seeds derive from; None for one from the hardware.
       flags: as given, for `flags_<n>.json`.
-      start_wandb: makes a wandb run, or None.
-      console: where progress goes; by default standard output, of the first rank.
-
-    Raises:
-      UserError: where a trial can't go on; those before it are whole.
     """
     ranks = settings.ranks
     console = console or Console(quiet=not ranks.is_first)
     outcomes = []
     for index in indices:
-        directory = TrialDirectory(experiment / f"trial_{index + 1}")
+        directory = TrialDirectory.numbered(experiment, index + 1)
         begin = functools.partial(_begin, directory, points[index], rng_seed, index)
         seed, values, outcome = ranks.from_first(begin)
         if outcome is None:
             hyperparameters = values and as_hyperparameters(values)
             trial = Trial(settings, directory, hyperparameters, seed)
-            if not trial.books.finished:
+            if not trial.progress.finished:
                 wandb_run = None
                 if start_wandb and ranks.is_first:
                     wandb_run = start_wandb(directory, hyperparameters)
@@ -64,7 +77,7 @@ def run_trials(
             if ranks.is_first:
                 write_json(directory.outcome, dataclasses.asdict(outcome))
         outcomes.append(outcome)
-        console.print(_describe(outcome), highlight=False, markup=False, soft_wrap=True)
+        console.print(str(outcome), highlight=False, markup=False, soft_wrap=True)
     return outcomes
 
 
@@ -74,14 +87,21 @@ def _begin(
     """What a trial's folder, made if missing, says of it: for all ranks.
 
     Returns:
-      (its seed, its hyperparameters or None, its outcome or None if it has to run).
+      Its seed, its hyperparameters if any, and its outcome if it has ended; the first
+      two are those that it began with, else new ones.
     """
     directory.path.mkdir(exist_ok=True)
-    outcome = None
-    if directory.outcome.exists():
-        outcome = Outcome.read(directory.outcome)
-    seed = _trial_seed(directory, rng_seed, index)
-    return seed, _trial_hyperparameters(directory, point), outcome
+    outcome = _read_outcome(directory.outcome) if directory.outcome.exists() else None
+    meta_data = directory.meta_data(0)
+    if meta_data.exists():
+        seed = _read_seed(meta_data)
+    else:
+        seed = seeds.trial_seed(rng_seed, index)
+    if point is None:
+        return seed, None, outcome
+    if not directory.hparams.exists():
+        write_json(directory.hparams, point._asdict())
+    return seed, read_point(directory.hparams), outcome
 
 
 def _run_trial(
@@ -93,62 +113,53 @@ def _run_trial(
     wandb_run: Any,
     console: Console,
 ) -> None:
-    """Runs a trial that has not ended, with its logs and its progress line."""
-    logger: Logger = NoLogger()
+    """Runs a trial that has not ended, with its logs and its status line."""
+    logger = NoLogger()
     if settings.ranks.is_first:
-        count = trial.books.preemption_count
-        meta = meta_data.collect(settings.workload, seed, settings.backend.describe())
+        count = trial.progress.preemption_count
+        meta = machine.describe(settings.workload, seed, settings.backend.describe())
         write_json(directory.meta_data(count), meta)
         write_json(directory.flags(count), flags)
-        logger = MetricsLogger(directory, trial.books.csv_rows, wandb_run)
+        logger = MetricsLogger(directory, trial.progress.csv_rows, wandb_run)
     try:
-        with ProgressLine(settings.workload, settings.budget_sec, console) as progress:
-            trial.run(logger, progress)
+        with StatusLine(settings.workload, settings.budget_sec, console) as status_line:
+            trial.run(logger, status_line)
     finally:
         logger.finish()
 
 
-def _trial_seed(directory: TrialDirectory, rng_seed: int | None, index: int) -> int:
-    """The seed that the trial began with, else a new one."""
-    meta = directory.meta_data(0)
-    if meta.exists():
-        return read_seed(meta)
-    if rng_seed is None:
-        rng_seed = seeds.hardware_seed()
-    return seeds.trial_seed(rng_seed, index)
-
-
-def _trial_hyperparameters(
-    directory: TrialDirectory, point: Any
-) -> dict[str, Any] | None:
-    """The hyperparameters that the trial began with, else the point's, written."""
-    if point is None:
-        return None
-    if not directory.hparams.exists():
-        write_json(directory.hparams, point._asdict())
-    return read_point(directory.hparams)
-
-
 def _outcome(number: int, trial: Trial, settings: Settings) -> Outcome:
+    progress = trial.progress
     hits = [
         results["score"]
-        for _, results in trial.books.eval_results
+        for _, results in progress.eval_results
         if settings.workload.has_reached_validation_target(results)
     ]
     return Outcome(
         trial=number,
-        reason=rules.why_ended(trial.books.train_state),
-        global_step=trial.books.global_step,
-        submission_time_sec=trial.books.train_state["accumulated_submission_time"],
+        reason=rules.why_ended(progress.train_state),
+        global_step=progress.global_step,
+        submission_time_sec=progress.train_state["accumulated_submission_time"],
         time_to_target_sec=hits[0] if hits else None,
     )
 
 
-def _describe(outcome: Outcome) -> str:
-    target = outcome.time_to_target_sec
-    reached = "missed" if target is None else f"reached after {target:.2f} s"
-    return (
-        f"trial {outcome.trial}: {printable(outcome.reason)} at step "
-        f"{outcome.global_step}, {outcome.submission_time_sec:.2f} s of submission "
-        f"time; validation target {reached}"
+def _read_outcome(path: Path) -> Outcome:
+    values = read_json(path)
+    names = {field.name for field in dataclasses.fields(Outcome)}
+    if not isinstance(values, dict) or values.keys() != names:
+        raise UserError(
+            f"{path} is not the outcome of a trial: remove it, and --resume_last_run "
+            "makes it again from the last checkpoint."
+        )
+    return Outcome(**values)
+
+
+def _read_seed(path: Path) -> int:
+    match read_json(path):
+        case {"rng_seed": int(seed)} if 0 <= seed < 2**31:
+            return seed
+    raise UserError(
+        f"{path} has no rng_seed from 0 to 2**31 - 1: put it back, or start anew with "
+        "--overwrite."
     )

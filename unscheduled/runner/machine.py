@@ -1,4 +1,4 @@
-"""The meta data of a run: workload constants, machine and software."""
+"""What a run ran on: machine, software and workload, for `meta_data_<n>.json`."""
 
 import platform
 import shutil
@@ -11,18 +11,26 @@ import psutil
 from unscheduled import spec
 
 
-def collect(
+def describe(
     workload: spec.Workload, rng_seed: int, framework: dict[str, Any]
 ) -> dict[str, Any]:
     """The values of `meta_data_<n>.json`, by the official names.
 
-    Args:
-      rng_seed: the trial's seed.
-      framework: versions and devices, from the backend.
+    `framework` has the versions and devices that the backend describes.
     """
+    memory = psutil.virtual_memory()
+    network = psutil.net_io_counters()
+    frequency = psutil.cpu_freq()
     return {
         **_workload_constants(workload),
-        **_utilization(),
+        "cpu.util.avg_percent_since_last": psutil.cpu_percent(interval=None),
+        "cpu.freq.current": frequency.current if frequency else None,
+        "mem.total": memory.total,
+        "mem.available": memory.available,
+        "mem.used": memory.used,
+        "mem.percent_used": memory.percent,
+        "net.bytes_sent_since_boot": network.bytes_sent if network else None,
+        "net.bytes_recv_since_boot": network.bytes_recv if network else None,
         "cpu_model_name": cpu_model_name(),
         "cpu_count": psutil.cpu_count(),
         **framework,
@@ -46,22 +54,6 @@ def _workload_constants(workload: spec.Workload) -> dict[str, Any]:
     }
 
 
-def _utilization() -> dict[str, Any]:
-    memory = psutil.virtual_memory()
-    network = psutil.net_io_counters()
-    frequency = psutil.cpu_freq()
-    return {
-        "cpu.util.avg_percent_since_last": psutil.cpu_percent(interval=None),
-        "cpu.freq.current": frequency.current if frequency else None,
-        "mem.total": memory.total,
-        "mem.available": memory.available,
-        "mem.used": memory.used,
-        "mem.percent_used": memory.percent,
-        "net.bytes_sent_since_boot": network.bytes_sent if network else None,
-        "net.bytes_recv_since_boot": network.bytes_recv if network else None,
-    }
-
-
 def cpu_model_name() -> str:
     """The model of the processor, or what the platform calls it."""
     cpu_info = Path("/proc/cpuinfo")
@@ -71,23 +63,25 @@ def cpu_model_name() -> str:
 
 
 def _gpu_driver(framework: dict[str, Any]) -> dict[str, str]:
-    if "gpu_count" not in framework or shutil.which("nvidia-smi") is None:
+    if "gpu_count" not in framework:
         return {}
     query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    return {"gpu_driver": _output(query).splitlines()[0]}
+    driver = _output(*query).partition("\n")[0]
+    return {"gpu_driver": driver} if driver else {}
 
 
 def _git() -> dict[str, str]:
     """Branch and commit of the working directory, where it is a git checkout."""
-    if shutil.which("git") is None or not _output(["git", "rev-parse", "HEAD"]):
+    commit = _output("git", "rev-parse", "HEAD")
+    if not commit:
         return {}
-    return {
-        "git_branch": _output(["git", "rev-parse", "--abbrev-ref", "HEAD"]),
-        "git_commit_hash": _output(["git", "rev-parse", "HEAD"]),
-    }
+    branch = _output("git", "rev-parse", "--abbrev-ref", "HEAD")
+    return {"git_branch": branch, "git_commit_hash": commit}
 
 
-def _output(command: list[str]) -> str:
-    """What a command prints; nothing where it fails."""
+def _output(*command: str) -> str:
+    """What a command prints; nothing where it fails or is not installed."""
+    if shutil.which(command[0]) is None:
+        return ""
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     return result.stdout.strip() if result.returncode == 0 else ""
