@@ -18,13 +18,14 @@ COMMANDS = ("run", "score", "report", "check", "bundle")
 def main() -> None:
     """The program `unscheduled`: its first argument names the command."""
     name = sys.argv[1] if len(sys.argv) > 1 else ""
-    if name not in COMMANDS:
-        asked = name in ("--help", "-h", "help")
-        print(__doc__, file=sys.stdout if asked else sys.stderr)
-        if not asked:
-            choices = ", ".join(COMMANDS)
-            sys.exit(f"Error: the command must be one of {choices}, got {name!r}.")
+    if name in ("--help", "-h", "help"):
+        print(__doc__)
         return
+    if name not in COMMANDS:
+        choices = ", ".join(COMMANDS)
+        sys.exit(
+            f"{__doc__}\nError: the command must be one of {choices}, got {name!r}."
+        )
     sys.argv[:2] = [f"unscheduled {name}"]
     run_command(name)
 

@@ -63,12 +63,8 @@ def has(kind: str) -> bool:
 def check(kind: str, value: Any, name: str = "") -> None:
     """Raises a ValueError if `value` is not a valid hyperparameter of its kind.
 
-    Args:
-      kind: a hyperparameter's name, whose range counts.
-      value: what the user gave; an array of no dimension counts as its number.
-      name: what the user calls it, where that is not `kind`.
+    The user may call it by another name; an array of no dimension is a number.
 
-    Example:
       >>> check("eps", 1e-8)
       >>> check("b2", 1.5, name="betas[1]")
       Traceback (most recent call last):

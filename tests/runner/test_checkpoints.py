@@ -14,9 +14,15 @@ from tests.runner.fakes import HandClock
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.run_files import TrialDirectory
 from unscheduled.benchmark.write import whole
-from unscheduled.runner import digests, rules
+from unscheduled.runner import rules
 from unscheduled.runner.backend import ALONE, TrainingState, load_backend
-from unscheduled.runner.checkpoints import Checkpoints, CountedQueue, Progress
+from unscheduled.runner.checkpoints import (
+    Checkpoints,
+    CountedQueue,
+    Progress,
+    check_digest,
+    seal,
+)
 
 STEP = 30
 
@@ -73,7 +79,7 @@ class Saved:
         train_state = {**rules.new_train_state(), "last_step_end_time": 2.5}
         results = [(STEP, {"score": 1.5, "validation/loss": float("nan")})]
         progress = Progress(train_state, results, STEP, 1, (2, 1))
-        self.checkpoints._queue.skip(3)
+        self.checkpoints.queue.skip(3)
         self.checkpoints.save(new_state(framework), progress)
 
     def files(self):
@@ -127,7 +133,7 @@ def test_a_flipped_bit_anywhere_is_found(saved):
 
 def assert_found(path):
     with pytest.raises((ValueError, UserError)):
-        digests.check(path)
+        check_digest(path)
 
 
 def test_every_byte_of_a_file_counts(tmp_path):
@@ -135,12 +141,12 @@ def test_every_byte_of_a_file_counts(tmp_path):
     torch = pytest.importorskip("torch")
     path = tmp_path / "checkpoint"
     torch.save({"a": torch.ones(2)}, path)
-    digests.seal(path)
-    digests.check(path)
+    seal(path)
+    check_digest(path)
     for place in range(path.stat().st_size):
         with flipped(path, place, place % 8):
             assert_found(path)
-    digests.check(path)
+    check_digest(path)
 
 
 def test_a_missing_end_or_file_is_found(saved):
@@ -252,7 +258,7 @@ def test_a_checkpoint_without_a_part_has_one_sentence(saved, part):
         content.pop(part)
         with whole(saved.path) as temporary:
             torch.save(content, temporary)
-            digests.seal(temporary)
+            seal(temporary)
         saved.assert_refused(f"can't be read (it lacks '{part}')")
         return
     state = new_state("jax")
@@ -261,7 +267,7 @@ def test_a_checkpoint_without_a_part_has_one_sentence(saved, part):
         saved.backend.save(
             temporary, state._replace(**{part: empty}), saved.backend.record
         )
-        digests.seal(temporary)
+        seal(temporary)
     saved.assert_refused("can't be read (")
 
 

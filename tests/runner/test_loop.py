@@ -145,15 +145,6 @@ def test_skip_evals_evaluates_nothing(run):
     assert run.workload.evaluated == []
 
 
-def test_an_evaluation_error_ends_the_run_in_one_sentence(run):
-    """An evaluation that fails and is only logged, while training goes on."""
-    run.workload.eval_error = RuntimeError("CUDA out of memory\nTried to allocate")
-    with pytest.raises(
-        UserError, match=r"the evaluation at step 1 failed: CUDA out of memory$"
-    ):
-        run()
-
-
 FUNCTIONS = (
     "init_optimizer_state",
     "data_selection",
@@ -191,8 +182,6 @@ STATE = ({}, np.zeros(1), None)
 @pytest.mark.parametrize(
     ("function", "value", "got"),
     [
-        ("init_optimizer_state", None, "got NoneType"),
-        ("init_optimizer_state", ({}, None), "got tuple of dict, NoneType"),
         *(("data_selection", value, "must return a batch") for value in (None, 3, "x")),
         *(
             (function, value, f"got {got}.")
@@ -203,8 +192,6 @@ STATE = ({}, np.zeros(1), None)
                 ("abc", "str"),
                 (STATE[:2], "tuple of dict, ndarray"),
                 ((*STATE, None), "tuple of dict, ndarray, NoneType, NoneType"),
-                ((STATE[1], {}, None), "tuple of ndarray, dict, NoneType"),
-                ((None, *STATE[1:]), "tuple of NoneType, ndarray, NoneType"),
             )
         ),
     ],
@@ -229,9 +216,11 @@ def test_a_metric_that_is_no_number_is_the_submission_s(run):
     assert str(caught.value.__cause__) == "loss must be a number, got 'x'."
 
 
-def test_an_evaluation_of_what_was_returned_names_the_submission(run):
-    """A traceback of the workload for parameters that a submission has broken."""
-    run.workload.eval_error = TypeError("'NoneType' object is not subscriptable")
+@pytest.mark.parametrize("kind", [TypeError, RuntimeError])
+def test_an_evaluation_that_fails_ends_the_run(run, kind):
+    """An evaluation that fails and is only logged, while training goes on, or that
+    does not name the submission."""
+    run.workload.eval_error = kind("CUDA out of memory\nTried to allocate")
     with pytest.raises(SubmissionError, match="fake: the evaluation at step 1 failed "):
         run()
 
@@ -460,17 +449,9 @@ def test_a_damaged_file_of_a_trial_has_one_sentence(run, name):
     path.write_bytes(b"\xff" + text.encode())
     assert_refused()
     values = json.loads(text)
-    wrong = [10**400, float("nan")]
-    if name == "meta_data_0.json":  # hyperparameters may be what they like
-        wrong += ["x", "[/b]\x1b[2J", [1], {}, -1, float("inf")]
-    keys = {"hparams.json": "learning_rate", "meta_data_0.json": "rng_seed"}
-    if name in keys:
-        for value in wrong:
-            path.write_text(json.dumps({**values, keys[name]: value}))
-            assert_refused()
-    for key in [keys[name]] if name in keys else values:
-        less = {k: v for k, v in values.items() if k != key}
-        path.write_text(json.dumps(less))
+    keys = {"hparams.json": ["learning_rate"], "meta_data_0.json": ["rng_seed"]}
+    for key in keys.get(name, values):
+        path.write_text(json.dumps({k: v for k, v in values.items() if k != key}))
         assert_refused()
     path.unlink()
     path.mkdir()

@@ -213,7 +213,6 @@ def test_versions_that_are_not_upstream_s_are_told(tmp_path, stand_in):
             "1.21.0",
             "needs tensorflow-metadata<=1.17.2 (here 1.21.0), which",
         ),
-        ("mnist", "algoperf-0.6.0", None, "finds the official code, but not installed"),
     ],
 )
 def test_an_environment_that_is_not_whole_has_a_sentence(

@@ -9,11 +9,9 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def alone(path: str | os.PathLike[str], waiting: str) -> Iterator[None]:
-    """Waits until no other process is in such a block with the same path.
+    """Waits until no other process is in such a block with the same lock file.
 
-    Args:
-      path: a file of its own for this, made if missing, which stays.
-      waiting: what to say, on standard error, where there is one.
+    Where there is one, it says `waiting` on standard error.
     """
     with open(path, "w") as file:
         try:

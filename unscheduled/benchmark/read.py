@@ -32,11 +32,7 @@ def expand(path: _PathLike) -> Path:
 
 @contextlib.contextmanager
 def open_regular(path: _PathLike) -> Iterator[BinaryIO]:
-    """A regular file, or a link to one, open for reading bytes.
-
-    Raises:
-      UserError: where it is missing, unreadable or not a regular file.
-    """
+    """A regular file, or a link to one, open for reading bytes."""
     try:
         # Without O_NONBLOCK, opening a pipe would wait for somebody to write to it.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

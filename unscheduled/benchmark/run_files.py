@@ -34,7 +34,6 @@ class TrialDirectory:
 
     @classmethod
     def numbered(cls, experiment: Path, number: int) -> "TrialDirectory":
-        """That of an experiment's trial `number`, from 1."""
         return cls(experiment / f"trial_{number}")
 
     def flags(self, preemption_count: int) -> Path:

@@ -1,8 +1,7 @@
 """The AlgoPerf interface: `algoperf.spec` where installed, else our own mirror.
 
-This is the only place that looks for `algoperf`. Everything else imports the
-names from here, so that a submission sees the very enums and exceptions that the
-official workloads compare against. Note that `algoperf.spec` itself imports both
+Everything else imports the names from here, so that a submission sees the very enums
+and exceptions that official workloads compare against. `algoperf.spec` imports both
 torch and jax; the mirror imports neither.
 """
 

@@ -30,22 +30,15 @@ class Target:
 
     Numbers that the targets file does not give are NaN; for embedded workloads our
     file gives all of them.
-
-    Attributes:
-      max_allowed_runtime_sec: budget of a run under the external tuning ruleset.
-      step_hint: steps that the benchmark's own baseline was given.
-      test_value: the target of the test split.
-      eval_period_time_sec: seconds between evaluations.
-      batch_size: for submissions that have none for the workload.
     """
 
     metric: str
     value: float
-    max_allowed_runtime_sec: float = math.nan
-    step_hint: float = math.nan
+    max_allowed_runtime_sec: float = math.nan  # under the external tuning ruleset
+    step_hint: float = math.nan  # what the benchmark's own baseline was given
     test_value: float = math.nan
     eval_period_time_sec: float = math.nan
-    batch_size: float = math.nan
+    batch_size: float = math.nan  # for submissions that have none for the workload
 
     def __post_init__(self):
         if self.metric not in METRICS:
@@ -57,20 +50,12 @@ class Target:
         return METRICS[self.metric].lower_is_better
 
     def reached(self, values: np.ndarray, split: str = "validation") -> np.ndarray:
-        """Where `values` are as good as a split's target or better; NaN never is.
-
-        >>> Target("wer", 0.1).reached(np.array([0.2, 0.1, np.nan]))
-        array([False,  True, False])
-        """
+        """Where `values` are as good as a split's target or better; NaN never is."""
         target = {"validation": self.value, "test": self.test_value}[split]
         return values <= target if self.lower_is_better else values >= target
 
     def best(self, values: np.ndarray) -> float:
-        """The best of the metric's values, shape (n,); NaN where none is finite.
-
-        >>> Target("loss", 0.1).best(np.array([0.3, np.nan, 0.2]))
-        0.2
-        """
+        """The best of the metric's values, shape (n,); NaN where none is finite."""
         values = values[np.isfinite(values)]
         best = values.min if self.lower_is_better else values.max
         return float(best()) if len(values) else math.nan
@@ -82,16 +67,11 @@ class Target:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One version of the benchmark: its workloads and their targets.
-
-    Attributes:
-      held_out: held-out variant -> the base workload that it decides about.
-      notes: sentences about this version, from its file.
-    """
+    """One version of the benchmark: its workloads and their targets."""
 
     version: str
     base: tuple[str, ...]
-    held_out: dict[str, str]
+    held_out: dict[str, str]  # variant -> the base workload that it decides about
     targets: dict[str, Target]
     notes: tuple[str, ...] = ()
 
@@ -107,9 +87,6 @@ def choose_benchmark(name: str, workloads: Iterable[str]) -> Benchmark:
     `auto` takes the first of `BENCHMARKS` that scores all of the workloads, apart from
     those that none scores. Another name is one of `BENCHMARKS` or the path of a targets
     file in the official format.
-
-    Raises:
-      UserError: no such benchmark, or it scores none of the workloads.
     """
     found = set(workloads)
     if name == "auto":
@@ -134,9 +111,6 @@ def load_benchmark(path: Path) -> Benchmark:
 
     Ours have `run_settings` as well, with `max_allowed_runtime_sec` by workload; the
     official tool ignores them.
-
-    Raises:
-      UserError: the file is not of that format.
     """
     facts = read_json(path)
     try:
@@ -157,43 +131,36 @@ def load_benchmark(path: Path) -> Benchmark:
 
 
 def read_target(workload: str, path: Path = BENCHMARKS["ext"]) -> Target:
-    """The target of an embedded workload, with all that a run of it needs.
-
-    Raises:
-      UserError: the file has none, or not all of it.
-    """
+    """The target of an embedded workload, with all that a run of it needs."""
     targets = load_benchmark(path).targets
     if workload not in targets:
         raise UserError(f"{path} has targets for {_listed(targets)}, not {workload!r}.")
-    unsaid = [name for name, value in vars(targets[workload]).items() if value != value]
-    if unsaid:
-        raise UserError(f"{path} does not say {', '.join(unsaid)} of {workload}.")
+    missing = [
+        name for name, value in vars(targets[workload]).items() if value != value
+    ]
+    if missing:
+        raise UserError(f"{path} does not say {', '.join(missing)} of {workload}.")
     return targets[workload]
 
 
 def budgets_sec(
     benchmark: Benchmark, workloads: Sequence[str], budget_factor: float | None
 ) -> np.ndarray:
-    """Seconds that a run was given on each of `workloads`, shape (W,).
-
-    Args:
-      budget_factor: a `Ruleset`'s; where it is None, the budgets are unknown, NaN.
-    """
+    """Seconds that a run was given on each of `workloads`; NaN where unknown."""
     factor = math.nan if budget_factor is None else budget_factor
     targets = [benchmark.targets[workload] for workload in workloads]
     return factor * np.array([t.max_allowed_runtime_sec for t in targets], float)
 
 
 def _first_with_all(found: set[str]) -> Benchmark:
-    benchmarks = {name: load_benchmark(path) for name, path in BENCHMARKS.items()}
-    known = {w for benchmark in benchmarks.values() for w in benchmark.workloads}
-    for benchmark in benchmarks.values():
+    benchmarks = [load_benchmark(path) for path in BENCHMARKS.values()]
+    known = {workload for benchmark in benchmarks for workload in benchmark.workloads}
+    for benchmark in benchmarks:
         if found & known <= set(benchmark.workloads):
             return benchmark
-    valid = "; ".join(f"{n}: {_listed(b.workloads)}" for n, b in benchmarks.items())
     raise UserError(
-        f"No one benchmark scores all of {_listed(found)}: say which one to score "
-        f"({valid})."
+        f"No one benchmark scores all of {_listed(found)}: say which one to score, of "
+        f"{', '.join(BENCHMARKS)}."
     )
 
 

@@ -4,14 +4,9 @@ import re
 
 
 def printable(value: object, limit: int | None = None) -> str:
-    r"""A value's text on one line, with escapes for what does not print.
+    """A value's text on one line, with escapes for what does not print.
 
-    Args:
-      limit: the most characters; the rest becomes an ellipsis.
-
-    Example:
-      >>> print(printable("a\nb"), printable("\x1b[31m"), printable("abcdef", 4))
-      a\nb \x1b[31m abc…
+    What is longer than the limit ends in an ellipsis.
     """
     try:
         text = str(value)
@@ -19,25 +14,17 @@ def printable(value: object, limit: int | None = None) -> str:
         text = f"<{type(value).__name__}>"
     if limit is not None and len(text) > limit:
         text = text[: limit - 1] + "…"
-    return "".join(c if c.isprintable() else _escape(c) for c in text)
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
 
 
 def fenced(text: str) -> str:
-    r"""Lines of text as a Markdown block in which nothing is markup, nor ends it.
-
-    Example:
-      >>> print(fenced("a *b*\n```"))
-      ````text
-      a *b*
-      ```
-      ````
-    """
+    """Lines of text as a Markdown block in which nothing is markup, nor ends it."""
     longest = max(map(len, re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}text\n{text}\n{fence}"
 
 
-def _escape(character: str) -> str:
+def _escaped(character: str) -> str:
     if "\udc80" <= character <= "\udcff":  # a byte of a name that is not UTF-8
         return f"\\x{ord(character) - 0xDC00:02x}"
     return character.encode("unicode_escape").decode()

@@ -29,9 +29,7 @@ flags.DEFINE_integer("hparam_start_index", None, "First trial to run, from 0.")
 flags.DEFINE_integer("hparam_end_index", None, "Trial to stop before, from 0.")
 flags.DEFINE_string("data_dir", "~/data", "Where data sets are, or are made.")
 flags.DEFINE_string("imagenet_v2_data_dir", None, "Where the test split is, if apart.")
-flags.DEFINE_string(
-    "librispeech_tokenizer_vocab_path", None, "Passed on to the workload, if given."
-)
+flags.DEFINE_string("librispeech_tokenizer_vocab_path", None, "For --harness=official.")
 flags.DEFINE_string("experiment_dir", None, "Folder of all experiments.")
 flags.DEFINE_string("experiment_name", None, "Name of this experiment.")
 flags.DEFINE_boolean("append_timestamp", False, "Add the time to the name.")
@@ -40,12 +38,8 @@ flags.DEFINE_boolean("resume_last_run", False, "Go on from the newest checkpoint
 flags.DEFINE_boolean("save_checkpoints", True, "Save at evaluations and at the end.")
 flags.DEFINE_boolean("save_intermediate_checkpoints", True, "Keep all, or the last.")
 flags.DEFINE_integer("max_global_steps", None, "Most steps to take.", lower_bound=1)
-flags.DEFINE_integer(
-    "rng_seed", None, "Seed that trials derive theirs from.", lower_bound=0
-)
-flags.DEFINE_boolean(
-    "torch_compile", None, "Compile the model; by default only on a GPU."
-)
+flags.DEFINE_integer("rng_seed", None, "Seed of the trials' seeds.", lower_bound=0)
+flags.DEFINE_boolean("torch_compile", None, "Compile; by default only on a GPU.")
 flags.DEFINE_boolean("use_wandb", False, "Log to Weights & Biases too.")
 flags.DEFINE_boolean("profile", False, "Print the time by section at the end.")
 flags.DEFINE_boolean("capture_jax_trace", False, "Write a JAX profiler trace.")
@@ -53,17 +47,9 @@ flags.DEFINE_boolean("skip_evals", False, "Evaluate nothing.")
 flags.DEFINE_boolean(
     "set_pytorch_max_split_size", False, "Set the CUDA allocator's split size to 256."
 )
-flags.DEFINE_integer(
-    "pytorch_eval_num_workers",
-    0,
-    "Workers of the workload's evaluation loaders.",
-    lower_bound=0,
-)
+flags.DEFINE_integer("pytorch_eval_num_workers", 0, "For --harness=official.")
 flags.DEFINE_enum(
-    "harness",
-    "embedded",
-    ["embedded", "official"],
-    "Whose runner: ours, for the workloads here, or that of the installed algoperf.",
+    "harness", "embedded", ["embedded", "official"], "Ours, or the installed algoperf."
 )
 flags.DEFINE_string(
     "clock", "wall", "wall, or steps:SECONDS for a fixed time a step (reproducible)."

@@ -23,7 +23,7 @@ class TrainingState(NamedTuple):
 class Ranks:
     """The processes that train together: here one, which waits for nobody.
 
-    `latest`, `from_first` and `leave` must be called by all ranks in the same order.
+    All ranks must call `latest`, `from_first` and `leave` in the same order.
     """
 
     count = 1
@@ -72,9 +72,6 @@ class Backend(Protocol):
     def wait_for(self, state: TrainingState) -> None:
         """Waits until the state is computed."""
 
-    def fault(self, state: TrainingState, before: TrainingState) -> str | None:
-        """What is wrong with a state that a submission made from `before`, or None."""
-
     def generator_state(self) -> Any:
         """The state of the framework's global generators."""
         return None
@@ -88,10 +85,7 @@ class Backend(Protocol):
     def restore(
         self, path: Path, state: TrainingState
     ) -> tuple[TrainingState, dict[str, Any]]:
-        """Reads a checkpoint over a freshly initialised state: (state, record).
-
-        Raises whatever the file's format raises where it is broken.
-        """
+        """Reads a checkpoint over a freshly initialised state: (state, record)."""
 
     def device_count(self) -> int:
         """Devices that a global batch is divided over."""

@@ -5,40 +5,37 @@ in the data, generators, clock, and how many rows of the CSV files count.
 """
 
 import contextlib
-import dataclasses
+import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from unscheduled.benchmark.errors import UserError, first_line
+from unscheduled.benchmark.read import open_regular, read_bytes
 from unscheduled.benchmark.run_files import TrialDirectory
 from unscheduled.benchmark.write import remove, whole
-from unscheduled.runner import digests, rules, seeds
+from unscheduled.runner import rules, seeds
 from unscheduled.runner.backend import Backend, Ranks, TrainingState
 from unscheduled.runner.clock import Clock
+from unscheduled.runner.driver import EvalResults
+
+SUMS = "SHA256SUMS"
+_PREFIX = b"sha256:"
+_COMMENT_SIZE = len(_PREFIX) + 64
+_CHUNK = 1 << 20
 
 
-@dataclasses.dataclass
+@dataclass
 class Progress:
-    """What the runner carries from step to step.
+    """What the runner carries from step to step."""
 
-    train_state: as the rules have it, times in seconds.
-    eval_results: (global step, metrics) of each evaluation.
-    preemption_count: how often the trial was resumed.
-    csv_rows: rows written to (measurements.csv, eval_measurements.csv).
-    finished: whether the trial has ended and written its last rows.
-    """
-
-    train_state: dict[str, Any] = dataclasses.field(
-        default_factory=rules.new_train_state
-    )
-    eval_results: list[tuple[int, dict[str, float]]] = dataclasses.field(
-        default_factory=list
-    )
+    train_state: dict[str, Any] = field(default_factory=rules.new_train_state)
+    eval_results: EvalResults = field(default_factory=list)
     global_step: int = 0
-    preemption_count: int = 0
-    csv_rows: tuple[int, int] = (0, 0)
-    finished: bool = False
+    preemption_count: int = 0  # how often the trial was resumed
+    csv_rows: tuple[int, int] = (0, 0)  # of measurements.csv, eval_measurements.csv
+    finished: bool = False  # has ended and written its last rows
 
 
 class CountedQueue:
@@ -67,6 +64,7 @@ class CountedQueue:
         self.taken += count
 
 
+@dataclass
 class Checkpoints:
     """Saves and restores one trial; the first rank writes, and all read.
 
@@ -75,46 +73,36 @@ class Checkpoints:
       keep_all: whether to keep the older ones when a new one is whole.
     """
 
-    def __init__(
-        self,
-        directory: TrialDirectory,
-        backend: Backend,
-        clock: Clock,
-        queue: CountedQueue,
-        ranks: Ranks,
-        keep_all: bool,
-    ):
-        self._directory = directory
-        self._backend = backend
-        self._clock = clock
-        self._queue = queue
-        self._ranks = ranks
-        self._keep_all = keep_all
+    directory: TrialDirectory
+    backend: Backend
+    clock: Clock
+    queue: CountedQueue
+    ranks: Ranks
+    keep_all: bool
 
     def save(self, state: TrainingState, progress: Progress) -> None:
         """Writes `checkpoint_<step>`, whole or not at all."""
         record = {
-            # Not dataclasses.asdict, which copies every evaluation deeply.
             **vars(progress),
-            "batches_taken": self._queue.taken,
-            "clock_now": self._clock.now(),
+            "batches_taken": self.queue.taken,
+            "clock_now": self.clock.now(),
             "global_generators": seeds.global_generator_states(),
-            "framework_generators": self._backend.generator_state(),
+            "framework_generators": self.backend.generator_state(),
         }
-        if not self._ranks.is_first:
+        if not self.ranks.is_first:
             return
-        older = self._directory.checkpoints()
-        path = self._directory.checkpoint(progress.global_step)
+        older = self.directory.checkpoints()
+        path = self.directory.checkpoint(progress.global_step)
         try:
             with whole(path) as temporary:
-                self._backend.save(temporary, state, record)
-                digests.seal(temporary)
+                self.backend.save(temporary, state, record)
+                seal(temporary)
         except Exception as error:  # each format has its own
             raise UserError(
                 f"{path} can't be written ({first_line(error)}); the checkpoints "
-                "before it are whole: make room and go on with --resume_last_run."
+                "before it are whole: go on with --resume_last_run."
             ) from error
-        if not self._keep_all:
+        if not self.keep_all:
             for other in older:
                 if other != path:
                     remove(other)
@@ -124,37 +112,33 @@ class Checkpoints:
 
         The state to restore over is freshly initialised.
         """
-        path = self._ranks.from_first(self._newest)
+        path = self.ranks.from_first(self._newest)
         if path is None:
             return state, Progress()
         with _blaming(path, "is damaged"):
-            digests.check(path)
+            check_digest(path)
         with _blaming(path, "can't be read"):
-            state, record = self._backend.restore(path, state)
-            if path != self._directory.checkpoint(record["global_step"]):
+            state, record = self.backend.restore(path, state)
+            if path != self.directory.checkpoint(record["global_step"]):
                 raise ValueError(f"it is that of step {record['global_step']}")
-            progress = Progress(
-                train_state=dict(record["train_state"]),
-                eval_results=[(step, dict(r)) for step, r in record["eval_results"]],
-                global_step=record["global_step"],
-                preemption_count=record["preemption_count"] + 1,
-                csv_rows=tuple(record["csv_rows"]),
-                finished=record["finished"],
-            )
+            progress = Progress(**{name: record[name] for name in vars(Progress())})
+            progress.eval_results = [(n, dict(r)) for n, r in progress.eval_results]
+            progress.csv_rows = tuple(progress.csv_rows)
+            progress.preemption_count += 1
             batches_taken, clock_now = record["batches_taken"], record["clock_now"]
-        self._queue.skip(batches_taken)  # may draw from the generators
+        self.queue.skip(batches_taken)  # may draw from the generators
         with _blaming(path, "can't be read"):
             seeds.restore_global_generators(record["global_generators"])
-            self._backend.restore_generators(record["framework_generators"])
-        shift = self._clock.resume(clock_now)
+            self.backend.restore_generators(record["framework_generators"])
+        shift = self.clock.resume(clock_now)
         if progress.train_state["last_eval_time"]:
             progress.train_state["last_eval_time"] += shift
         return state, progress
 
     def _newest(self) -> Path | None:
         """The newest checkpoint, once those half written are put right."""
-        self._directory.recover()
-        checkpoints = self._directory.checkpoints()
+        self.directory.recover()
+        checkpoints = self.directory.checkpoints()
         return checkpoints[-1] if checkpoints else None
 
 
@@ -170,3 +154,51 @@ def _blaming(path: Path, what: str) -> Iterator[None]:
             f"{path} {what} ({reason}): remove it to go on from the checkpoint before "
             "it, or start anew with --overwrite."
         ) from error
+
+
+def seal(path: Path) -> None:
+    """Adds its digest to a checkpoint that has none yet, so that damage is found.
+
+    A zip file, as `torch.save` writes it, has it as its zip comment; a folder, as orbax
+    writes it, a list for `sha256sum --check`. Other tools still read both.
+    """
+    if path.is_dir():
+        (path / SUMS).write_bytes(_sums(path))
+        return
+    with open(path, "r+b") as file:
+        file.seek(-2, 2)  # a zip file ends with the size of its comment, and that
+        file.write(_COMMENT_SIZE.to_bytes(2, "little"))
+    digest = _sha256(path)
+    with open(path, "ab") as file:
+        file.write(_PREFIX + digest.encode())
+
+
+def check_digest(path: Path) -> None:
+    """Raises ValueError where any of a checkpoint is not as it was when sealed."""
+    if path.is_dir():
+        is_whole = read_bytes(path / SUMS) == _sums(path)
+    else:
+        size = path.stat().st_size - _COMMENT_SIZE
+        with open_regular(path) as file:
+            file.seek(max(size, 0))
+            is_whole = file.read() == _PREFIX + _sha256(path, size).encode()
+    if not is_whole:
+        raise ValueError("it is not what was written, by its digest")
+
+
+def _sums(folder: Path) -> bytes:
+    """The digests of all files in a folder but that of the list itself."""
+    files = (p for p in folder.rglob("*") if p.is_symlink() or not p.is_dir())
+    names = sorted(str(p.relative_to(folder)) for p in files)
+    lines = (f"{_sha256(folder / n)}  {n}\n" for n in names if n != SUMS)
+    return "".join(lines).encode()
+
+
+def _sha256(path: Path, size: float = float("inf")) -> str:
+    """The digest of a file's first `size` bytes."""
+    digest = hashlib.sha256()
+    with open_regular(path) as file:
+        while size > 0 and (chunk := file.read(int(min(size, _CHUNK)))):
+            digest.update(chunk)
+            size -= len(chunk)
+    return digest.hexdigest()

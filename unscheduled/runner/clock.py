@@ -1,5 +1,6 @@
 """The clock of a run: real time, or a fixed time a step."""
 
+import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -8,12 +9,9 @@ from unscheduled.benchmark.errors import UserError
 
 
 class Clock:
-    """Real time, from an origin before the run.
+    """Real time, by a source that never goes back: no time of day, which is set.
 
     Evaluation and logging pass on it too: the rules leave them out.
-
-    Args:
-      time_source: returns seconds, and never goes back: no time of day, which is set.
     """
 
     def __init__(self, time_source: Callable[[], float] = time.monotonic):
@@ -53,13 +51,9 @@ def parse_clock(text: str, time_source: Callable[[], float] = time.monotonic) ->
     if text == "wall":
         return Clock(time_source)
     kind, _, seconds = text.partition(":")
-    try:
-        value = float(seconds) if kind == "steps" else math.nan
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise UserError(
-            f"--clock must be wall or steps:SECONDS with a positive number, "
-            f"got {text!r}."
-        )
-    return StepsClock(value)
+    with contextlib.suppress(ValueError):
+        if kind == "steps" and 0 < float(seconds) < math.inf:
+            return StepsClock(float(seconds))
+    raise UserError(
+        f"--clock must be wall or steps:SECONDS with a positive number, got {text!r}."
+    )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -12,6 +13,7 @@ from unscheduled.runner.submission import ReturnedError, Submission
 EvalResults = list[tuple[int, dict[str, float]]]  # (global step, metrics)
 
 
+@dataclass
 class Driver:
     """One submission on one workload; the state is the caller's to keep.
 
@@ -20,57 +22,46 @@ class Driver:
       hyperparameters: None in self-tuning, else a namedtuple.
       calling: a context around each call, by the function's name, which decides what
         becomes of exceptions; a wrong return value raises `ReturnedError` in it.
-      fault: what is wrong with a state that a function made of another, or None.
 
     Source: AlgoPerf's submission_runner.py, `train_once`.
     """
 
-    def __init__(
-        self,
-        submission: Submission,
-        workload: spec.Workload,
-        random: Any,
-        hyperparameters: Any,
-        seed: int,
-        calling: Callable[[str], AbstractContextManager[None]],
-        fault: Callable[[TrainingState, TrainingState], str | None],
-    ):
-        self._submission = submission
-        self._workload = workload
-        self._random = random
-        self._hyperparameters = hyperparameters
-        self._calling = calling
-        self._fault = fault
-        self.data_rng, self._init_rng, self.model_rng, self._rng = random.split(
-            random.key(seed), 4
+    submission: Submission
+    workload: spec.Workload
+    random: Any
+    hyperparameters: Any
+    seed: int
+    calling: Callable[[str], AbstractContextManager[None]]
+
+    def __post_init__(self):
+        self.data_rng, self._init_rng, self.model_rng, self._rng = self.random.split(
+            self.random.key(self.seed), 4
         )
         self._keys: tuple[int, Any] = (-1, None)
 
     def init(self, model_params: Any, model_state: Any) -> TrainingState:
         """The state before the first step."""
-        function = "init_optimizer_state"
-        with self._calling(function):
-            optimizer_state = self._submission.init_optimizer_state(
-                self._workload,
+        with self.calling("init_optimizer_state"):
+            optimizer_state = self.submission.init_optimizer_state(
+                self.workload,
                 model_params,
                 model_state,
-                self._hyperparameters,
+                self.hyperparameters,
                 self._init_rng,
             )
-            state = TrainingState(optimizer_state, model_params, model_state)
-            return self._checked(function, optimizer_state, state, state)
+            return TrainingState(optimizer_state, model_params, model_state)
 
     def select(self, queue: Iterator[Any], state: TrainingState, step: int) -> Any:
         """The batch of the step after `step` others."""
         function = "data_selection"
-        with self._calling(function):
-            batch = self._submission.data_selection(
-                self._workload,
+        with self.calling(function):
+            batch = self.submission.data_selection(
+                self.workload,
                 queue,
                 state.optimizer_state,
                 state.model_params,
                 state.model_state,
-                self._hyperparameters,
+                self.hyperparameters,
                 step,
                 self._key(step, 0),
             )
@@ -88,7 +79,7 @@ class Driver:
     ) -> TrainingState:
         """The state after one more step than `step`."""
         arguments = {"batch": batch, "rng": self._key(step, 1)}
-        if self._submission.takes_train_state:
+        if self.submission.takes_train_state:
             arguments["train_state"] = MappingProxyType(train_state)
         return self._called("update_params", state, step, eval_results, arguments)
 
@@ -96,7 +87,7 @@ class Driver:
         self, state: TrainingState, step: int, eval_results: EvalResults
     ) -> TrainingState:
         """The state to evaluate after `step` steps; as it is where nothing prepares."""
-        if self._submission.prepare_for_eval is None:
+        if self.submission.prepare_for_eval is None:
             return state
         arguments = {"rng": self._key(step - 1, 2)}
         return self._called("prepare_for_eval", state, step, eval_results, arguments)
@@ -108,8 +99,8 @@ class Driver:
     def _key(self, step: int, which: int) -> Any:
         """Of the keys of a step: selection, update, preparation, evaluation."""
         if self._keys[0] != step:
-            step_rng = self._random.fold_in(self._rng, step)
-            self._keys = step, self._random.split(step_rng, 4)
+            step_rng = self.random.fold_in(self._rng, step)
+            self._keys = step, self.random.split(step_rng, 4)
         return self._keys[1][which]
 
     def _called(
@@ -121,14 +112,14 @@ class Driver:
         arguments: dict[str, Any],
     ) -> TrainingState:
         """The state that update_params or prepare_for_eval makes of another."""
-        with self._calling(function):
-            returned = getattr(self._submission, function)(
-                workload=self._workload,
+        with self.calling(function):
+            returned = getattr(self.submission, function)(
+                workload=self.workload,
                 current_param_container=state.model_params,
-                current_params_types=self._workload.model_params_types,
+                current_params_types=self.workload.model_params_types,
                 model_state=state.model_state,
-                hyperparameters=self._hyperparameters,
-                loss_type=self._workload.loss_type,
+                hyperparameters=self.hyperparameters,
+                loss_type=self.workload.loss_type,
                 optimizer_state=state.optimizer_state,
                 eval_results=eval_results,
                 global_step=step,
@@ -137,15 +128,7 @@ class Driver:
             if not isinstance(returned, tuple | list) or len(returned) != 3:
                 expected = "must return (optimizer_state, model_params, model_state)"
                 raise _wrong(function, expected, returned)
-            return self._checked(function, returned, TrainingState(*returned), state)
-
-    def _checked(
-        self, function: str, returned: Any, state: TrainingState, before: TrainingState
-    ) -> TrainingState:
-        fault = self._fault(state, before)
-        if fault:
-            raise _wrong(function, fault, returned)
-        return state
+            return TrainingState(*returned)
 
 
 def _wrong(function: str, expected: str, returned: Any) -> ReturnedError:

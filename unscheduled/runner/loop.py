@@ -5,16 +5,16 @@ import functools
 from typing import Any
 
 from unscheduled import spec
-from unscheduled.benchmark.errors import UserError, first_line
+from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.run_files import TrialDirectory
 from unscheduled.runner import rules, seeds
 from unscheduled.runner.backend import ALONE, Backend, Ranks
 from unscheduled.runner.checkpoints import Checkpoints, CountedQueue
 from unscheduled.runner.clock import Clock
 from unscheduled.runner.driver import Driver
-from unscheduled.runner.metrics_logger import NoLogger, as_numbers
+from unscheduled.runner.metrics_logger import MetricsLogger, as_numbers
 from unscheduled.runner.progress import Profiler, StatusLine
-from unscheduled.runner.submission import Submission, SubmissionError, calling
+from unscheduled.runner.submission import Submission, calling
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +53,7 @@ class Trial:
         seed: int,
     ):
         self._settings = settings
+        self._logger: MetricsLogger | None = None
         seeds.seed_global_generators(seed)
         settings.backend.start_trial(seed)
         self._driver = Driver(
@@ -62,7 +63,6 @@ class Trial:
             hyperparameters,
             seed,
             calling=functools.partial(calling, settings.submission.path),
-            fault=settings.backend.fault,
         )
         profile = settings.profiler.section
         with profile("Initializing dataset"):
@@ -82,38 +82,44 @@ class Trial:
         )
         self._state, self.progress = self._checkpoints.restore(self._state)
 
-    def run(self, logger: NoLogger, status_line: StatusLine) -> None:
+    def run(self, logger: MetricsLogger | None, status_line: StatusLine) -> None:
         """Trains until a rule ends it; writes measurements and checkpoints.
 
         All ranks ask the clock and reduce their metrics at the same points, so that
-        all decide the same.
+        all decide the same. The first of them has a logger.
         """
-        progress, clock = self.progress, self._settings.clock
-        train_state = progress.train_state
-        if self._settings.ranks.is_first:
+        self._logger = logger
+        if logger is not None:
             self._settings.workload.attach_metrics_logger(logger)
+        train_state, clock = self.progress.train_state, self._settings.clock
         train_state["last_step_end_time"] = clock.now()
         while rules.keep_training(train_state):
             self._step()
-            self._show(status_line, logger, keep=False)
+            self._show(status_line, keep=False)
             if self._evaluation_due():
                 self._prepare_for_eval()
                 if train_state["is_time_remaining"]:
-                    self._evaluate()
-                    self._log_and_save(logger)
-                    self._show(status_line, logger, keep=True)
+                    results = self._evaluate()
+                    start = clock.now()
+                    self._log(results, is_eval=True)
+                    self._save()
+                    train_state["accumulated_logging_time"] += clock.now() - start
+                    self._show(status_line, keep=True)
             train_state["last_step_end_time"] = clock.now()
-        logger.append_scalar_metrics(
-            {"score": self._submission_time},
-            progress.global_step,
-            progress.preemption_count,
-        )
-        progress.finished = True
-        self._save(logger)
+        self._log({"score": self._submission_time})
+        self.progress.finished = True
+        self._save()
 
-    def _show(self, status_line: StatusLine, logger: NoLogger, keep: bool) -> None:
-        step, seconds = self.progress.global_step, self._submission_time
-        status_line.update(step, seconds, logger.last, keep)
+    def _show(self, status_line: StatusLine, keep: bool) -> None:
+        if self._logger is not None:
+            step, seconds = self.progress.global_step, self._submission_time
+            status_line.update(step, seconds, self._logger.last, keep)
+
+    def _log(self, metrics: dict[str, Any], is_eval: bool = False) -> None:
+        if self._logger is not None:
+            counts = self.progress.global_step, self.progress.preemption_count
+            self._logger.append_scalar_metrics(metrics, *counts, is_eval)
+            self.progress.csv_rows = self._logger.rows
 
     @property
     def _submission_time(self) -> float:
@@ -128,9 +134,9 @@ class Trial:
                 data_dir=settings.data_dir,
                 global_batch_size=settings.global_batch_size,
             )
-        except UserError:  # of the data
-            raise
-        except ValueError as error:  # of the batch size
+        except ValueError as error:
+            if isinstance(error, UserError):  # of the data, not the batch size
+                raise
             raise UserError(f"{settings.submission.path}: {error}") from error
 
     def _step(self) -> None:
@@ -181,13 +187,26 @@ class Trial:
             self._submission_time, settings.budget_sec
         )
 
-    def _evaluate(self) -> None:
+    def _evaluate(self) -> dict[str, Any]:
         """Untimed: metrics, targets, times so far."""
-        workload, clock = self._settings.workload, self._settings.clock
+        settings, clock = self._settings, self._settings.clock
+        workload = settings.workload
         progress, train_state = self.progress, self.progress.train_state
-        start = clock.now()
-        with self._settings.profiler.section("Evaluation"):
-            results = as_numbers(self._eval_model())
+        start, what = clock.now(), f"the evaluation at step {progress.global_step}"
+        with (
+            settings.profiler.section("Evaluation"),
+            calling(settings.submission.path, what),
+        ):
+            results = workload.eval_model(
+                settings.global_eval_batch_size,
+                self._state.model_params,
+                self._state.model_state,
+                self._driver.eval_rng(progress.global_step),
+                settings.data_dir,
+                settings.imagenet_v2_data_dir,
+                progress.global_step,
+            )
+        results = as_numbers(results)
         train_state["validation_goal_reached"] |= (
             workload.has_reached_validation_target(results)
         )
@@ -202,43 +221,8 @@ class Trial:
         total = sum(times.values())
         results |= {"score": self._submission_time, "total_duration": total, **times}
         progress.eval_results.append((progress.global_step, results))
+        return results
 
-    def _eval_model(self) -> dict[str, Any]:
-        settings, step = self._settings, self.progress.global_step
-        what = f"the evaluation at step {step}"
-        try:
-            return settings.workload.eval_model(
-                settings.global_eval_batch_size,
-                self._state.model_params,
-                self._state.model_state,
-                self._driver.eval_rng(step),
-                settings.data_dir,
-                settings.imagenet_v2_data_dir,
-                step,
-            )
-        except (RuntimeError, MemoryError) as error:
-            raise UserError(f"{what} failed: {first_line(error)}") from error
-        except (UserError, OSError):
-            raise
-        except Exception as error:
-            kind = type(error).__name__
-            raise SubmissionError(
-                f"{settings.submission.path}: {what} failed with the {kind} above."
-            ) from error
-
-    def _log_and_save(self, logger: NoLogger) -> None:
-        progress, clock = self.progress, self._settings.clock
-        start = clock.now()
-        logger.append_scalar_metrics(
-            progress.eval_results[-1][1],
-            progress.global_step,
-            progress.preemption_count,
-            is_eval=True,
-        )
-        self._save(logger)
-        progress.train_state["accumulated_logging_time"] += clock.now() - start
-
-    def _save(self, logger: NoLogger) -> None:
-        self.progress.csv_rows = logger.rows
+    def _save(self) -> None:
         if self._settings.save_checkpoints:
             self._checkpoints.save(self._state, self.progress)

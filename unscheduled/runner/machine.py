@@ -14,10 +14,7 @@ from unscheduled import spec
 def describe(
     workload: spec.Workload, rng_seed: int, framework: dict[str, Any]
 ) -> dict[str, Any]:
-    """The values of `meta_data_<n>.json`, by the official names.
-
-    `framework` has the versions and devices that the backend describes.
-    """
+    """The values by their official names; `framework` is the backend's description."""
     memory = psutil.virtual_memory()
     network = psutil.net_io_counters()
     frequency = psutil.cpu_freq()

@@ -9,8 +9,6 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import expand
 from unscheduled.benchmark.rulesets import ruleset
@@ -29,7 +27,6 @@ from unscheduled.runner.submission import (
 )
 from unscheduled.runner.trials import Outcome, run_trials
 
-INTERRUPTED = 130
 _EXTERNAL_TUNING_ONLY = (
     "tuning_search_space",
     "num_tuning_trials",
@@ -61,22 +58,19 @@ def run(flags: Any) -> int:
         _run(flags, ranks)
         ranks.leave()
     except (UserError, OSError) as error:
-        trace = _trace(error) if flags.verbosity > 0 else ""
-        if isinstance(error, SubmissionError) and not trace:
-            trace = _trace(error.__cause__)
-        return _fail(ranks, f"{trace}Error: {_sentence(error)}", 1)
+        trace = []
+        if flags.verbosity > 0:
+            trace = traceback.format_exception(error)
+        elif isinstance(error, SubmissionError):
+            trace = traceback.format_exception(error.__cause__)
+        return _fail(ranks, f"{''.join(trace)}Error: {_sentence(error)}", 1)
     except KeyboardInterrupt:
-        interrupted = "Interrupted; go on with --resume_last_run."
-        return _fail(ranks, interrupted, INTERRUPTED)
-    except Exception as error:
+        return _fail(ranks, "Interrupted; go on with --resume_last_run.", 130)
+    except Exception:
         if ranks.count == 1:
             raise
-        return _fail(ranks, _trace(error), 1)
+        return _fail(ranks, traceback.format_exc(), 1)
     return 0
-
-
-def _trace(error: BaseException | None) -> str:
-    return "".join(traceback.format_exception(error))
 
 
 def _fail(ranks: Ranks, text: str, status: int) -> int:
@@ -129,7 +123,7 @@ def _settings(flags: Any, ranks: Ranks) -> Settings:
     # From here, where all ranks are at the same time: each machine has its own origin.
     start = time.monotonic()
     clock = parse_clock(flags.clock, lambda: ranks.latest(time.monotonic() - start))
-    workload = _load_workload(flags)
+    workload = embedded.registry().load(flags.workload, flags.framework)
     with calling(flags.submission_path, "the import"):
         submission = load_submission(flags.submission_path)
     backend = load_backend(flags.framework)
@@ -156,16 +150,6 @@ def _settings(flags: Any, ranks: Ranks) -> Settings:
         skip_evals=flags.skip_evals,
         ranks=ranks,
     )
-
-
-def _load_workload(flags: Any) -> Any:
-    if flags.librispeech_tokenizer_vocab_path:
-        flag = "--librispeech_tokenizer_vocab_path"
-        raise UserError(f"{flag} is of no use to {flags.workload}.")
-    workload: Any = embedded.registry().load(flags.workload, flags.framework)
-    if hasattr(workload, "eval_num_workers"):
-        workload.eval_num_workers = flags.pytorch_eval_num_workers
-    return workload
 
 
 def _trials(flags: Any) -> tuple[list[Any], range]:
@@ -202,10 +186,6 @@ def _start_wandb(directory: TrialDirectory, hyperparameters: Any) -> Any:
 def _summarize(workload: str, outcomes: list[Outcome], profiler: Profiler) -> None:
     times = [o.time_to_target_sec for o in outcomes if o.time_to_target_sec is not None]
     best = f"{min(times):.2f} s" if times else "missed"
-    Console().print(
-        f"{workload}: time to the validation target {best}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    print(f"{workload}: time to the validation target {best}")
     if profiler.summary():
         print(profiler.summary())

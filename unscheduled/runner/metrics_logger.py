@@ -20,15 +20,9 @@ _MAX_BYTES = 1 << 30  # of a file that a run goes on from
 
 
 class CsvTable:
-    """A CSV file that grows by a row at a time, and by a column where one is new.
+    """A CSV file that grows by a row at a time, and is rewritten for a new column.
 
-    A row is on disk when `append` returns. Where a column is new, the whole file is
-    written again from the rows in memory.
-
-    Args:
-      path: the file.
-      keep_rows: how many rows of an existing file to keep: those up to the checkpoint
-        that the run goes on from.
+    Of an existing file, it keeps the rows up to the checkpoint that a run goes on from.
     """
 
     def __init__(self, path: Path, keep_rows: int = 0):
@@ -79,11 +73,7 @@ class CsvTable:
 
 
 def as_numbers(metrics: dict[str, Any]) -> dict[str, Any]:
-    """The metrics as Python numbers: arrays of one element are read.
-
-    Raises:
-      ValueError: for one that is no number.
-    """
+    """The metrics as Python numbers; ValueError for one that is no number."""
     values = {k: v.item() if hasattr(v, "item") else v for k, v in metrics.items()}
     for name, value in values.items():
         if not isinstance(value, numbers.Real):
@@ -91,42 +81,10 @@ def as_numbers(metrics: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-class NoLogger:
-    """Logs nothing, on the ranks that write no files."""
-
-    def __init__(self) -> None:
-        self.last: dict[str, float] = {}  # the latest value of each metric
-
-    @property
-    def rows(self) -> tuple[int, int]:
-        """Rows written so far: (measurements.csv, eval_measurements.csv)."""
-        return 0, 0
-
-    def append_scalar_metrics(
-        self,
-        metrics: dict[str, Any],
-        global_step: int,
-        preemption_count: int | None = None,
-        is_eval: bool = False,
-    ) -> None:
-        """Logs numbers of a step; in eval_measurements.csv too if `is_eval`.
-
-        Raises:
-          ValueError: for a metric that is no number.
-          UserError: where a file can't be written.
-        """
-
-    def finish(self) -> None:
-        """Closes the files."""
-
-
-class MetricsLogger(NoLogger):
+class MetricsLogger:
     """The `workload.metrics_logger` of a run, with the official one's interface.
 
-    Args:
-      directory: the trial's.
-      kept_rows: rows of (measurements.csv, eval_measurements.csv) to go on from.
-      wandb_run: a wandb run, or None.
+    It goes on from `kept_rows` of (measurements.csv, eval_measurements.csv).
     """
 
     def __init__(
@@ -135,15 +93,16 @@ class MetricsLogger(NoLogger):
         kept_rows: tuple[int, int] = (0, 0),
         wandb_run: Any = None,
     ):
-        super().__init__()
         self._path = directory.path
         self._measurements = CsvTable(directory.measurements, kept_rows[0])
         self._evaluations = CsvTable(directory.eval_measurements, kept_rows[1])
         self._events = EventFileWriter(str(directory.path))
         self._wandb_run = wandb_run
+        self.last: dict[str, float] = {}  # the latest value of each metric
 
     @property
     def rows(self) -> tuple[int, int]:
+        """Rows written so far: (measurements.csv, eval_measurements.csv)."""
         return len(self._measurements), len(self._evaluations)
 
     def append_scalar_metrics(
@@ -153,6 +112,7 @@ class MetricsLogger(NoLogger):
         preemption_count: int | None = None,
         is_eval: bool = False,
     ) -> None:
+        """Logs numbers of a step; in eval_measurements.csv too if `is_eval`."""
         metrics = as_numbers(metrics)
         row = {**metrics, "global_step": global_step}
         if preemption_count is not None:
@@ -173,6 +133,7 @@ class MetricsLogger(NoLogger):
             self._wandb_run.log(row)
 
     def finish(self) -> None:
+        """Closes the files."""
         self._events.close()
         if self._wandb_run is not None:
             self._wandb_run.finish()

@@ -90,20 +90,9 @@ def _find_runner() -> Path:
 
 
 def _check_environment(framework: str, workload: str) -> None:
-    """Raises UserError where a run needs what is not here, or not in a version for it.
-
-    Upstream's times are measured in the versions that it pins; others work too, and
-    are named on standard error.
-    """
+    """Raises UserError where a run lacks a package; names versions not upstream's."""
     missing, other = [], []
-    try:
-        needs = [*_needs(framework, workload)]
-    except importlib.metadata.PackageNotFoundError as error:
-        raise UserError(
-            "--harness=official finds the official code, but not installed: "
-            + HOW_TO_INSTALL
-        ) from error
-    for need in needs:
+    for need in _needs(framework, workload):
         wanted = f"{need.name}{need.specifier}"
         try:
             version = importlib.metadata.version(need.name)
@@ -143,10 +132,7 @@ def _needs(framework: str, workload: str) -> Iterator[Requirement]:
 
 
 def _check_experiment(flags: Any) -> None:
-    """Answers what the official runner would ask on the terminal, in the first rank.
-
-    An existing folder is locked, as for our own runs: `exec` keeps the lock.
-    """
+    """Answers what the official runner would ask on the terminal, in the first rank."""
     if os.environ.get("LOCAL_RANK", "0") != "0" or flags.append_timestamp:
         return
     path = experiment_path(
@@ -155,14 +141,11 @@ def _check_experiment(flags: Any) -> None:
     if not (flags.overwrite or flags.resume_last_run):
         check_free(path)
     if path.exists():
-        lock_experiment(path)
+        lock_experiment(path)  # which `exec` keeps
 
 
 def main(runner: str, submissions: str, flags: list[str]) -> int | None:
-    """Runs the official `submission_runner.py`, with flags in the form --name=value.
-
-    The submission's module path starts in the folder `submissions`.
-    """
+    """Runs the official `submission_runner.py`, with flags in the form --name=value."""
     names, workload = _register_workloads(), _value(flags, "workload")
     if workload not in names:
         choices = ", ".join(names)
@@ -185,13 +168,10 @@ def _value(flags: list[str], name: str) -> str:
 
 
 def _register_workloads() -> list[str]:
-    """Adds the embedded workloads to the official registry; returns all names.
-
-    Its entries are paths inside `algoperf.workloads`, which gets a second folder.
-    """
+    """Adds the embedded workloads to the official registry; returns all names."""
     package = importlib.import_module("algoperf.workloads")
     registry = importlib.import_module("algoperf.workloads.workloads")
-    package.__path__.append(str(embedded.FOLDER))
+    package.__path__.append(str(embedded.FOLDER))  # where entries' paths begin
     for name, info in embedded.registry().WORKLOADS.items():
         registry.WORKLOADS.setdefault(name, dict(info))
     return [*registry.WORKLOADS]

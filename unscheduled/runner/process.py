@@ -3,9 +3,8 @@
 Submitted code can end its process at status 0, at any time and with no exception. So
 the child leaves a mark when its work is done, and the parent believes nothing else.
 
-A signal that asks the run to stop makes the parent kill the child, which may happen at
-any moment: what is on disk is whole. An exception raised in the child instead is lost
-where it strikes a callback, and crashes frameworks that start or end just then.
+A signal to stop makes the parent kill the child, which may happen at any moment: what
+is on disk is whole. An exception in the child instead may be lost in a callback.
 """
 
 import contextlib
@@ -14,6 +13,8 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+
+from rich.console import Console
 
 _PR_SET_PDEATHSIG = 1  # of Linux's prctl
 _STOPS = {signal.SIGINT: "Interrupted", signal.SIGTERM: "Terminated"}
@@ -65,7 +66,13 @@ def watched(work: Callable[[], int]) -> int:
     if _read(done) == _DONE:
         return 0
     if received and not is_rank:
-        return _stopped(received[0])
+        console = Console()
+        if console.is_terminal:  # where the child's status line was
+            console.show_cursor()
+            console.line()
+        number = signal.Signals(received[0])
+        print(f"{_STOPS[number]}; go on with --resume_last_run.", file=sys.stderr)
+        return 128 + number
     return _failed(os.waitstatus_to_exitcode(wait_status), received)
 
 
@@ -76,18 +83,6 @@ def _read(pipe: int) -> bytes:
         return os.read(pipe, len(_DONE))
     except BlockingIOError:
         return b""
-
-
-def _stopped(number: int) -> int:
-    from rich.console import Console
-
-    console = Console()
-    if console.is_terminal:  # where the child's status line was
-        console.show_cursor()
-        console.line()
-    how = _STOPS[signal.Signals(number)]
-    print(f"{how}; go on with --resume_last_run.", file=sys.stderr)
-    return 128 + number
 
 
 def _failed(status: int, received: list[int]) -> int:

@@ -11,7 +11,6 @@ import torch
 import torch.distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
-from unscheduled.benchmark.errors import UserError
 from unscheduled.runner.backend import Backend, Ranks, TrainingState
 from unscheduled.runner.seeds import NumpyRandom
 
@@ -44,20 +43,6 @@ class PytorchBackend(Backend):
 
     def wait_for(self, state: TrainingState) -> None:
         self.synchronize()
-
-    def fault(self, state: TrainingState, before: TrainingState) -> str | None:
-        saved = state.optimizer_state
-        if not isinstance(saved, dict) or not all(
-            hasattr(value, "state_dict") and hasattr(value, "load_state_dict")
-            for value in saved.values()
-        ):
-            return (
-                "must return an optimizer_state that is a dict of objects with "
-                "state_dict() and load_state_dict()"
-            )
-        if not isinstance(state.model_params, torch.nn.Module):
-            return "must return a torch.nn.Module as model_params"
-        return None
 
     def generator_state(self) -> Any:
         # Of this rank's GPU alone: asking for all would start a context on each.
@@ -105,20 +90,14 @@ class PytorchBackend(Backend):
 
 
 class TorchRanks(Ranks):
-    """The ranks that torchrun starts: NCCL between GPUs, gloo between CPUs.
-
-    Raises:
-      UserError: where there are fewer GPUs than ranks, or torchrun did not start them.
-    """
+    """The ranks that torchrun starts: NCCL between GPUs, gloo between CPUs."""
 
     def __init__(self) -> None:
-        gpu = _take_gpu() if torch.cuda.is_available() else None
-        try:
-            store, rank, self.count = next(rendezvous("env://"))
-        except ValueError as error:
-            raise UserError(f"LOCAL_RANK is set, but not by torchrun: {error}.") from (
-                error
-            )
+        gpu = None
+        if torch.cuda.is_available():
+            gpu = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+            torch.cuda.set_device(gpu)
+        store, rank, self.count = next(rendezvous("env://"))
         self.is_first = rank == 0
         self._device = gpu or torch.device("cpu")
         self._failures = dist.PrefixStore("failures", store)
@@ -155,18 +134,6 @@ class TorchRanks(Ranks):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
-
-
-def _take_gpu() -> torch.device:
-    """The GPU of this rank, from now on the default one."""
-    gpus, local_rank = torch.cuda.device_count(), int(os.environ["LOCAL_RANK"])
-    if local_rank >= gpus:
-        raise UserError(
-            f"local rank {local_rank} has no GPU: --nproc_per_node can be {gpus} at "
-            "most on this machine."
-        )
-    torch.cuda.set_device(local_rank)
-    return torch.device("cuda", local_rank)
 
 
 def _plain(model: Any) -> torch.nn.Module:

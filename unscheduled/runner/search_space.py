@@ -2,12 +2,16 @@
 
 import collections
 import math
-from pathlib import Path
 from reprlib import repr as brief
 from typing import Any
 
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import expand, read_json
+
+_DIMENSION = (
+    "must have a finite min <= max and a scaling of linear or log (with min above 0), "
+    "or a list of finite feasible_points"
+)
 
 
 def read_search_space(path: str) -> list[dict[str, Any]] | dict[str, dict[str, Any]]:
@@ -28,22 +32,11 @@ def read_search_space(path: str) -> list[dict[str, Any]] | dict[str, dict[str, A
         else:
             as_hyperparameters(space)  # which checks the names
             for name, dimension in space.items():
-                _check_dimension(name, dimension)
-    except (TypeError, ValueError) as error:
+                if not _is_dimension(dimension):
+                    raise ValueError(f"{name} {_DIMENSION}, got {brief(dimension)}")
+    except (TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{path}: {error}.") from error
     return space
-
-
-def read_point(path: Path) -> dict[str, Any]:
-    """The hyperparameters in `hparams.json`: a point of a search space."""
-    values = read_json(path)
-    try:
-        _check_points([values])
-    except (TypeError, ValueError) as error:
-        raise UserError(
-            f"{path}: {error}; put it back, or start anew with --overwrite."
-        ) from error
-    return values
 
 
 def _check_points(points: list[Any]) -> None:
@@ -58,42 +51,27 @@ def _check_points(points: list[Any]) -> None:
                 )
 
 
-def _check_dimension(name: str, dimension: Any) -> None:
-    keys = set(dimension) if isinstance(dimension, dict) else set()
-    if keys == {"feasible_points"}:
-        points = dimension["feasible_points"]
-        if not isinstance(points, list) or not points or not _is_finite(points):
-            raise ValueError(
-                f"{name} needs a list of finite feasible_points, got {brief(points)}"
-            )
-        return
-    if keys != {"min", "max", "scaling"}:
-        raise ValueError(
-            f"{name} must have min, max and scaling, or feasible_points, got "
-            f"{brief(dimension)}"
-        )
-    low, high, scaling = (dimension[key] for key in ("min", "max", "scaling"))
-    got = f"got {brief(low)} and {brief(high)}"
-    is_number = all(type(v) in (int, float) and _is_finite(v) for v in (low, high))
-    if not is_number or low > high:
-        raise ValueError(f"{name} needs finite numbers with min <= max, {got}")
-    if scaling not in ("linear", "log"):
-        raise ValueError(f"{name} must be scaled linear or log, got {brief(scaling)}")
-    if scaling == "log" and low <= 0:
-        raise ValueError(f"{name} needs a positive min for log scaling, {got}")
-    if not _is_finite(high / low if scaling == "log" else high - low):
-        raise ValueError(f"{name} has a range too wide for a float, {got}")
+def _is_dimension(value: Any) -> bool:
+    match value:
+        case {"feasible_points": [_, *_] as points, **rest}:
+            return not rest and _is_finite(points)
+        case {"min": low, "max": high, "scaling": "linear" | "log" as scaling, **rest}:
+            is_number = all(type(end) in (int, float) for end in (low, high))
+            if rest or not is_number or not _is_finite([low, high]) or low > high:
+                return False
+            if scaling == "log":
+                return low > 0 and _is_finite(high / low)
+            return _is_finite(high - low)
+    return False
 
 
 def _is_finite(value: Any) -> bool:
     """Whether a value of JSON has no NaN and no infinity in it."""
     if isinstance(value, list | dict):
-        inner = value if isinstance(value, list) else value.values()
-        return all(map(_is_finite, inner))
-    try:
-        return not isinstance(value, int | float) or math.isfinite(value)
-    except OverflowError:  # an integer beyond the floats
-        return False
+        return all(
+            map(_is_finite, [*value] if isinstance(value, list) else value.values())
+        )
+    return not isinstance(value, int | float) or math.isfinite(value)
 
 
 def trial_points(space: Any, num_trials: int) -> list[Any]:
@@ -101,13 +79,6 @@ def trial_points(space: Any, num_trials: int) -> list[Any]:
 
     Points of a list are taken in order. Ranges are filled by a scrambled Halton
     sequence (scipy) with a fixed seed: the same points in every run.
-
-    Args:
-      space: what `read_search_space` gave.
-      num_trials: how many.
-
-    Raises:
-      UserError: where a list is shorter.
     """
     if isinstance(space, list):
         if num_trials > len(space):

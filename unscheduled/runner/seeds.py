@@ -8,16 +8,7 @@ import numpy as np
 
 
 class NumpyRandom:
-    """PyTorch's keys: two integers below 2**31, by NumPy's SeedSequence.
-
-    They are split and folded, never drawn from twice.
-
-    Example:
-      >>> source = NumpyRandom()
-      >>> a, b = source.split(source.key(0), 2)
-      >>> bool((a == b).all()), source.fold_in(a, 7).shape
-      (False, (2,))
-    """
+    """PyTorch's keys: two integers below 2**31, by NumPy's SeedSequence."""
 
     def key(self, seed: int) -> np.ndarray:
         return self._generate([seed], 1)[0]
@@ -34,10 +25,7 @@ class NumpyRandom:
 
 
 def trial_seed(rng_seed: int | None, trial_index: int) -> int:
-    """The seed of one trial, below 2**31: its own, and the same in every run.
-
-    Where the run's seed is None, it is one from the hardware.
-    """
+    """The seed of one trial, below 2**31, by the run's or else the hardware's."""
     if rng_seed is None:
         rng_seed = int.from_bytes(os.urandom(4), "little") >> 1
     words = np.random.SeedSequence([rng_seed, trial_index]).generate_state(1)

@@ -3,7 +3,7 @@
 import contextlib
 import importlib
 import inspect
-import numbers
+import operator
 import reprlib
 import sys
 from collections.abc import Callable, Iterator
@@ -45,10 +45,7 @@ class ReturnedError(UserError):
 
 @contextlib.contextmanager
 def calling(path: str, function: str) -> Iterator[None]:
-    """Names a submission's file and function in the errors of a block that calls it.
-
-    `UserError`s from below pass through, and TrainingCompleteError of update_params.
-    """
+    """Names a submission's file and function in the errors of a block that calls it."""
     try:
         yield
     except ReturnedError as error:
@@ -77,9 +74,6 @@ def load_submission(submission_path: str) -> Submission:
     The folders that hold it are its packages, up to the outermost that has an
     `__init__.py`, as for the official runner. Where its own folder has none, it can
     import the files beside it by their names too.
-
-    Raises:
-      UserError: where there is no such file, or a function is missing.
     """
     folder, name = locate(submission_path)
     beside = expand(submission_path).resolve().parent
@@ -141,10 +135,7 @@ def _batch_size(
             size = getattr(submission, function)(workload_name)
         except ValueError:  # as the API has it for a workload that it does not know
             size = default
-    is_whole = isinstance(size, numbers.Integral) and not isinstance(size, bool)
-    if not is_whole or not 1 <= int(size) < 2**31:
-        raise UserError(
-            f"{submission.path}: {function} must return a whole number from 1 to "
-            f"2**31 - 1, got {reprlib.repr(size)}."
-        )
-    return int(size)
+        size = operator.index(size)
+    if size < 1:
+        raise UserError(f"{submission.path}: {function} must be positive, got {size}.")
+    return size

@@ -14,9 +14,9 @@ from unscheduled.benchmark.run_files import TrialDirectory
 from unscheduled.benchmark.write import write_json
 from unscheduled.runner import machine, rules, seeds
 from unscheduled.runner.loop import Settings, Trial
-from unscheduled.runner.metrics_logger import MetricsLogger, NoLogger
+from unscheduled.runner.metrics_logger import MetricsLogger
 from unscheduled.runner.progress import StatusLine
-from unscheduled.runner.search_space import as_hyperparameters, read_point
+from unscheduled.runner.search_space import as_hyperparameters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +56,6 @@ def run_trials(
       points: hyperparameters by index, None in self-tuning.
       indices: which of them to run; trial n has index n - 1.
       rng_seed: what the trials' seeds derive from; None for one from the hardware.
-      flags: as given, for `flags_<n>.json`.
     """
     ranks = settings.ranks
     console = console or Console(quiet=not ranks.is_first)
@@ -69,10 +68,23 @@ def run_trials(
             hyperparameters = values and as_hyperparameters(values)
             trial = Trial(settings, directory, hyperparameters, seed)
             if not trial.progress.finished:
-                wandb_run = None
-                if start_wandb and ranks.is_first:
-                    wandb_run = start_wandb(directory, hyperparameters)
-                _run_trial(settings, directory, trial, seed, flags, wandb_run, console)
+                logger = None
+                if ranks.is_first:
+                    count = trial.progress.preemption_count
+                    software = settings.backend.describe()
+                    meta_data = machine.describe(settings.workload, seed, software)
+                    write_json(directory.meta_data(count), meta_data)
+                    write_json(directory.flags(count), flags)
+                    wandb_run = start_wandb and start_wandb(directory, hyperparameters)
+                    rows = trial.progress.csv_rows
+                    logger = MetricsLogger(directory, rows, wandb_run)
+                line = StatusLine(settings.workload, settings.budget_sec, console)
+                try:
+                    with line:
+                        trial.run(logger, line)
+                finally:
+                    if logger is not None:
+                        logger.finish()
             outcome = _outcome(index + 1, trial, settings)
             if ranks.is_first:
                 write_json(directory.outcome, dataclasses.asdict(outcome))
@@ -84,48 +96,30 @@ def run_trials(
 def _begin(
     directory: TrialDirectory, point: Any, rng_seed: int | None, index: int
 ) -> tuple[int, dict[str, Any] | None, Outcome | None]:
-    """What a trial's folder, made if missing, says of it: for all ranks.
-
-    Returns:
-      Its seed, its hyperparameters if any, and its outcome if it has ended; the first
-      two are those that it began with, else new ones.
-    """
+    """A trial's seed, hyperparameters and outcome, by its folder or new, or None."""
     directory.path.mkdir(exist_ok=True)
-    outcome = _read_outcome(directory.outcome) if directory.outcome.exists() else None
-    meta_data = directory.meta_data(0)
-    if meta_data.exists():
-        seed = _read_seed(meta_data)
-    else:
-        seed = seeds.trial_seed(rng_seed, index)
-    if point is None:
-        return seed, None, outcome
-    if not directory.hparams.exists():
-        write_json(directory.hparams, point._asdict())
-    return seed, read_point(directory.hparams), outcome
+    outcome, values = None, None
+    if directory.outcome.exists():
+        names = [field.name for field in dataclasses.fields(Outcome)]
+        outcome = Outcome(**_read(directory.outcome, *names))
+    seed = seeds.trial_seed(rng_seed, index)
+    if directory.meta_data(0).exists():
+        seed = _read(directory.meta_data(0), "rng_seed")["rng_seed"]
+    if point is not None:
+        if not directory.hparams.exists():
+            write_json(directory.hparams, point._asdict())
+        values = _read(directory.hparams)
+    return seed, values, outcome
 
 
-def _run_trial(
-    settings: Settings,
-    directory: TrialDirectory,
-    trial: Trial,
-    seed: int,
-    flags: dict[str, Any],
-    wandb_run: Any,
-    console: Console,
-) -> None:
-    """Runs a trial that has not ended, with its logs and its status line."""
-    logger = NoLogger()
-    if settings.ranks.is_first:
-        count = trial.progress.preemption_count
-        meta = machine.describe(settings.workload, seed, settings.backend.describe())
-        write_json(directory.meta_data(count), meta)
-        write_json(directory.flags(count), flags)
-        logger = MetricsLogger(directory, trial.progress.csv_rows, wandb_run)
-    try:
-        with StatusLine(settings.workload, settings.budget_sec, console) as status_line:
-            trial.run(logger, status_line)
-    finally:
-        logger.finish()
+def _read(path: Path, *names: str) -> dict[str, Any]:
+    """A JSON object that has values of these names."""
+    values = read_json(path)
+    if not isinstance(values, dict) or not values or not {*names} <= values.keys():
+        raise UserError(
+            f"{path} is damaged: put it back, or start anew with --overwrite."
+        )
+    return values
 
 
 def _outcome(number: int, trial: Trial, settings: Settings) -> Outcome:
@@ -141,25 +135,4 @@ def _outcome(number: int, trial: Trial, settings: Settings) -> Outcome:
         global_step=progress.global_step,
         submission_time_sec=progress.train_state["accumulated_submission_time"],
         time_to_target_sec=hits[0] if hits else None,
-    )
-
-
-def _read_outcome(path: Path) -> Outcome:
-    values = read_json(path)
-    names = {field.name for field in dataclasses.fields(Outcome)}
-    if not isinstance(values, dict) or values.keys() != names:
-        raise UserError(
-            f"{path} is not the outcome of a trial: remove it, and --resume_last_run "
-            "makes it again from the last checkpoint."
-        )
-    return Outcome(**values)
-
-
-def _read_seed(path: Path) -> int:
-    match read_json(path):
-        case {"rng_seed": int(seed)} if 0 <= seed < 2**31:
-            return seed
-    raise UserError(
-        f"{path} has no rng_seed from 0 to 2**31 - 1: put it back, or start anew with "
-        "--overwrite."
     )
