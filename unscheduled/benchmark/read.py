@@ -1,8 +1,4 @@
-"""Files from outside: each reader turns what goes wrong into a sentence.
-
-They take regular files of a bounded size. What the values mean is for the caller to
-check.
-"""
+"""Files from outside: each reader turns what goes wrong into a sentence."""
 
 import ast
 import contextlib
@@ -42,9 +38,8 @@ def open_regular(path: _PathLike) -> Iterator[BinaryIO]:
             yield file
     except UserError:
         raise
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        reason = getattr(error, "strerror", None) or first_line(error)
-        raise UserError(f"{path} can't be read: {reason}.") from error
+    except OSError as error:
+        raise UserError(f"{path} can't be read: {error.strerror}.") from error
 
 
 def read_bytes(path: _PathLike, max_bytes: int = MAX_BYTES) -> bytes:

@@ -1,8 +1,7 @@
 """The AlgoPerf interface: `algoperf.spec` where installed, else our own mirror.
 
-Everything else imports the names from here, so that a submission sees the very enums
-and exceptions that official workloads compare against. `algoperf.spec` imports both
-torch and jax; the mirror imports neither.
+So a submission sees the very enums and exceptions that official workloads compare
+against. `algoperf.spec` imports both torch and jax; the mirror imports neither.
 """
 
 import importlib.util

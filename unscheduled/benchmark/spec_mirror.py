@@ -1,14 +1,14 @@
 """A mirror of the public interface of `algoperf.spec` (v0.6), for use without it.
 
-The same names, members and signatures, so that a workload or a submission written
-against one runs against the other; `tests/test_spec.py` compares the two wherever
-algoperf is installed. Neither torch nor jax is imported here.
+The same names, members and signatures; `tests/test_spec.py` compares the two wherever
+algoperf is installed.
 
 Source: the AlgoPerf technical documentation, "Fixed functions" and "Submission
 functions" (mlcommons/algorithmic-efficiency, docs/DOCUMENTATION.md).
 """
 
 import abc
+import dataclasses
 import enum
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -58,21 +58,14 @@ class ParameterType(enum.Enum):
     ATTENTION_BIAS = 14
 
 
+@dataclasses.dataclass
 class ShapeTuple:
-    """A shape, a tuple of ints, that counts as one leaf of a pytree."""
+    """A shape that counts as one leaf of a pytree."""
 
-    def __init__(self, shape_tuple):
-        self.shape_tuple = shape_tuple
+    shape_tuple: tuple[int, ...]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"ShapeTuple({self.shape_tuple})"
-
-    def __eq__(self, other):
-        if not isinstance(other, ShapeTuple):
-            return NotImplemented
-        return self.shape_tuple == other.shape_tuple
-
-    __hash__ = None  # type: ignore  # as upstream: compared, never a key
 
 
 Shape = tuple[int, ...] | ShapeTuple

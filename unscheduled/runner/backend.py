@@ -52,12 +52,13 @@ ALONE = Ranks()
 
 
 class Backend(Protocol):
-    """A framework, as the runner sees it; the defaults are those of JAX."""
+    """A framework, as the runner sees it."""
 
     random: Any  # makes keys: key(seed), split(key, num), fold_in(key, data)
 
     def join_ranks(self) -> Ranks:
         """Joins the processes that torchrun has started with this one."""
+        ...
 
     def start_trial(self, seed: int) -> None:
         """Seeds the framework's global generator and frees unused device memory."""
@@ -86,12 +87,15 @@ class Backend(Protocol):
         self, path: Path, state: TrainingState
     ) -> tuple[TrainingState, dict[str, Any]]:
         """Reads a checkpoint over a freshly initialised state: (state, record)."""
+        ...
 
     def device_count(self) -> int:
         """Devices that a global batch is divided over."""
+        ...
 
     def describe(self) -> dict[str, Any]:
         """Versions and devices, for the meta data."""
+        ...
 
     def trace(self, folder: Path) -> AbstractContextManager[Any]:
         """A context in which JAX's profiler writes a trace into the folder."""

@@ -34,7 +34,7 @@ class Progress:
     eval_results: EvalResults = field(default_factory=list)
     global_step: int = 0
     preemption_count: int = 0  # how often the trial was resumed
-    csv_rows: tuple[int, int] = (0, 0)  # of measurements.csv, eval_measurements.csv
+    csv_rows: tuple[int, ...] = (0, 0)  # of measurements.csv, eval_measurements.csv
     finished: bool = False  # has ended and written its last rows
 
 

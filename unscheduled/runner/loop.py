@@ -158,10 +158,8 @@ class Trial:
             train_state["training_complete"] = True
         settings.backend.synchronize()
         settings.clock.step_done()
-        self._spend(settings.clock.now() - train_state["last_step_end_time"])
-
-    def _spend(self, seconds: float) -> None:
-        self.progress.train_state["accumulated_submission_time"] += seconds
+        seconds = settings.clock.now() - train_state["last_step_end_time"]
+        train_state["accumulated_submission_time"] += seconds
 
     def _evaluation_due(self) -> bool:
         train_state = self.progress.train_state
@@ -175,15 +173,15 @@ class Trial:
     def _prepare_for_eval(self) -> None:
         """Timed; then tells whether the budget still allows the evaluation."""
         settings, progress = self._settings, self.progress
-        start = settings.clock.now()
+        train_state, start = progress.train_state, settings.clock.now()
         with settings.profiler.section("Prepare for eval"):
             self._state = self._driver.prepare(
                 self._state, progress.global_step, progress.eval_results
             )
         # What was only dispatched so far is the submission's time, not evaluation's.
         settings.backend.wait_for(self._state)
-        self._spend(settings.clock.now() - start)
-        progress.train_state["is_time_remaining"] = rules.is_time_remaining(
+        train_state["accumulated_submission_time"] += settings.clock.now() - start
+        train_state["is_time_remaining"] = rules.is_time_remaining(
             self._submission_time, settings.budget_sec
         )
 

@@ -25,7 +25,7 @@ from unscheduled.runner.submission import (
     global_batch_sizes,
     load_submission,
 )
-from unscheduled.runner.trials import Outcome, run_trials
+from unscheduled.runner.trials import run_trials
 
 _EXTERNAL_TUNING_ONLY = (
     "tuning_search_space",
@@ -63,7 +63,7 @@ def run(flags: Any) -> int:
             trace = traceback.format_exception(error)
         elif isinstance(error, SubmissionError):
             trace = traceback.format_exception(error.__cause__)
-        return _fail(ranks, f"{''.join(trace)}Error: {_sentence(error)}", 1)
+        return _fail(ranks, f"{''.join(trace)}Error: {error}", 1)
     except KeyboardInterrupt:
         return _fail(ranks, "Interrupted; go on with --resume_last_run.", 130)
     except Exception:
@@ -80,12 +80,6 @@ def _fail(ranks: Ranks, text: str, status: int) -> int:
     return status
 
 
-def _sentence(error: Exception) -> str:
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}."
-    return str(error)
-
-
 def _run(flags: Any, ranks: Ranks) -> None:
     points, indices = _trials(flags)
     settings = _settings(flags, ranks)
@@ -94,7 +88,7 @@ def _run(flags: Any, ranks: Ranks) -> None:
     if flags.capture_jax_trace:
         tracing = settings.backend.trace(experiment / "traces")
     with tracing:
-        outcomes = run_trials(
+        run_trials(
             settings,
             experiment,
             points,
@@ -103,8 +97,8 @@ def _run(flags: Any, ranks: Ranks) -> None:
             flags.flag_values_dict(),
             _start_wandb if flags.use_wandb else None,
         )
-    if ranks.is_first:
-        _summarize(flags.workload, outcomes, settings.profiler)
+    if ranks.is_first and flags.profile:
+        print(settings.profiler.summary())
 
 
 def _open_experiment(flags: Any) -> Path:
@@ -181,11 +175,3 @@ def _start_wandb(directory: TrialDirectory, hyperparameters: Any) -> Any:
         raise UserError("--use_wandb needs wandb: pip install wandb.") from error
     config = hyperparameters._asdict() if hyperparameters else {}
     return wandb.init(dir=str(directory.path), config=config)
-
-
-def _summarize(workload: str, outcomes: list[Outcome], profiler: Profiler) -> None:
-    times = [o.time_to_target_sec for o in outcomes if o.time_to_target_sec is not None]
-    best = f"{min(times):.2f} s" if times else "missed"
-    print(f"{workload}: time to the validation target {best}")
-    if profiler.summary():
-        print(profiler.summary())

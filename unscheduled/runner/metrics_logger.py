@@ -90,7 +90,7 @@ class MetricsLogger:
     def __init__(
         self,
         directory: TrialDirectory,
-        kept_rows: tuple[int, int] = (0, 0),
+        kept_rows: tuple[int, ...] = (0, 0),
         wandb_run: Any = None,
     ):
         self._path = directory.path
@@ -101,7 +101,7 @@ class MetricsLogger:
         self.last: dict[str, float] = {}  # the latest value of each metric
 
     @property
-    def rows(self) -> tuple[int, int]:
+    def rows(self) -> tuple[int, ...]:
         """Rows written so far: (measurements.csv, eval_measurements.csv)."""
         return len(self._measurements), len(self._evaluations)
 

@@ -1,8 +1,7 @@
 """`--harness=official`: the same command line, run by the official runner.
 
-The flags of both harnesses would clash in one process, so `run` replaces this process
-by one of the official runner's own: this module's `main`, which makes our workloads and
-submissions known to it.
+The flags of both would clash in one process, so `run` replaces this process by another,
+in which `main` makes our workloads and submissions known to the official runner.
 """
 
 import importlib
@@ -144,22 +143,17 @@ def _check_experiment(flags: Any) -> None:
         lock_experiment(path)  # which `exec` keeps
 
 
-def main(runner: str, submissions: str, flags: list[str]) -> int | None:
+def main(runner: str, submissions: str, flags: list[str]) -> None:
     """Runs the official `submission_runner.py`, with flags in the form --name=value."""
     names, workload = _register_workloads(), _value(flags, "workload")
     if workload not in names:
         choices = ", ".join(names)
-        print(
-            f"Error: --workload must be one of {choices}, got {workload!r}.",
-            file=sys.stderr,
-        )
-        return 1
+        sys.exit(f"Error: --workload must be one of {choices}, got {workload!r}.")
     sys.path[:0] = [submissions, str(Path(runner).parent)]
     sys.argv = [runner, *flags]
     if workload in embedded.registry().WORKLOADS:
         give_batch_size(_value(flags, "submission_path"), workload)
     runpy.run_path(runner, run_name="__main__")
-    return None
 
 
 def _value(flags: list[str], name: str) -> str:
@@ -195,4 +189,4 @@ def give_batch_size(submission: str, workload: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3:]))
+    main(sys.argv[1], sys.argv[2], sys.argv[3:])

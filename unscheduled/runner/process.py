@@ -63,8 +63,10 @@ def watched(work: Callable[[], int]) -> int:
         signal.signal(number, tell)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, stops)
     _, wait_status = os.waitpid(child, 0)
-    if _read(done) == _DONE:
-        return 0
+    os.set_blocking(done, False)
+    with contextlib.suppress(BlockingIOError):  # where a grandchild holds its other end
+        if os.read(done, len(_DONE)) == _DONE:
+            return 0
     if received and not is_rank:
         console = Console()
         if console.is_terminal:  # where the child's status line was
@@ -74,15 +76,6 @@ def watched(work: Callable[[], int]) -> int:
         print(f"{_STOPS[number]}; go on with --resume_last_run.", file=sys.stderr)
         return 128 + number
     return _failed(os.waitstatus_to_exitcode(wait_status), received)
-
-
-def _read(pipe: int) -> bytes:
-    """What is in a pipe, whose other end a grandchild may hold."""
-    os.set_blocking(pipe, False)
-    try:
-        return os.read(pipe, len(_DONE))
-    except BlockingIOError:
-        return b""
 
 
 def _failed(status: int, received: list[int]) -> int:

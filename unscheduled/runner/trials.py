@@ -1,10 +1,9 @@
 """The trials of a run: one in self-tuning, one a point of the space in external."""
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 
@@ -19,8 +18,7 @@ from unscheduled.runner.progress import StatusLine
 from unscheduled.runner.search_space import as_hyperparameters
 
 
-@dataclasses.dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How a trial ended; times in seconds of submission time."""
 
     trial: int
@@ -87,7 +85,7 @@ def run_trials(
                         logger.finish()
             outcome = _outcome(index + 1, trial, settings)
             if ranks.is_first:
-                write_json(directory.outcome, dataclasses.asdict(outcome))
+                write_json(directory.outcome, outcome._asdict())
         outcomes.append(outcome)
         console.print(str(outcome), highlight=False, markup=False, soft_wrap=True)
     return outcomes
@@ -100,8 +98,7 @@ def _begin(
     directory.path.mkdir(exist_ok=True)
     outcome, values = None, None
     if directory.outcome.exists():
-        names = [field.name for field in dataclasses.fields(Outcome)]
-        outcome = Outcome(**_read(directory.outcome, *names))
+        outcome = Outcome(**_read(directory.outcome, *Outcome._fields))
     seed = seeds.trial_seed(rng_seed, index)
     if directory.meta_data(0).exists():
         seed = _read(directory.meta_data(0), "rng_seed")["rng_seed"]
