@@ -243,7 +243,7 @@ def test_measurements_that_are_removed_are_written_again(tmp_path, removed):
         assert broken.rows(name) == whole.rows(name)
 
 
-def test_update_params_sees_the_bookkeeping_read_only(run):
+def test_update_params_sees_the_train_state_read_only(run):
     """A train_state that is missing, stale, or writable by the submission."""
     run()
     first, second = run.submission.train_states[:2]

@@ -99,8 +99,8 @@ class Checkpoints:
                 seal(temporary)
         except Exception as error:  # each format has its own
             raise UserError(
-                f"{path} can't be written ({first_line(error)}); the checkpoints "
-                "before it are whole: go on with --resume_last_run."
+                f"{path} can't be written ({first_line(error)}): is the disk full? The "
+                "checkpoints before it are whole: go on with --resume_last_run."
             ) from error
         if not self.keep_all:
             for other in older:
