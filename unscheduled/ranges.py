@@ -63,12 +63,7 @@ def has(kind: str) -> bool:
 def check(kind: str, value: Any, name: str = "") -> None:
     """Raises a ValueError if `value` is not a valid hyperparameter of its kind.
 
-    The user may call it by another name; an array of no dimension is a number.
-
-      >>> check("eps", 1e-8)
-      >>> check("b2", 1.5, name="betas[1]")
-      Traceback (most recent call last):
-      ValueError: betas[1] must be in [0, 1), got 1.5.
+    `name` is what the user calls it; an array of no dimension counts as its number.
     """
     is_valid, choices, is_number, is_optional = _RANGES[kind]
     if value is None and is_optional:

@@ -13,19 +13,12 @@ NEWEST = "0.6"
 
 @dataclass(frozen=True)
 class Ruleset:
-    """How the runs of a benchmark are made.
+    """How the runs of a benchmark are made."""
 
-    Attributes:
-      name: self (tuned by itself) or external (the best of several trials).
-      budget_factor: a run's budget is this times `max_allowed_runtime_sec`.
-      n_studies, n_trials: the expected numbers of studies a workload and of trials a
-        study; None where the benchmark does not say.
-    """
-
-    name: str
-    budget_factor: float
-    n_studies: int | None
-    n_trials: int | None
+    name: str  # self (tuned by itself) or external (the best of several trials)
+    budget_factor: float  # times `max_allowed_runtime_sec` is the budget of a run
+    n_studies: int | None  # expected of each workload; None where nothing is said
+    n_trials: int | None  # expected of each study
 
     def __str__(self) -> str:
         return f"{self.name} tuning"

@@ -66,19 +66,14 @@ class CountedQueue:
 
 @dataclass
 class Checkpoints:
-    """Saves and restores one trial; the first rank writes, and all read.
-
-    Args:
-      clock, queue: of the trial; they go on from where a restored one stopped.
-      keep_all: whether to keep the older ones when a new one is whole.
-    """
+    """Saves and restores one trial; the first rank writes, and all read."""
 
     directory: TrialDirectory
     backend: Backend
-    clock: Clock
+    clock: Clock  # it and the queue go on from where a restored trial stopped
     queue: CountedQueue
     ranks: Ranks
-    keep_all: bool
+    keep_all: bool  # and not only the last that is whole
 
     def save(self, state: TrainingState, progress: Progress) -> None:
         """Writes `checkpoint_<step>`, whole or not at all."""

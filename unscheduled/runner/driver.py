@@ -17,19 +17,16 @@ EvalResults = list[tuple[int, dict[str, float]]]  # (global step, metrics)
 class Driver:
     """One submission on one workload; the state is the caller's to keep.
 
-    Args:
-      random: the framework's `Backend.random`.
-      hyperparameters: None in self-tuning, else a namedtuple.
-      calling: a context around each call, by the function's name, which decides what
-        becomes of exceptions; a wrong return value raises `ReturnedError` in it.
+    Each call is in a context, `calling` with the function's name, that decides what
+    becomes of exceptions; a wrong return value raises `ReturnedError` in it.
 
     Source: AlgoPerf's submission_runner.py, `train_once`.
     """
 
     submission: Submission
     workload: spec.Workload
-    random: Any
-    hyperparameters: Any
+    random: Any  # the framework's `Backend.random`
+    hyperparameters: Any  # None in self-tuning, else a namedtuple
     seed: int
     calling: Callable[[str], AbstractContextManager[None]]
 

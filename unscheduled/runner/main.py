@@ -1,12 +1,10 @@
 """From flags to a finished run, with one sentence where it can't be."""
 
 import contextlib
-import functools
 import os
 import sys
 import time
 import traceback
-from pathlib import Path
 from typing import Any
 
 from unscheduled.benchmark.errors import UserError
@@ -83,7 +81,15 @@ def _fail(ranks: Ranks, text: str, status: int) -> int:
 def _run(flags: Any, ranks: Ranks) -> None:
     points, indices = _trials(flags)
     settings = _settings(flags, ranks)
-    experiment = ranks.from_first(functools.partial(_open_experiment, flags))
+    path = experiment_path(
+        flags.experiment_dir,
+        flags.experiment_name,
+        flags.workload,
+        flags.framework,
+        flags.append_timestamp,
+    )
+    resume, overwrite = flags.resume_last_run, flags.overwrite
+    experiment = ranks.from_first(lambda: open_experiment(path, resume, overwrite))
     tracing = contextlib.nullcontext()
     if flags.capture_jax_trace:
         tracing = settings.backend.trace(experiment / "traces")
@@ -99,18 +105,6 @@ def _run(flags: Any, ranks: Ranks) -> None:
         )
     if ranks.is_first and flags.profile:
         print(settings.profiler.summary())
-
-
-def _open_experiment(flags: Any) -> Path:
-    experiment = experiment_path(
-        flags.experiment_dir,
-        flags.experiment_name,
-        flags.workload,
-        flags.framework,
-        flags.append_timestamp,
-    )
-    open_experiment(experiment, flags.resume_last_run, flags.overwrite)
-    return experiment
 
 
 def _settings(flags: Any, ranks: Ranks) -> Settings:

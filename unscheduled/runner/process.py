@@ -26,10 +26,7 @@ def watched(work: Callable[[], int]) -> int:
 
     Where a signal ends the child, the parent ends by the same one. Under torchrun,
     signals to stop are handed on: there the ranks tell each other why they end. No
-    framework may be imported yet, nor a thread started.
-
-    Returns:
-      The exit status in the parent, and 0 in the child; one that failed has ended.
+    framework may be imported yet, nor a thread started. In the child, it returns 0.
     """
     done, mark = os.pipe()
     # What the shell has set to be ignored, as for a job in the background, stays so.

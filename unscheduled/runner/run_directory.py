@@ -25,8 +25,8 @@ def experiment_path(
     return Path(os.path.realpath(path))  # so that no two paths lead to one run
 
 
-def open_experiment(path: Path, resume: bool, overwrite: bool) -> None:
-    """Makes the folder of an experiment, or takes the one that is there."""
+def open_experiment(path: Path, resume: bool, overwrite: bool) -> Path:
+    """Makes and locks the folder of an experiment, or takes the one that is there."""
     lock_experiment(path)
     recover(path)
     if overwrite:
@@ -35,6 +35,7 @@ def open_experiment(path: Path, resume: bool, overwrite: bool) -> None:
     elif not resume:
         check_free(path)
     path.mkdir(exist_ok=True)
+    return path
 
 
 def lock_experiment(path: Path) -> None:

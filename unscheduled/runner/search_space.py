@@ -8,11 +8,6 @@ from typing import Any
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import expand, read_json
 
-_DIMENSION = (
-    "must have a finite min <= max and a scaling of linear or log (with min above 0), "
-    "or a list of finite feasible_points"
-)
-
 
 def read_search_space(path: str) -> list[dict[str, Any]] | dict[str, dict[str, Any]]:
     """Reads a search space: a list of points, or ranges and choices by name.
@@ -33,7 +28,11 @@ def read_search_space(path: str) -> list[dict[str, Any]] | dict[str, dict[str, A
             as_hyperparameters(space)  # which checks the names
             for name, dimension in space.items():
                 if not _is_dimension(dimension):
-                    raise ValueError(f"{name} {_DIMENSION}, got {brief(dimension)}")
+                    raise ValueError(
+                        f"{name} must have a finite min <= max and a scaling of linear "
+                        "or log (with min above 0), or a list of finite "
+                        f"feasible_points, got {brief(dimension)}"
+                    )
     except (TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{path}: {error}.") from error
     return space

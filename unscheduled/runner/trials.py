@@ -40,21 +40,14 @@ class Outcome(NamedTuple):
 def run_trials(
     settings: Settings,
     experiment: Path,
-    points: list[Any],
-    indices: range,
-    rng_seed: int | None,
+    points: list[Any],  # hyperparameters by index, None in self-tuning
+    indices: range,  # of the trials to run; trial n has index n - 1
+    rng_seed: int | None,  # None for one from the hardware
     flags: dict[str, Any],
     start_wandb: Callable[[TrialDirectory, Any], Any] | None = None,
     console: Console | None = None,
 ) -> list[Outcome]:
-    """Runs the trials one after the other, each in its own folder with its own seed.
-
-    Args:
-      experiment: the folder of the trials.
-      points: hyperparameters by index, None in self-tuning.
-      indices: which of them to run; trial n has index n - 1.
-      rng_seed: what the trials' seeds derive from; None for one from the hardware.
-    """
+    """Runs the trials one after the other, each in its own folder with its own seed."""
     ranks = settings.ranks
     console = console or Console(quiet=not ranks.is_first)
     outcomes = []
@@ -94,7 +87,7 @@ def run_trials(
 def _begin(
     directory: TrialDirectory, point: Any, rng_seed: int | None, index: int
 ) -> tuple[int, dict[str, Any] | None, Outcome | None]:
-    """A trial's seed, hyperparameters and outcome, by its folder or new, or None."""
+    """A trial's seed, hyperparameters and outcome: its folder's, else new or None."""
     directory.path.mkdir(exist_ok=True)
     outcome, values = None, None
     if directory.outcome.exists():
