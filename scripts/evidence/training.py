@@ -41,6 +41,7 @@ class Training:
             hyperparameters,
             seed,
             calling=functools.partial(calling, self.entry.path),
+            fault=backend.fault,
         )
         self._wait_for = backend.wait_for
         self.state = self._driver.init(

@@ -113,6 +113,9 @@ class FakeBackend:
     def wait_for(self, state):
         self._clock.pass_time(self.wait_sec)
 
+    def fault(self, state, before):
+        return None if isinstance(state.optimizer_state, dict) else "must return a dict"
+
     def generator_state(self):
         return None
 

@@ -171,6 +171,30 @@ def test_csv_goes_on_from_the_rows_that_a_checkpoint_knows(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "mishap",
+    [
+        lambda path: path.unlink(),
+        lambda path: path.write_text("9"),  # all of it, but for half a row
+        lambda path: path.write_bytes(path.read_bytes()[:-2]),
+        lambda path: path.write_bytes(path.read_bytes() + b"3,"),  # on a full disk
+        lambda path: path.write_bytes(path.read_bytes()[::-1]),
+    ],
+    ids=["removed", "emptied", "cut", "half", "turned"],
+)
+def test_csv_is_written_anew_where_it_is_not_as_it_was_left(tmp_path, mishap):
+    """Rows that are lost, or that are added to the half of another."""
+    path = tmp_path / "t.csv"
+    table = CsvTable(path)
+    for value in range(3):
+        table.append({"a": value, "b": -value})
+    mishap(path)
+    table.append({"a": 3, "b": -3})
+    assert [(r["a"], r["b"]) for r in rows_of(path)] == [
+        (str(value), str(-value)) for value in range(4)
+    ]
+
+
+@pytest.mark.parametrize(
     ("text", "fault"),
     [
         ("a,b\n1\n2,3\n", "has 1 whole rows"),

@@ -182,6 +182,8 @@ STATE = ({}, np.zeros(1), None)
 @pytest.mark.parametrize(
     ("function", "value", "got"),
     [
+        ("init_optimizer_state", None, "got NoneType"),
+        ("init_optimizer_state", ({}, None), "got tuple of dict, NoneType"),
         *(("data_selection", value, "must return a batch") for value in (None, 3, "x")),
         *(
             (function, value, f"got {got}.")
@@ -192,6 +194,8 @@ STATE = ({}, np.zeros(1), None)
                 ("abc", "str"),
                 (STATE[:2], "tuple of dict, ndarray"),
                 ((*STATE, None), "tuple of dict, ndarray, NoneType, NoneType"),
+                ((STATE[1], {}, None), "tuple of ndarray, dict, NoneType"),
+                ((None, *STATE[1:]), "tuple of NoneType, ndarray, NoneType"),
             )
         ),
     ],

@@ -73,6 +73,10 @@ class Backend(Protocol):
     def wait_for(self, state: TrainingState) -> None:
         """Waits until the state is computed."""
 
+    def fault(self, state: TrainingState, before: TrainingState) -> str | None:
+        """What is wrong with a state that a submission made of the one before."""
+        return None
+
     def generator_state(self) -> Any:
         """The state of the framework's global generators."""
         return None

@@ -18,7 +18,8 @@ class Driver:
     """One submission on one workload; the state is the caller's to keep.
 
     Each call is in a context, `calling` with the function's name, that decides what
-    becomes of exceptions; a wrong return value raises `ReturnedError` in it.
+    becomes of exceptions; a wrong return value, for which `fault` has the words of the
+    framework, raises `ReturnedError` in it.
 
     Source: AlgoPerf's submission_runner.py, `train_once`.
     """
@@ -29,6 +30,7 @@ class Driver:
     hyperparameters: Any  # None in self-tuning, else a namedtuple
     seed: int
     calling: Callable[[str], AbstractContextManager[None]]
+    fault: Callable[[TrainingState, TrainingState], str | None]  # `Backend.fault`
 
     def __post_init__(self):
         self.data_rng, self._init_rng, self.model_rng, self._rng = self.random.split(
@@ -38,7 +40,8 @@ class Driver:
 
     def init(self, model_params: Any, model_state: Any) -> TrainingState:
         """The state before the first step."""
-        with self.calling("init_optimizer_state"):
+        function = "init_optimizer_state"
+        with self.calling(function):
             optimizer_state = self.submission.init_optimizer_state(
                 self.workload,
                 model_params,
@@ -46,7 +49,8 @@ class Driver:
                 self.hyperparameters,
                 self._init_rng,
             )
-            return TrainingState(optimizer_state, model_params, model_state)
+            state = TrainingState(optimizer_state, model_params, model_state)
+            return self._checked(function, optimizer_state, state, state)
 
     def select(self, queue: Iterator[Any], state: TrainingState, step: int) -> Any:
         """The batch of the step after `step` others."""
@@ -125,7 +129,14 @@ class Driver:
             if not isinstance(returned, tuple | list) or len(returned) != 3:
                 expected = "must return (optimizer_state, model_params, model_state)"
                 raise _wrong(function, expected, returned)
-            return TrainingState(*returned)
+            return self._checked(function, returned, TrainingState(*returned), state)
+
+    def _checked(
+        self, function: str, returned: Any, state: TrainingState, before: TrainingState
+    ) -> TrainingState:
+        if fault := self.fault(state, before):
+            raise _wrong(function, fault, returned)
+        return state
 
 
 def _wrong(function: str, expected: str, returned: Any) -> ReturnedError:

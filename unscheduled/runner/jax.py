@@ -34,6 +34,14 @@ class JaxBackend(Backend):
     def wait_for(self, state: TrainingState) -> None:
         jax.block_until_ready((state.model_params, state.model_state))
 
+    def fault(self, state: TrainingState, before: TrainingState) -> str | None:
+        pair = state.optimizer_state
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            return "must return an optimizer_state that is a pair (pytree, function)"
+        if _shapes(state.model_params) != _shapes(before.model_params):
+            return "must return model_params of the shapes that it was given"
+        return None
+
     def save(self, path: Path, state: TrainingState, record: dict[str, Any]) -> None:
         import orbax.checkpoint as ocp
 
@@ -85,6 +93,10 @@ class JaxBackend(Backend):
 def _arrays(state: TrainingState) -> dict[str, Any]:
     """The arrays of a state: the optimizer state without its function."""
     return state._replace(optimizer_state=state.optimizer_state[0])._asdict()
+
+
+def _shapes(tree: Any) -> list[tuple[int, ...]]:
+    return [np.shape(leaf) for leaf in jax.tree.leaves(tree)]
 
 
 def _like(template: Any, saved: np.ndarray) -> Any:

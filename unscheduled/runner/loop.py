@@ -63,6 +63,7 @@ class Trial:
             hyperparameters,
             seed,
             calling=functools.partial(calling, settings.submission.path),
+            fault=settings.backend.fault,
         )
         profile = settings.profiler.section
         with profile("Initializing dataset"):

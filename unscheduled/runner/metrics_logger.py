@@ -20,15 +20,18 @@ _MAX_BYTES = 1 << 30  # of a file that a run goes on from
 
 
 class CsvTable:
-    """A CSV file that grows by a row at a time, and is rewritten for a new column.
+    """A CSV file that grows by a row at a time.
 
-    Of an existing file, it keeps the rows up to the checkpoint that a run goes on from.
+    It is written anew, from the rows in memory, for a new column, and where it is not
+    as it was left: removed, cut off, half a row on a disk that was full. Of an existing
+    file, it keeps the rows up to the checkpoint that a run goes on from.
     """
 
     def __init__(self, path: Path, keep_rows: int = 0):
         self._path = path
         self._rows = self._read(keep_rows) if keep_rows else []
         self._columns = list(self._rows[0]) if self._rows else []
+        self._left: tuple[int, ...] | None = None
         if self._rows:
             self._write()
         else:
@@ -41,11 +44,25 @@ class CsvTable:
         new = sorted(set(row) - set(self._columns))
         self._columns += new
         self._rows.append(row)
-        if new or not self._path.exists():
+        if new or self._found() != self._left:
             self._write()
             return
         with open(self._path, "a", newline="") as file:
             self._writer(file).writerow(row)
+        self._left = self._found()
+
+    def mend(self) -> None:
+        """Writes the file anew where it is not as it was left."""
+        if self._rows and self._found() != self._left:
+            self._write()
+
+    def _found(self) -> tuple[int, ...] | None:
+        """What tells the file from another, or from one that was written to since."""
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_size, found.st_mtime_ns
 
     def _writer(self, file: TextIO) -> csv.DictWriter:
         return csv.DictWriter(file, self._columns, lineterminator="\n")
@@ -70,6 +87,7 @@ class CsvTable:
             writer = self._writer(f)
             writer.writeheader()
             writer.writerows(self._rows)
+        self._left = self._found()
 
 
 def as_numbers(metrics: dict[str, Any]) -> dict[str, Any]:
@@ -123,6 +141,7 @@ class MetricsLogger:
             self._measurements.append(row)
             if is_eval:
                 self._evaluations.append(row)
+            self._evaluations.mend()
             self._events.add_event(
                 Event(step=global_step, summary=Summary(value=values))
             )

@@ -44,6 +44,20 @@ class PytorchBackend(Backend):
     def wait_for(self, state: TrainingState) -> None:
         self.synchronize()
 
+    def fault(self, state: TrainingState, before: TrainingState) -> str | None:
+        saved = state.optimizer_state
+        if not isinstance(saved, dict) or not all(
+            hasattr(value, "state_dict") and hasattr(value, "load_state_dict")
+            for value in saved.values()
+        ):
+            return (
+                "must return an optimizer_state that is a dict of objects with "
+                "state_dict() and load_state_dict()"
+            )
+        if not isinstance(state.model_params, torch.nn.Module):
+            return "must return a torch.nn.Module as model_params"
+        return None
+
     def generator_state(self) -> Any:
         # Of this rank's GPU alone: asking for all would start a context on each.
         cuda = [torch.cuda.get_rng_state()] if torch.cuda.is_available() else []

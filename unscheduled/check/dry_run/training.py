@@ -53,6 +53,7 @@ class Training:
             trial_points(read_search_space(space), 1)[0] if space else None,
             SEED,
             calling=report.calling,
+            fault=self._backend.fault,
         )
         self._queue = self._workload._build_input_queue(
             self._driver.data_rng,
