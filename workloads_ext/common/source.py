@@ -17,8 +17,6 @@ from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.lock import alone
 from unscheduled.benchmark.read import expand, read_bytes, read_text
 
-__all__ = ["Source", "prepare"]
-
 _SUMS = "SHA256SUMS"  # of all files beside it, as of sha256sum
 _MAX_BYTES = 1 << 30
 
@@ -27,10 +25,6 @@ def prepare(builder_class: type, data_dir: str | os.PathLike) -> Any:
     """Makes the data set in `data_dir` unless it is there, and returns its builder.
 
     Of several processes at a time, one makes it and the others wait.
-
-    Args:
-      builder_class: a TFDS builder class.
-      data_dir: where data sets live; made if missing.
 
     Raises:
       ValueError: if `data_dir` is empty.
@@ -106,13 +100,7 @@ def _sum(path: Path) -> str:
 
 
 class Source:
-    """Random access to one split.
-
-    Args:
-      builder: from `prepare`.
-      split: a split of the data set.
-      cache: whether to read all of it now, into memory.
-    """
+    """Random access to one split; with `cache` all of it is read now, into memory."""
 
     def __init__(self, builder: Any, split: str, cache: bool) -> None:
         self._records = builder.as_data_source(split=split)

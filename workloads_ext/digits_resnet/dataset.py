@@ -6,8 +6,6 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-__all__ = ["SIZES", "Digits"]
-
 SIZES = {"train": 1197, "validation": 300, "test": 300}
 _CLASSES = 10
 

@@ -10,15 +10,6 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-__all__ = [
-    "SEQ_LEN",
-    "SIZES",
-    "PythonStdlib",
-    "module_paths",
-    "module_split",
-    "module_windows",
-]
-
 SEQ_LEN = 64
 SIZES = {"train": 16384, "validation": 256, "test": 256}
 _PACKAGES = (  # in every Python from 3.11 on, and in every distribution's Python
