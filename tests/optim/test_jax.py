@@ -976,16 +976,6 @@ def test_numbers_of_numpy_and_jax_are_numbers(number):
         jax.eval_shape(optimizer.update, initial(), state, initial())
 
 
-@pytest.mark.parametrize("base", [optax.adam, 0.1, None], ids=["factory", "rate", "no"])
-def test_a_base_is_a_transformation(base):
-    """optax.adam for optax.adam(0.1): an AttributeError in the first step."""
-    message = "^base must be a gradient transformation, got"
-    with pytest.raises(ValueError, match=message):
-        optim_jax.schedule_free(base, 0.1)
-    with pytest.raises(ValueError, match=message):
-        optim_jax.lookahead(base)
-
-
 # The tests that optax has for contributions, on ours.
 
 

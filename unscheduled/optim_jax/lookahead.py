@@ -92,7 +92,7 @@ def lookahead(
     """
     trees.check(k=k, alpha=alpha, fisher_decay=fisher_decay)
     trees.check(adaptive=adaptive, slow_momentum=momentum)
-    inner = trees.transformation(base)
+    inner = optax.with_extra_args_support(base)
 
     def init(params):
         params = trees.as_params(params, "lookahead")
@@ -122,13 +122,10 @@ def lookahead(
                 is_due, _adaptive_alpha, lambda *inputs: weight, *inputs
             )
 
-        # The barrier lets φ be written in place, before the θ that follows from it.
-        slow = jax.lax.optimization_barrier(
-            trees.leafwise(
-                lambda s, p, u, weight: jnp.where(is_due, s + weight * (p + u - s), s),
-                *(state.slow, params, steps),
-                weight=weight,
-            )
+        slow = trees.leafwise(
+            lambda s, p, u, weight: jnp.where(is_due, s + weight * (p + u - s), s),
+            *(state.slow, params, steps),
+            weight=weight,
         )
         steps = trees.leafwise(
             lambda s, p, u: jnp.where(is_due, s - p, u), slow, params, steps
@@ -168,10 +165,7 @@ def lookahead_eval_params(state: optax.OptState, params: optax.Params) -> optax.
     Over a Schedule-Free base, whose θ is y, this is the x that goes with the slow y and
     the slow z.
 
-    Args:
-      state, params: as in `schedule_free_eval_params`, with `LookaheadState`s and θ.
-
-    Returns, Raises: as there.
+    As `schedule_free_eval_params`, of `LookaheadState`s and θ.
 
     Example:
       >>> optimizer = lookahead(optax.sgd(0.1), k=5)

@@ -96,7 +96,7 @@ def schedule_free(
 
     Source: Defazio et al., arXiv 2405.15682, equations (3) to (5).
     """
-    step = trees.transformation(base)
+    step = optax.with_extra_args_support(base)
     averaging = _Averaging(b1, r, weight_lr_power, decoupling_c)
     return _transformation(step, averaging, learning_rate, weight_decay)
 
@@ -113,16 +113,12 @@ def schedule_free_sgd(
 ) -> optax.GradientTransformationExtraArgs:
     r"""SGD without a learning-rate schedule: gradient at y, evaluation at x.
 
-    As `schedule_free`, with γ_t = γ min(1, t / warmup) and
+    As `schedule_free` (arguments, returns, raises), with γ_t = γ min(1, t / W) and
 
         z <- z - γ_t (g + λ y)
 
     Args:
-      learning_rate: γ, at least 0, or a function from the count of steps done to γ.
-      warmup_steps: steps of linear warmup, 0 for none.
-      b1, weight_decay, r, weight_lr_power, decoupling_c: as in `schedule_free`.
-
-    Returns, Raises: as `schedule_free`.
+      warmup_steps: W, steps of linear warmup, 0 for none.
 
     Example:
       >>> optimizer = schedule_free_sgd(0.25)
@@ -153,18 +149,14 @@ def schedule_free_adamw(
 ) -> optax.GradientTransformationExtraArgs:
     r"""AdamW without a learning-rate schedule: gradient at y, evaluation at x.
 
-    As `schedule_free`, with γ_t = γ min(1, t / warmup) and
+    As `schedule_free_sgd`, with
 
         v <- β2 v + (1 - β2) g²
         z <- z - γ_t (g / (sqrt(v / (1 - β2^t)) + ε) + λ y)
 
     Args:
-      learning_rate, warmup_steps: as in `schedule_free_sgd`.
       b2: β2 in [0, 1).
       eps: ε, at least 0, added to the root after the bias correction.
-      b1, weight_decay, r, weight_lr_power, decoupling_c: as in `schedule_free`.
-
-    Returns, Raises: as `schedule_free`.
 
     Example:
       >>> optimizer = schedule_free_adamw(0.1)
@@ -197,22 +189,12 @@ def schedule_free_radam(
 ) -> optax.GradientTransformationExtraArgs:
     r"""RAdam without a schedule or a warmup: gradient at y, evaluation at x.
 
-    As `schedule_free`, with ρ_t and r_t of `radam` and, where ρ_t > threshold,
-
-        v <- β2 v + (1 - β2) g²
-        γ_t = γ r_t
-        z <- z - γ_t (g / (sqrt(v / (1 - β2^t)) + ε) + λ y)
-
+    As `schedule_free_adamw`, with γ_t = γ r_t where ρ_t > threshold, as in `radam`.
     Before that γ_t = 0 (`silent_sgd_phase`), or it is γ and g stands for the quotient.
 
     Args:
-      learning_rate: γ, at least 0, or a function from the count of steps done to γ.
-      b2, eps: as in `schedule_free_adamw`.
       threshold: what ρ_t must be over for the step to be rectified, at least 4.
       silent_sgd_phase: whether nothing moves before that.
-      b1, weight_decay, r, weight_lr_power, decoupling_c: as in `schedule_free`.
-
-    Returns, Raises: as `schedule_free`.
 
     Example:
       >>> optimizer = schedule_free_radam(0.25, silent_sgd_phase=False)
@@ -273,12 +255,8 @@ def schedule_free_train_params(
 ) -> optax.Params:
     """y, where the gradient is taken, from x: y = z + β1 (x - z).
 
-    Args:
-      state: as for `schedule_free_eval_params`.
-      params: x, as `schedule_free_eval_params` gave it. Where the state keeps x
-        itself, more exactly, that is used.
-
-    Returns, Raises: as `schedule_free_eval_params`, with y for x.
+    As `schedule_free_eval_params`, with x for y, which it gave. Where the state keeps x
+    itself, more exactly, that is used.
 
     Example:
       >>> optimizer = schedule_free_sgd(0.1)
@@ -354,9 +332,23 @@ def _transformation(
         rate = rate * jnp.minimum(1.0, t / jnp.maximum(warmup_steps, 1))
         nu = base_state = None
         if isinstance(base, _Step):
-            factor, nu, direction = _direction(own, grads, state.nu, t)
-            rate = rate * factor
-            z, s = _descend(direction, nu, state.z, y, rate, weight_decay)
+            nu = None if base.b2 is None else moment(state.nu, grads, base.b2, 2)
+            rate = rate * _factor(base, t)
+
+            def descent(nu):
+                """γ (d + λ y)."""
+                steps = trees.leafwise(
+                    lambda d, rate: rate * d, _direction(own, grads, nu, t), rate=rate
+                )
+                return _decayed(steps, y, -rate, weight_decay)
+
+            # s is computed a second time, for y, from the ν that is left in the state.
+            # The barrier keeps the compiler from sharing the first one, which would
+            # take a copy of each tensor: z is written in place of the old z, which y
+            # does not need.
+            z = trees.difference(state.z, descent(nu))
+            z, nu_left = jax.lax.optimization_barrier((z, nu))
+            s = descent(nu_left)
         else:
             z = _decayed(state.z, y, rate, weight_decay)
             steps, base_state = base.update(grads, state.base_state, z, **extra_args)
@@ -378,41 +370,27 @@ def _transformation(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def _direction(step: _Step, grads, nu, t):
-    """(factor on γ, next ν, direction d as a function of ν).
-
-    d is g without a β2, else g / (sqrt(v̂) + ε); with a threshold only where ρ_t is
-    over it.
-    """
-    if step.b2 is None:
-        return 1, None, lambda nu: grads
-    nu = moment(nu, grads, step.b2, 2)
-    scalars = {"correction": bias_correction(t, step.b2), "eps": step.eps}
+def _factor(step: _Step, t: jax.Array) -> Any:
+    """What γ is multiplied by: RAdam's r_t, or what stands for it before it applies."""
     if step.threshold is None:
-        return 1, nu, lambda nu: trees.leafwise(normalized, grads, nu, **scalars)
+        return 1
     rect, is_rectified = rectification(t, step.b2, step.threshold)
-
-    def leaf(g, v, **scalars):
-        return jnp.where(is_rectified, normalized(g, v, **scalars), g)
-
-    factor = jnp.where(is_rectified, rect, 0 if step.silent_sgd_phase else 1)
-    return factor, nu, lambda nu: trees.leafwise(leaf, grads, nu, **scalars)
+    return jnp.where(is_rectified, rect, 0 if step.silent_sgd_phase else 1)
 
 
-def _descend(direction, nu, z, y, rate, weight_decay):
-    """z <- z - s with s = γ (d + λ y): (z, s).
-
-    s is computed a second time, for y, from the ν that is left in the state. The
-    barrier keeps the compiler from sharing the first one, which would take a copy of
-    each tensor: z is written in place of the old z, which y does not need.
-    """
-
-    def s(nu):
-        steps = trees.leafwise(lambda d, rate: rate * d, direction(nu), rate=rate)
-        return _decayed(steps, y, -rate, weight_decay)
-
-    z, nu_left = jax.lax.optimization_barrier((trees.difference(z, s(nu)), nu))
-    return z, s(nu_left)
+def _direction(step: _Step, grads, nu, t: jax.Array):
+    """d = g / (sqrt(v̂) + ε), or g: without a β2, or before RAdam's r_t applies."""
+    if step.b2 is None:
+        return grads
+    is_rectified = True
+    if step.threshold is not None:
+        _, is_rectified = rectification(t, step.b2, step.threshold)
+    return trees.leafwise(
+        lambda g, v, **scalars: jnp.where(is_rectified, normalized(g, v, **scalars), g),
+        *(grads, nu),
+        correction=bias_correction(t, step.b2),
+        eps=step.eps,
+    )
 
 
 def _decayed(z, y, rate, weight_decay):

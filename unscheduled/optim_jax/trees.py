@@ -25,13 +25,6 @@ def check(**hyperparameters: Any) -> None:
             raise ValueError(f"{name} must be a number, got {got}.")
 
 
-def transformation(base: Any) -> optax.GradientTransformationExtraArgs:
-    """The base of a wrapper, which takes extra arguments; a ValueError for others."""
-    if not (hasattr(base, "init") and hasattr(base, "update")):
-        raise ValueError(f"base must be a gradient transformation, got {base!r}.")
-    return optax.with_extra_args_support(base)
-
-
 def as_params(params: optax.Params, name: str) -> optax.Params:
     """The parameters as arrays; integers are an error."""
 
@@ -84,14 +77,10 @@ def replace(
 ) -> optax.Params:
     """The parameters, with those that states cover replaced by what f gives for them.
 
-    Args:
-      params: a tree.
-      state: one of our states, or any that holds some. Those inside another one of
-        ours do not count: the parameters mean something else to them.
-      kind: the type of the states that are wanted; `kind.like_params` names its field
-        that is like the parameters that it covers.
-      name: what errors call the function that needs this.
-      f: (a state, the list of the parameters that it covers) to what replaces them.
+    `state` is of this kind or holds such states; those inside another one of ours do
+    not count: the parameters mean something else to them. `kind.like_params` names the
+    field that is like the parameters that a state covers, `f` is from the state and
+    the list of these to what replaces them. `name` is for errors.
     """
     nodes = jax.tree.leaves(state, is_leaf=_is_state)
     found = [node for node in nodes if isinstance(node, kind)]
