@@ -97,7 +97,7 @@ def schedule_free(
     Source: Defazio et al., arXiv 2405.15682, equations (3) to (5).
     """
     step = optax.with_extra_args_support(base)
-    averaging = _Averaging(b1, r, weight_lr_power, decoupling_c)
+    averaging = _AveragingOptions(b1, r, weight_lr_power, decoupling_c)
     return _transformation(step, averaging, learning_rate, weight_decay)
 
 
@@ -130,7 +130,7 @@ def schedule_free_sgd(
 
     Source: Defazio et al., arXiv 2405.15682, equations (3) to (5).
     """
-    averaging = _Averaging(b1, r, weight_lr_power, decoupling_c)
+    averaging = _AveragingOptions(b1, r, weight_lr_power, decoupling_c)
     step = _Step("schedule_free_sgd")
     return _transformation(step, averaging, learning_rate, weight_decay, warmup_steps)
 
@@ -169,7 +169,7 @@ def schedule_free_adamw(
     Source: Defazio et al., arXiv 2405.15682, Algorithm 1.
     """
     trees.check(b2=b2, eps=eps)
-    averaging = _Averaging(b1, r, weight_lr_power, decoupling_c)
+    averaging = _AveragingOptions(b1, r, weight_lr_power, decoupling_c)
     step = _Step("schedule_free_adamw", b2, eps)
     return _transformation(step, averaging, learning_rate, weight_decay, warmup_steps)
 
@@ -207,7 +207,7 @@ def schedule_free_radam(
     Source: Defazio et al., arXiv 2405.15682; Liu et al., arXiv 1908.03265.
     """
     trees.check(b2=b2, eps=eps, threshold=threshold, silent_sgd_phase=silent_sgd_phase)
-    averaging = _Averaging(b1, r, weight_lr_power, decoupling_c)
+    averaging = _AveragingOptions(b1, r, weight_lr_power, decoupling_c)
     step = _Step("schedule_free_radam", b2, eps, threshold, silent_sgd_phase)
     return _transformation(step, averaging, learning_rate, weight_decay)
 
@@ -276,7 +276,7 @@ def schedule_free_train_params(
     return trees.replace(params, state, ScheduleFreeState, name, y_of)
 
 
-class _Averaging(NamedTuple):
+class _AveragingOptions(NamedTuple):
     """How z enters x, and x enters y."""
 
     b1: Any
@@ -286,7 +286,7 @@ class _Averaging(NamedTuple):
 
 
 class _Step(NamedTuple):
-    """What goes from z: SGD's step, AdamW's with a β2, RAdam's with a threshold too."""
+    """A base step: SGD's, AdamW's where there is a β2, RAdam's with a threshold too."""
 
     name: str
     b2: Any = None
@@ -297,7 +297,7 @@ class _Step(NamedTuple):
 
 def _transformation(
     base: optax.GradientTransformationExtraArgs | _Step,
-    averaging: _Averaging,
+    averaging: _AveragingOptions,
     learning_rate: optax.ScalarOrSchedule,
     weight_decay: Any,
     warmup_steps: Any = 0,
