@@ -273,7 +273,8 @@ ALGORITHMS = (
             wrappers.lookahead_sgd,
             wrappers.lookahead_schedule_free,
         ),
-        jax_copies=("lookahead_sgd",),  # its α comes from sums over all parameters
+        # φ and θ both follow from the base's updates, which wait for both.
+        jax_copies=("lookahead_adamw", "lookahead_sgd", "lookahead_schedule_free"),
         optax_tests={"base": {"learning_rate": 1e-3, "momentum": 0.9}, "k": 5},
         is_submitted=False,
         settings=(

@@ -91,13 +91,13 @@ def lookahead_around_schedule_free(params, lr=0.1, **options):
     )
 
 
-def wrapped_sgd(learning_rate, b1=0.9, keep_x=False):
+def wrapped_sgd(learning_rate, b1=0.9):
     import optax
 
     from unscheduled import optim_jax
 
     base = optax.sgd(learning_rate, momentum=0.5)
-    return optim_jax.schedule_free(base, learning_rate, b1, keep_x=keep_x)
+    return optim_jax.schedule_free(base, learning_rate, b1)
 
 
 def lookahead_adamw(learning_rate, k=3, alpha=0.5):
@@ -121,5 +121,5 @@ def lookahead_sgd(learning_rate, k=2, alpha=0.2):
 def lookahead_schedule_free(learning_rate, k=3, alpha=0.5):
     from unscheduled import optim_jax
 
-    base = optim_jax.schedule_free_adamw(learning_rate, keep_x=True)
+    base = optim_jax.schedule_free_adamw(learning_rate)
     return optim_jax.lookahead(base, k, alpha)

@@ -47,7 +47,6 @@ _RANGES = {
         is_number=False,
     ),
     "adaptive": _FLAG,
-    "keep_x": _FLAG,
     "maximize": _FLAG,
     "silent_sgd_phase": _FLAG,
     "foreach": _OPTIONAL_FLAG,

@@ -11,8 +11,6 @@ import pathlib
 from unscheduled import spec
 from unscheduled.benchmark.frameworks import FRAMEWORKS
 
-__all__ = ["FRAMEWORKS", "WORKLOADS", "load"]
-
 
 def _discover() -> dict[str, dict[str, str]]:
     """Finds the workload folders; no framework is imported."""
@@ -33,11 +31,6 @@ WORKLOADS = _discover()  # the shape of the official registry
 
 def load(name: str, framework: str, **init_kwargs) -> spec.Workload:
     """Makes a workload, importing only the framework in use.
-
-    Args:
-      name: one of `WORKLOADS`.
-      framework: one of `FRAMEWORKS`.
-      **init_kwargs: passed to the workload's constructor.
 
     Raises:
       ValueError: if `name` or `framework` is unknown.

@@ -15,14 +15,6 @@ from unscheduled.entries.hyperparameters import resolve
 from unscheduled.entries.jax.training import Trainer
 from unscheduled.optim_jax.lookahead import lookahead, lookahead_eval_params
 
-__all__ = [
-    "data_selection",
-    "get_batch_size",
-    "init_optimizer_state",
-    "prepare_for_eval",
-    "update_params",
-]
-
 
 class Hyperparameters(NamedTuple):
     """AdamW's: those of the published NadamW baseline (AlgoPerf v0.5/v0.6).

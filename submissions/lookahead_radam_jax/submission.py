@@ -16,14 +16,6 @@ from unscheduled.entries.jax.training import Trainer
 from unscheduled.optim_jax.lookahead import lookahead, lookahead_eval_params
 from unscheduled.optim_jax.radam import radam
 
-__all__ = [
-    "data_selection",
-    "get_batch_size",
-    "init_optimizer_state",
-    "prepare_for_eval",
-    "update_params",
-]
-
 
 class Hyperparameters(NamedTuple):
     """RAdam's: those of the published NadamW baseline (AlgoPerf v0.5/v0.6).

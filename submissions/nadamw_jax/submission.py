@@ -15,14 +15,6 @@ from unscheduled.entries.data import data_selection, get_batch_size
 from unscheduled.entries.hyperparameters import resolve
 from unscheduled.entries.jax.training import Trainer
 
-__all__ = [
-    "data_selection",
-    "get_batch_size",
-    "init_optimizer_state",
-    "prepare_for_eval",
-    "update_params",
-]
-
 
 class Hyperparameters(NamedTuple):
     """The published self-tuning baseline (AlgoPerf v0.5/v0.6, nadamw full budget)."""

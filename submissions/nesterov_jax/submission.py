@@ -12,14 +12,6 @@ from unscheduled.entries.data import data_selection, get_batch_size
 from unscheduled.entries.hyperparameters import resolve
 from unscheduled.entries.jax.training import Trainer
 
-__all__ = [
-    "data_selection",
-    "get_batch_size",
-    "init_optimizer_state",
-    "prepare_for_eval",
-    "update_params",
-]
-
 
 class Hyperparameters(NamedTuple):
     """Those that set AlgoPerf's target on ogbg, with its schedule over `step_hint`.

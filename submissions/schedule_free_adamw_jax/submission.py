@@ -16,14 +16,6 @@ from unscheduled.optim_jax.schedule_free import (
     schedule_free_train_params,
 )
 
-__all__ = [
-    "data_selection",
-    "get_batch_size",
-    "init_optimizer_state",
-    "prepare_for_eval",
-    "update_params",
-]
-
 
 class Hyperparameters(NamedTuple):
     """The published self-tuning setting (AlgoPerf v0.5/v0.6, schedule_free_adamw)."""

@@ -17,14 +17,6 @@ from unscheduled.optim_jax.schedule_free import (
     schedule_free_train_params,
 )
 
-__all__ = [
-    "data_selection",
-    "get_batch_size",
-    "init_optimizer_state",
-    "prepare_for_eval",
-    "update_params",
-]
-
 
 class Hyperparameters(NamedTuple):
     """Those of schedule_free_adamw, as published, without its warmup.

@@ -83,6 +83,7 @@ class Training:
         )
         self.step_count = 0
         self.eval_results = []
+        self._rng = jax.random.PRNGKey(0)
 
     def _arguments(self):
         return stub.api_arguments(
@@ -92,7 +93,7 @@ class Training:
             self.state,
             self.eval_results,
             self.step_count,
-            jax.random.PRNGKey(0),
+            self._rng,
         )
 
     def step(self, batch, **extra):

@@ -69,6 +69,40 @@ def test_the_step_is_compiled_once(name, compilations):
     assert training.workload.forward_passes == passes
 
 
+@pytest.mark.parametrize("name", ENTRIES)
+@pytest.mark.parametrize("evaluated", [False, True])
+def test_a_step_moves_nothing_between_host_and_device(name, evaluated):
+    """A wait for the device in every step. Steps that log, each hundredth, may."""
+    training = Training(ENTRIES[name], batch_norm=True)
+    training.workload.metrics_logger = stub.Logger()
+    batches = jax.device_put(stub.batches(14))
+    for batch in batches[:3]:
+        training.step(batch)
+    if evaluated:
+        training.prepare_for_eval()
+    with jax.transfer_guard("disallow"):
+        for batch in batches[3:13]:
+            training.step(batch)
+    # On a CPU, the guard does not see what is read: a traced value can't be.
+    state, trainer = training.state
+
+    def step(params, model_state, optimizer, skipped, batch):
+        traced = {**state, "optimizer": optimizer, "skipped": skipped}
+        training._params, training.model_state = params, model_state
+        training.state = traced, trainer
+        training.step(batch)
+
+    jax.eval_shape(
+        step,
+        training._params,
+        training.model_state,
+        state["optimizer"],
+        state["skipped"],
+        batches[13],
+    )
+    assert training.step_count == 14
+
+
 @pytest.mark.parametrize("name", ["schedule_free_adamw", "lookahead_radam", "nadamw"])
 def test_a_step_without_a_branch_does_the_same(name, monkeypatch):
     """What GPUs do, where the step selects instead: skipped steps that leave traces."""

@@ -218,19 +218,6 @@ def test_x_and_y_are_each_other_s_way_back(algorithm, dtype, b1):
 
 
 @each(SCHEDULE_FREE)
-@pytest.mark.parametrize("b1", [0.1, 1.0])
-def test_keeping_x_changes_nothing_but_the_state(algorithm, b1):
-    """y merged from y and z that is not y from z and x."""
-    y, state = train(algorithm.make(0.1, b1=b1), initial(), 30)
-    other_y, other = train(algorithm.make(0.1, b1=b1, keep_x=True), initial(), 30)
-    assert state.x is None
-    assert_close(y, other_y, rtol=1e-5, atol=1e-5)
-    assert_close(
-        algorithm.eval_params(state, y), other.x, rtol=1e-4, atol=1e-5
-    )  # x from y is divided by b1
-
-
-@each(SCHEDULE_FREE)
 def test_b1_of_0_is_polyak_ruppert_averaging(algorithm):
     """0 / 0 for x where y is z."""
     y, state = train(algorithm.make(0.1, b1=0.0), initial(), 5)
@@ -239,18 +226,22 @@ def test_b1_of_0_is_polyak_ruppert_averaging(algorithm):
 
 
 @each(SCHEDULE_FREE)
-def test_b1_may_change_from_step_to_step(algorithm):
-    """x lost where y was made with another β1 than the present one's."""
-
-    def schedule(count):
-        return 0.5 + 0.4 * jnp.cos(count)
-
-    results = []
-    for keep_x in (False, True):
-        make = optax.inject_hyperparams(algorithm.make, static_args=("keep_x",))
-        y, state = train(make(0.1, b1=schedule, keep_x=keep_x), initial(), 20)
-        results.append((y, algorithm.eval_params(state, y)))
-    assert_close(*results, rtol=1e-4, atol=1e-4)
+@pytest.mark.parametrize("schedule", [0.1, 1.0, lambda t: 0.5 + 0.4 * jnp.cos(t)])
+def test_x_and_y_are_those_of_the_recursion(algorithm, schedule):
+    """y merged from y and z, or x from them, that is not what it stands for; x lost
+    where y was made with another β1 than the present one's."""
+    optimizer = optax.inject_hyperparams(algorithm.make)(0.1, b1=schedule)
+    params, state = initial(), optimizer.init(initial())
+    update, x = jax.jit(optimizer.update), initial()
+    for t in range(30):
+        updates, state = update(gradients(params, t), state, params)
+        params, ours = optax.apply_updates(params, updates), state.inner_state
+        c = 0.0 if ours.weight_sum == 0 else ours.lr_max**2 / ours.weight_sum
+        x = jax.tree.map(lambda x, z, c=c: x + c * (z - x), x, ours.z)
+        y = jax.tree.map(lambda x, z, b=ours.b1: z + b * (x - z), x, ours.z)
+        assert_close(params, y, rtol=1e-4, atol=1e-4)
+        assert_close(algorithm.eval_params(state, params), x, rtol=1e-4, atol=1e-4)
+    assert ours.x is None
 
 
 @each(ALL)
@@ -404,14 +395,26 @@ def test_slow_weights_are_the_same_seen_from_either_side_of_a_step(algorithm):
         assert since_sync == 0 or np.any(seen[t] != seen[since_sync - 1])
 
 
+@pytest.mark.parametrize("momentum", ["keep", "reset", "pullback"])
+def test_the_state_is_whole_right_after_a_sync(momentum):
+    """Slow weights or momentum that follow only in the step after the sync."""
+    optimizer = optim_jax.lookahead(optax.adam(0.1), k=2, momentum=momentum)
+    params, state = train(optimizer, initial(), 2)
+    assert_close(state.slow, params)
+    mu = state.base_state[0].mu["w"]
+    assert np.all(mu == 0) == (momentum == "reset")
+    if momentum == "pullback":
+        assert_close(state.momentum[0]["mu"]["w"], mu)
+
+
 def test_evaluation_of_lookahead_over_schedule_free():
     """x of the fast sequences, or y, for the x that goes with the slow ones."""
     optimizer = lookahead_schedule_free(0.1, k=4)
     params, state = train(optimizer, initial(), 4)
     x = optim_jax.lookahead_eval_params(state, params)
-    _, state_after = optimizer.update(gradients(params, 4), state, params)
-    slow_x = state_after.sequences[0]["x"]
-    assert_close(x, slow_x)
+    assert_close(state.sequences[0]["z"], state.base_state.z)  # set to it by the sync
+    inner_x = optim_jax.schedule_free_eval_params(state.base_state, params)
+    assert_close(x, inner_x, rtol=1e-5)
     assert np.abs(x["w"] - params["w"]).max() > 1e-3
     for move in ("schedule_free_eval_params", "schedule_free_train_params"):
         with pytest.raises(ValueError, match=rf"{move} found no Sch.*a Look"):
@@ -456,7 +459,7 @@ def test_it_runs_under_vmap(algorithm):
 @each(ALL)
 def test_parameters_and_state_may_be_donated(algorithm):
     """State that shares a buffer with the parameters, or evaluation with the state."""
-    options = {"keep_x": True} if algorithm in SCHEDULE_FREE else {}
+    options = {"b1": 0.0} if algorithm in SCHEDULE_FREE else {}  # which keeps x
     optimizer = algorithm.make(0.1, **options)
     params = initial()
     state = optimizer.init(params)
@@ -579,12 +582,9 @@ def tree_map_params_works():
     not tree_map_params_works(), reason="this optax calls jax.tree_map, which is gone"
 )
 @each(ALL)
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_the_state_s_trees_are_found_by_tree_map_params(algorithm, dtype):
+def test_the_state_s_trees_are_found_by_tree_map_params(algorithm):
     """Shardings that cannot be given to the state by those of the parameters."""
-    low = dtype == "bfloat16" and algorithm in SCHEDULE_FREE
-    optimizer = algorithm.make(0.1, **({"keep_x": True} if low else {}))
-    params = initial(dtype)
+    optimizer, params = algorithm.make(0.1), initial()
     state = optimizer.init(params)
     names = {"w": "w's", "b": "b's"}
     mapped = optax.tree_map_params(
@@ -664,7 +664,6 @@ def test_state_of_abstract_parameters(algorithm, dtype):
     """A checkpoint that can't be restored without parameters to make its state from."""
     optimizer, params = algorithm.make(0.1), initial(dtype)
     expected = abstract(optimizer.init(params))
-    assert abstract(optimizer.init(abstract(params))) == expected
     assert abstract(jax.eval_shape(optimizer.init, abstract(params))) == expected
 
 
@@ -910,7 +909,7 @@ def test_each_invalid_value_is_named(factories, arguments, message):
 
 
 KINDS = {
-    **dict.fromkeys(("keep_x", "silent_sgd_phase", "adaptive"), "True or False"),
+    **dict.fromkeys(("silent_sgd_phase", "adaptive"), "True or False"),
     "momentum": "one of 'keep', 'reset', 'pullback'",
 }
 NOT_NUMBERS = ("x", None, 1j, [0.1], lambda count: 0.1, jnp.ones(1), np.ones(2))
@@ -975,16 +974,6 @@ def test_numbers_of_numpy_and_jax_are_numbers(number):
         optimizer = optim_jax.lookahead(optimizer, np.int64(2), number)
         state = optimizer.init(initial())
         jax.eval_shape(optimizer.update, initial(), state, initial())
-
-
-@pytest.mark.parametrize("base", [optax.adam, 0.1, None], ids=["factory", "rate", "no"])
-def test_a_base_is_a_transformation(base):
-    """optax.adam for optax.adam(0.1): an AttributeError in the first step."""
-    message = "^base must be a gradient transformation, got"
-    with pytest.raises(ValueError, match=message):
-        optim_jax.schedule_free(base, 0.1)
-    with pytest.raises(ValueError, match=message):
-        optim_jax.lookahead(base)
 
 
 # The tests that optax has for contributions, on ours.

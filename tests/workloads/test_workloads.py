@@ -1,5 +1,6 @@
 """Every workload in each framework: its interface, data, evaluation and loss."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -81,26 +82,26 @@ def test_parameter_types_by_name():
     kinds = spec.ParameterType
     for path, kind in {
         "blocks.0.bn1.weight": kinds.BATCH_NORM_SCALE,
-        "blocks_0/bn_proj/bias": kinds.BATCH_NORM_BIAS,
-        "blocks_1/ln2/scale": kinds.LAYER_NORM_SCALE,
+        "blocks_0.bn_proj.bias": kinds.BATCH_NORM_BIAS,
+        "blocks_1.ln2.scale": kinds.LAYER_NORM_SCALE,
         "ln_last.bias": kinds.LAYER_NORM_BIAS,
-        "conv1/kernel": kinds.CONV_WEIGHT,
+        "conv1.kernel": kinds.CONV_WEIGHT,
         "embed_token.weight": kinds.EMBEDDING,
-        "embed_position/embedding": kinds.EMBEDDING,
+        "embed_position.embedding": kinds.EMBEDDING,
         "blocks.0.attn.qkv.weight": kinds.ATTENTION_QKV,
-        "blocks_0/attn/out/kernel": kinds.ATTENTION_OUT,
+        "blocks_0.attn.out.kernel": kinds.ATTENTION_OUT,
         "blocks.0.attn.out.bias": kinds.ATTENTION_BIAS,
         "blocks.0.mlp.up.weight": kinds.WEIGHT,
-        "fc/bias": kinds.BIAS,
+        "fc.bias": kinds.BIAS,
     }.items():
         assert parameter_type(path) == kind, path
     for unknown in ("blocks.0.attn.query.weight", "conv1.gain"):
         with pytest.raises(ValueError, match=unknown):
             parameter_type(unknown)
     own = ((r"attn\.query", kinds.ATTENTION_Q), ("gain$", kinds.WEIGHT))
-    assert parameter_type("blocks_0/attn/query/kernel", own) == kinds.ATTENTION_Q
+    assert parameter_type("blocks_0.attn.query.kernel", own) == kinds.ATTENTION_Q
     assert parameter_type("conv1.gain", own) == kinds.WEIGHT
-    assert parameter_type("conv1/bias", own) == kinds.BIAS
+    assert parameter_type("conv1.bias", own) == kinds.BIAS
 
 
 def test_output_layer(loaded, data_dir):
@@ -247,6 +248,42 @@ def _broadcast(mask, shape):
     """A mask of the first axes, for all of them."""
     mask = mask.reshape(mask.shape + (1,) * (len(shape) - mask.ndim))
     return np.broadcast_to(mask, shape)
+
+
+@pytest.mark.parametrize("framework", workloads_ext.FRAMEWORKS)
+def test_losses_and_metrics_of_a_workload_s_own(framework, data_dir):
+    """A base that knows classes and means only, or whose rows have padding in them."""
+    digits = load("digits_resnet", framework)
+
+    class Sizes(type(digits.workload)):
+        """How large a digit is; its loss is the distance."""
+
+        metrics = ("loss", "root", "median")
+
+        def _losses(self, labels, outputs, label_smoothing):
+            return abs(outputs[..., 0] - labels)
+
+        def _metric_rows(self, outputs, batch):
+            return {"guess": outputs[..., 0], "weights": batch["weights"]}
+
+        def _metrics(self, means, rows):
+            guesses = rows["guess"][rows["weights"] > 0]
+            root, median = means["loss"] ** 0.5, float(np.median(guesses))
+            return {**means, "root": root, "median": median, "count": len(guesses)}
+
+    own = Sizes()
+    digits = dataclasses.replace(digits, workload=own)
+    results = digits.evaluate(data_dir, 128)
+    guesses, labels = [], []
+    for batch in queue(digits, "test", data_dir, 100).one_pass(own.num_test_examples):
+        guesses.append(digits.model(batch, EVAL)[0][:, 0])
+        labels.append(to_numpy(batch["targets"]))
+    guesses, labels = np.concatenate(guesses), np.concatenate(labels)
+    loss = np.abs(guesses - labels).mean()
+    assert results["test/count"] == own.num_test_examples
+    assert results["test/loss"] == pytest.approx(loss, rel=1e-5)  # float32 sums
+    assert results["test/root"] == results["test/loss"] ** 0.5
+    assert results["test/median"] == pytest.approx(np.median(guesses), abs=1e-5)
 
 
 @pytest.fixture(scope="module")

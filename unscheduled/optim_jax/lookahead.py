@@ -8,35 +8,26 @@ import optax
 
 from . import trees
 from .moments import bias_correction, moment
-from .schedule_free import (
-    Params,
-    ScheduleFreeState,
-    schedule_free_eval_params,
-)
+from .schedule_free import ScheduleFreeState, schedule_free_eval_params
 
 Momentum = Literal["keep", "reset", "pullback"]
 
 
 class LookaheadState(NamedTuple):
-    """State of Lookahead. The parts that are not needed are empty or None.
+    """State of Lookahead, valid after every step; what is not needed is empty or None.
 
-    A sync moves θ; the rest of the state follows at the start of the next step. Between
-    the two it is as before the sync, with α in `pending` (see `lookahead`).
-
-    count: fast steps done (int32); pending: α of a sync that the rest of the state has
-    yet to follow, else 0; slow: φ, a tree like the parameters, in float32 where those
-    have low precision; sequences: the slow twins of z and x of each
+    count: fast steps done (int32); slow: φ, a tree like the parameters, in float32
+    where those have low precision; sequences: the slow twins of z and x of each
     `ScheduleFreeState` in the base's state; momentum: the fast momentum after the last
     sync, for "pullback"; fisher: the moving average of g², for the adaptive α;
     base_state: the base's state.
     """
 
     count: jax.Array
-    pending: jax.Array
     slow: optax.Params
     sequences: Any
     momentum: Any
-    fisher: Any
+    fisher: Any  # optax.Params or None
     base_state: optax.OptState
 
     like_params = "slow"
@@ -73,12 +64,6 @@ def lookahead(
 
     Updates must reach the parameters as they are: nothing may follow in a chain.
 
-    φ, momentum, z and x follow a sync in the next step, from the θ that it made. In the
-    step itself they would each have to wait for its updates, which are then tensors of
-    their own instead of being fused into what applies them: twice the time on a CPU,
-    and a copy of the parameters. On a GPU that was not measured. A state and its
-    parameters belong together, as in a checkpoint.
-
     Args:
       base: the inner optimizer; its updates are complete steps.
       k: fast steps from sync to sync, an integer from 1.
@@ -107,7 +92,7 @@ def lookahead(
     """
     trees.check(k=k, alpha=alpha, fisher_decay=fisher_decay)
     trees.check(adaptive=adaptive, slow_momentum=momentum)
-    inner = trees.transformation(base)
+    inner = optax.with_extra_args_support(base)
 
     def init(params):
         params = trees.as_params(params, "lookahead")
@@ -115,7 +100,6 @@ def lookahead(
         fast_momentum = _read(base_state, _momentum_fields(params, momentum))
         return LookaheadState(
             count=jnp.zeros((), jnp.int32),
-            pending=jnp.zeros((), trees.scalar_dtype()),
             slow=trees.accumulators(params),
             sequences=trees.accumulators(_read(base_state, _sequence_fields)),
             momentum=trees.zeros(fast_momentum) if momentum == "pullback" else (),
@@ -125,66 +109,63 @@ def lookahead(
 
     def update(updates, state, params=None, **extra_args):
         params, grads = trees.as_inputs(params, updates, state.slow, "lookahead")
-        state = _follow(state, params, momentum)
         steps, base_state = inner.update(grads, state.base_state, params, **extra_args)
         steps = trees.as_params_are(steps, params, "lookahead got updates of its base")
         count = state.count + 1
-        fisher = moment(state.fisher, grads, fisher_decay, 2) if adaptive else None
-
-        def sync(steps):
-            weight = jnp.asarray(alpha, trees.scalar_dtype())
-            if adaptive:
-                correction = bias_correction(count, fisher_decay)
-                inputs = (state.slow, params, steps, grads, fisher)
-                weight = _adaptive_alpha(inputs, correction, weight)
-            moved = trees.leafwise(
-                lambda s, p, u, weight: s + weight * (p + u - s),
-                *(state.slow, params, steps),
-                weight=weight,
+        is_due = count % k == 0
+        weight, fisher = jnp.asarray(alpha, trees.scalar_dtype()), None
+        if adaptive:
+            fisher = moment(state.fisher, grads, fisher_decay, 2)
+            correction = bias_correction(count, fisher_decay)
+            inputs = (state.slow, params, steps, grads, fisher, correction, weight)
+            weight = jax.lax.cond(
+                is_due, _adaptive_alpha, lambda *inputs: weight, *inputs
             )
-            # θ in low precision is φ rounded: φ itself can't follow from it.
-            slow = jax.tree.map(
-                lambda s, m, p: m if trees.is_low_precision(p) else s,
-                *(state.slow, moved, params),
-            )
-            steps = trees.difference(moved, params)
-            return trees.cast_like(steps, params), slow, weight
 
-        def go_on(steps):
-            no_alpha = jnp.zeros((), trees.scalar_dtype())
-            return trees.cast_like(steps, params), state.slow, no_alpha
+        slow = trees.leafwise(
+            lambda s, p, u, weight: jnp.where(is_due, s + weight * (p + u - s), s),
+            *(state.slow, params, steps),
+            weight=weight,
+        )
+        steps = trees.leafwise(
+            lambda s, p, u: jnp.where(is_due, s - p, u), slow, params, steps
+        )
+        momentum_fields = _momentum_fields(params, momentum)
 
-        # The adaptive α is worth a branch. Else the choice is fused into the updates.
-        choose = jax.lax.cond if adaptive else _select
-        steps, slow, pending = choose(count % k == 0, sync, go_on, steps)
-        return steps, state._replace(
-            count=count,
-            pending=pending,
-            slow=slow,
-            fisher=fisher,
-            base_state=base_state,
+        def sync(sequences, pulled, fast_sequences, moved):
+            sequences = trees.interpolate(sequences, fast_sequences, weight)
+            if momentum == "reset":
+                moved = jax.tree.map(jnp.zeros_like, moved)
+            elif momentum == "pullback":
+                pulled = trees.interpolate(pulled, moved, weight)
+                moved = trees.cast_like(pulled, moved)
+            return sequences, pulled, sequences, moved
+
+        sequences, pulled, fast_sequences, moved = jax.lax.cond(
+            is_due,
+            sync,
+            lambda *same: same,
+            state.sequences,
+            state.momentum,
+            _read(base_state, _sequence_fields),
+            _read(base_state, momentum_fields),
+        )
+        base_state = _write(base_state, _sequence_fields, fast_sequences)
+        base_state = _write(base_state, momentum_fields, moved)
+        return trees.cast_like(steps, params), LookaheadState(
+            count, slow, sequences, pulled, fisher, base_state
         )
 
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def lookahead_eval_params(state: optax.OptState, params: Params) -> Params:
+def lookahead_eval_params(state: optax.OptState, params: optax.Params) -> optax.Params:
     """The slow weights φ, where the model is evaluated.
 
     Over a Schedule-Free base, whose θ is y, this is the x that goes with the slow y and
     the slow z.
 
-    Args:
-      state: the optimizer's state, or one that holds `LookaheadState`s anywhere: of
-        `optax.chain`, `inject_hyperparams`, `multi_transform`, `MultiSteps`.
-      params: θ, the parameters being trained.
-
-    Returns:
-      φ in the structure and the dtypes of `params`, which stay as they are where no
-      state covers them. It shares no buffer with the state or the parameters.
-
-    Raises:
-      ValueError: where there is no `LookaheadState` in `state`.
+    As `schedule_free_eval_params`, of `LookaheadState`s and θ.
 
     Example:
       >>> optimizer = lookahead(optax.sgd(0.1), k=5)
@@ -198,8 +179,7 @@ def lookahead_eval_params(state: optax.OptState, params: Params) -> Params:
     """
 
     def slow_of(found, fast):
-        theta = jax.tree.unflatten(jax.tree.structure(found.slow), fast)
-        found = _follow(jax.tree.map(jnp.asarray, found), theta, "keep")
+        del fast
         x = found.slow
         if found.sequences:
             base_state = _write(found.base_state, _sequence_fields, found.sequences)
@@ -211,50 +191,8 @@ def lookahead_eval_params(state: optax.OptState, params: Params) -> Params:
     )
 
 
-def _follow(state: LookaheadState, theta: Any, momentum: Momentum) -> LookaheadState:
-    """The state after the sync, if there was one, that set θ to the parameters."""
-    momentum_fields = _momentum_fields(theta, momentum)
-    slow = state.slow, state.sequences, state.momentum
-    fast = (
-        theta,
-        _read(state.base_state, _sequence_fields),
-        _read(state.base_state, momentum_fields),
-    )
-
-    def follow(slow, fast):
-        phi, sequences, pulled = slow
-        theta, fast_sequences, moved = fast
-        phi = jax.tree.map(
-            lambda s, p: s if trees.is_low_precision(p) else p, phi, theta
-        )
-        sequences = trees.interpolate(sequences, fast_sequences, state.pending)
-        if momentum == "reset":
-            moved = jax.tree.map(jnp.zeros_like, moved)
-        elif momentum == "pullback":
-            pulled = trees.interpolate(pulled, moved, state.pending)
-            moved = trees.cast_like(pulled, moved)
-        return (phi, sequences, pulled), (sequences, moved)
-
-    slow, (sequences, moved) = jax.lax.cond(
-        state.pending != 0, follow, lambda slow, fast: (slow, fast[1:]), slow, fast
-    )
-    base_state = _write(state.base_state, _sequence_fields, sequences)
-    return state._replace(
-        slow=slow[0],
-        sequences=slow[1],
-        momentum=slow[2],
-        base_state=_write(base_state, momentum_fields, moved),
-    )
-
-
-def _select(condition, f, g, operand):
-    """`jax.lax.cond` without a branch: both are computed."""
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), f(operand), g(operand))
-
-
-def _adaptive_alpha(inputs, correction, lowest):
+def _adaptive_alpha(slow, params, steps, grads, fisher, correction, lowest):
     """α of Proposition 1, with the diagonal F for the curvature."""
-    slow, params, steps, grads, fisher = inputs
 
     def total(f, *arrays):
         sums = jax.tree.leaves(trees.leafwise(lambda *a: jnp.sum(f(*a)), *arrays))

@@ -6,33 +6,28 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from .trees import leafwise, scalar_dtype
 
 _SMALLEST_BETA = 1e-30  # stands for 0, which has no logarithm
 
 
-def decay_rate(beta: Any) -> Any:
-    """-log β, in Python where β is a Python number."""
-    if isinstance(beta, jax.Array):
-        return -jnp.log(jnp.maximum(beta, _SMALLEST_BETA))
-    return -math.log(max(beta, _SMALLEST_BETA))
-
-
 def bias_correction(t: jax.Array, beta: Any) -> jax.Array:
-    """1 / (1 - β^t), which a moving average that starts at 0 is multiplied by.
+    """1 / (1 - β^t), by which a moving average that starts at 0 is multiplied.
 
     Without cancellation, which float32 would feel in the first steps.
     """
-    return -1 / jnp.expm1(-t.astype(scalar_dtype()) * decay_rate(beta))
+    return -1 / jnp.expm1(-t.astype(scalar_dtype()) * _decay_rate(beta))
 
 
-def moment(average: Any, grads: Any, beta: Any, power: int) -> Any:
+def moment(
+    average: optax.Params, grads: optax.Updates, beta: Any, power: int
+) -> optax.Params:
     """β a + (1 - β) g^power, leaf by leaf."""
     return leafwise(
         lambda a, g, beta, rest: beta * a + rest * g**power,
-        average,
-        grads,
+        *(average, grads),
         beta=beta,
         rest=1 - beta,
     )
@@ -51,15 +46,8 @@ def rectification(
     r_t = sqrt((ρ_t - 4)(ρ_t - 2) ρ_∞ / ((ρ_∞ - 4)(ρ_∞ - 2) ρ_t))
 
     Whether ρ_t is over the threshold is decided in float64 by the first step at which
-    it is, unless b2 or the threshold is traced.
-
-    Args:
-      t: the step, from 1; a scalar.
-      b2: β2 in [0, 1).
-      threshold: what ρ_t must be over, at least 4.
-
-    Returns:
-      r_t in [0, 1], and a bool; finite at every t, derivatives too.
+    it is, unless b2 or the threshold is traced. r_t is finite at every t, and so are
+    its derivatives.
 
     Example:
       >>> factor, is_rectified = rectification(jnp.asarray(5), 0.999)
@@ -81,7 +69,7 @@ def rectification(
 
 
 def first_rectified_step(b2: float, threshold: float) -> int:
-    """The first t with ρ_t > threshold, in float64; 2^31 where none has.
+    """The first t with ρ_t > threshold, in float64; 2^31 where there is none.
 
     ρ_t = ρ_∞ - 2 t β2^t / (1 - β2^t) grows with t, towards ρ_∞ = 2 / (1 - β2) - 1.
 
@@ -96,6 +84,13 @@ def first_rectified_step(b2: float, threshold: float) -> int:
     return 1 + bisect.bisect_right(range(1, 2**31), threshold, key=rho)
 
 
+def _decay_rate(beta: Any) -> Any:
+    """-log β, in Python where β is a Python number."""
+    if isinstance(beta, jax.Array):
+        return -jnp.log(jnp.maximum(beta, _SMALLEST_BETA))
+    return -math.log(max(beta, _SMALLEST_BETA))
+
+
 def _rho(t: jax.Array, b2: Any) -> tuple[jax.Array, jax.Array]:
     """ρ_t and ρ_∞, to float32's precision in float32.
 
@@ -105,7 +100,7 @@ def _rho(t: jax.Array, b2: Any) -> tuple[jax.Array, jax.Array]:
 
         ρ_t = 1 + (2 / L) (q(t L) - q(L)),   ρ_∞ = 1 + (2 / L) (1 - q(L)).
     """
-    rate = decay_rate(b2)
+    rate = _decay_rate(b2)
     at_1 = _q(jnp.asarray(rate, t.dtype))
     rho = 1 + 2 / rate * (_q(t * rate) - at_1)
     return rho, 1 + 2 / rate * (1 - at_1)

@@ -1,18 +1,13 @@
 """RAdam for JAX."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from . import trees
-from .moments import (
-    bias_correction,
-    moment,
-    normalized,
-    rectification,
-)
+from .moments import bias_correction, moment, normalized, rectification
 
 
 class RAdamState(NamedTuple):
@@ -21,8 +16,8 @@ class RAdamState(NamedTuple):
     """
 
     count: jax.Array
-    mu: Any
-    nu: Any
+    mu: optax.Params
+    nu: optax.Params
 
 
 def radam(
@@ -102,9 +97,7 @@ def radam(
 
         steps = trees.leafwise(
             step,
-            mu,
-            nu,
-            params,
+            *(mu, nu, params),
             rate=rate,
             rect=rect,
             correction1=bias_correction(t, b1),

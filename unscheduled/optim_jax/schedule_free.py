@@ -1,20 +1,13 @@
 """The Schedule-Free family for JAX: a wrapper, SGD, AdamW and RAdam."""
 
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from . import trees
-from .moments import (
-    bias_correction,
-    moment,
-    normalized,
-    rectification,
-)
-
-Params = TypeVar("Params")
+from .moments import bias_correction, moment, normalized, rectification
 
 
 class ScheduleFreeState(NamedTuple):
@@ -34,9 +27,9 @@ class ScheduleFreeState(NamedTuple):
     weight_sum: jax.Array
     b1: jax.Array
     z: optax.Params
-    x: Any
-    nu: Any
-    base_state: Any
+    x: Any  # optax.Params or None
+    nu: Any  # optax.Params or None
+    base_state: Any  # optax.OptState or None
 
     like_params = "z"
 
@@ -50,7 +43,6 @@ def schedule_free(
     r: float = 0.0,
     weight_lr_power: float = 2.0,
     decoupling_c: float | None = None,
-    keep_x: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Schedule-Free averaging over any transformation: gradient at y, evaluation at x.
 
@@ -67,13 +59,8 @@ def schedule_free(
     What the state keeps is z, and not x = y + (1 - 1 / β1) (z - y). Only where β1 is 0
     (Polyak-Ruppert averaging: y is z) or a parameter has low precision (bfloat16,
     float16: y is too coarse) it keeps x too, for all parameters, and y is computed from
-    z and x; `keep_x` asks for the same. Two cases need to ask: a b1 that is an array,
-    as from `optax.inject_hyperparams`, and reaches 0 (it is taken to be above 0, where
-    it may change from step to step), and `optax.tree_map_params` with parameters of low
-    precision, as it cannot see their dtypes.
-
-    Given abstract parameters (`jax.ShapeDtypeStruct`) `init` makes the state with
-    abstract z and x, whose values would be those of the parameters.
+    z and x. A b1 that is an array, as from `optax.inject_hyperparams`, must stay above
+    0, where it may change from step to step.
 
     z and x are float32 for parameters of low precision, and y is rounded from them at
     each step anew: no error accumulates. A complex parameter is the pair of its real
@@ -90,7 +77,6 @@ def schedule_free(
       weight_lr_power: power p of the largest rate in the weights, at least 0.
       decoupling_c: C, above 0: c is then min(1, (1 - β1) C c), an averaging window
         that β1 has no part in (arXiv 2507.09846); None is C = 1 / (1 - β1).
-      keep_x: whether to keep x in any case.
 
     Returns:
       A `GradientTransformationExtraArgs` whose `update` needs `params`; its state is a
@@ -110,8 +96,9 @@ def schedule_free(
 
     Source: Defazio et al., arXiv 2405.15682, equations (3) to (5).
     """
-    base = trees.transformation(base)
-    return _transformation("schedule_free", **locals())
+    step = optax.with_extra_args_support(base)
+    averaging = _AveragingOptions(b1, r, weight_lr_power, decoupling_c)
+    return _transformation(step, averaging, learning_rate, weight_decay)
 
 
 def schedule_free_sgd(
@@ -123,20 +110,15 @@ def schedule_free_sgd(
     r: float = 0.0,
     weight_lr_power: float = 2.0,
     decoupling_c: float | None = None,
-    keep_x: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""SGD without a learning-rate schedule: gradient at y, evaluation at x.
 
-    As `schedule_free`, with γ_t = γ min(1, t / warmup) and
+    As `schedule_free` (arguments, returns, raises), with γ_t = γ min(1, t / W) and
 
         z <- z - γ_t (g + λ y)
 
     Args:
-      learning_rate: γ, at least 0, or a function from the count of steps done to γ.
-      warmup_steps: steps of linear warmup, 0 for none.
-      b1, weight_decay, r, weight_lr_power, decoupling_c, keep_x: as in `schedule_free`.
-
-    Returns, Raises: as `schedule_free`.
+      warmup_steps: W, steps of linear warmup, 0 for none.
 
     Example:
       >>> optimizer = schedule_free_sgd(0.25)
@@ -148,7 +130,9 @@ def schedule_free_sgd(
 
     Source: Defazio et al., arXiv 2405.15682, equations (3) to (5).
     """
-    return _transformation("schedule_free_sgd", **locals())
+    averaging = _AveragingOptions(b1, r, weight_lr_power, decoupling_c)
+    step = _Step("schedule_free_sgd")
+    return _transformation(step, averaging, learning_rate, weight_decay, warmup_steps)
 
 
 def schedule_free_adamw(
@@ -162,22 +146,17 @@ def schedule_free_adamw(
     r: float = 0.0,
     weight_lr_power: float = 2.0,
     decoupling_c: float | None = None,
-    keep_x: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""AdamW without a learning-rate schedule: gradient at y, evaluation at x.
 
-    As `schedule_free`, with γ_t = γ min(1, t / warmup) and
+    As `schedule_free_sgd`, with
 
         v <- β2 v + (1 - β2) g²
         z <- z - γ_t (g / (sqrt(v / (1 - β2^t)) + ε) + λ y)
 
     Args:
-      learning_rate, warmup_steps: as in `schedule_free_sgd`.
       b2: β2 in [0, 1).
       eps: ε, at least 0, added to the root after the bias correction.
-      b1, weight_decay, r, weight_lr_power, decoupling_c, keep_x: as in `schedule_free`.
-
-    Returns, Raises: as `schedule_free`.
 
     Example:
       >>> optimizer = schedule_free_adamw(0.1)
@@ -189,7 +168,10 @@ def schedule_free_adamw(
 
     Source: Defazio et al., arXiv 2405.15682, Algorithm 1.
     """
-    return _transformation("schedule_free_adamw", **locals())
+    trees.check(b2=b2, eps=eps)
+    averaging = _AveragingOptions(b1, r, weight_lr_power, decoupling_c)
+    step = _Step("schedule_free_adamw", b2, eps)
+    return _transformation(step, averaging, learning_rate, weight_decay, warmup_steps)
 
 
 def schedule_free_radam(
@@ -204,26 +186,15 @@ def schedule_free_radam(
     r: float = 0.0,
     weight_lr_power: float = 2.0,
     decoupling_c: float | None = None,
-    keep_x: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""RAdam without a schedule or a warmup: gradient at y, evaluation at x.
 
-    As `schedule_free`, with ρ_t and r_t of `radam` and, where ρ_t > threshold,
-
-        v <- β2 v + (1 - β2) g²
-        γ_t = γ r_t
-        z <- z - γ_t (g / (sqrt(v / (1 - β2^t)) + ε) + λ y)
-
+    As `schedule_free_adamw`, with γ_t = γ r_t where ρ_t > threshold, as in `radam`.
     Before that γ_t = 0 (`silent_sgd_phase`), or it is γ and g stands for the quotient.
 
     Args:
-      learning_rate: γ, at least 0, or a function from the count of steps done to γ.
-      b2, eps: as in `schedule_free_adamw`.
       threshold: what ρ_t must be over for the step to be rectified, at least 4.
       silent_sgd_phase: whether nothing moves before that.
-      b1, weight_decay, r, weight_lr_power, decoupling_c, keep_x: as in `schedule_free`.
-
-    Returns, Raises: as `schedule_free`.
 
     Example:
       >>> optimizer = schedule_free_radam(0.25, silent_sgd_phase=False)
@@ -235,27 +206,30 @@ def schedule_free_radam(
 
     Source: Defazio et al., arXiv 2405.15682; Liu et al., arXiv 1908.03265.
     """
-    return _transformation("schedule_free_radam", **locals())
+    trees.check(b2=b2, eps=eps, threshold=threshold, silent_sgd_phase=silent_sgd_phase)
+    averaging = _AveragingOptions(b1, r, weight_lr_power, decoupling_c)
+    step = _Step("schedule_free_radam", b2, eps, threshold, silent_sgd_phase)
+    return _transformation(step, averaging, learning_rate, weight_decay)
 
 
-def schedule_free_eval_params(state: optax.OptState, params: Params) -> Params:
+def schedule_free_eval_params(
+    state: optax.OptState, params: optax.Params
+) -> optax.Params:
     """x, where the model is evaluated: x = y + (1 - 1 / β1) (z - y).
 
     Args:
       state: the optimizer's state, or one that holds `ScheduleFreeState`s anywhere:
         of `optax.chain`, `inject_hyperparams`, `multi_transform`, `MultiSteps`, or
         `opt_state` of a `flax.nnx.Optimizer`.
-      params: y, the parameters being trained; for flax.nnx `nnx.state(model, wrt)`,
-        and `nnx.update(model, x)` puts x into the model.
+      params: y; for flax.nnx `nnx.state(model, wrt)`, and `nnx.update(model, x)` puts
+        x into the model. They stay as they are where no state covers them.
 
     Returns:
-      x in the structure and the dtypes of `params`, which stay as they are where no
-      state covers them. It shares no buffer with the state.
+      x in the structure and dtypes of `params`; it shares no buffer with the state.
 
     Raises:
-      ValueError: where there is no `ScheduleFreeState` in `state`, or only within a
-        `LookaheadState`, which has `lookahead_eval_params`, or it is that of other
-        parameters.
+      ValueError: where `state` holds none for these parameters, or only within a
+        `LookaheadState`, which has `lookahead_eval_params`.
 
     Example:
       >>> optimizer = optax.chain(optax.clip(1.0), schedule_free_sgd(0.1))
@@ -276,15 +250,13 @@ def schedule_free_eval_params(state: optax.OptState, params: Params) -> Params:
     return trees.replace(params, state, ScheduleFreeState, name, x_of)
 
 
-def schedule_free_train_params(state: optax.OptState, params: Params) -> Params:
+def schedule_free_train_params(
+    state: optax.OptState, params: optax.Params
+) -> optax.Params:
     """y, where the gradient is taken, from x: y = z + β1 (x - z).
 
-    Args:
-      state: as for `schedule_free_eval_params`.
-      params: x, as `schedule_free_eval_params` gave it. Where the state keeps x
-        itself, more exactly, that is used.
-
-    Returns, Raises: as `schedule_free_eval_params`, with y for x.
+    As `schedule_free_eval_params`, with x for y, which it gave. Where the state keeps x
+    itself, more exactly, that is used.
 
     Example:
       >>> optimizer = schedule_free_sgd(0.1)
@@ -304,40 +276,42 @@ def schedule_free_train_params(state: optax.OptState, params: Params) -> Params:
     return trees.replace(params, state, ScheduleFreeState, name, y_of)
 
 
+class _AveragingOptions(NamedTuple):
+    """How z enters x, and x enters y."""
+
+    b1: Any
+    r: Any
+    weight_lr_power: Any
+    decoupling_c: Any
+
+
+class _Step(NamedTuple):
+    """A base step: SGD's, AdamW's where there is a β2, RAdam's with a threshold too."""
+
+    name: str
+    b2: Any = None
+    eps: Any = None
+    threshold: Any = None
+    silent_sgd_phase: bool | None = None
+
+
 def _transformation(
-    name: str,
-    *,
+    base: optax.GradientTransformationExtraArgs | _Step,
+    averaging: _AveragingOptions,
     learning_rate: optax.ScalarOrSchedule,
-    b1: Any,
     weight_decay: Any,
     warmup_steps: Any = 0,
-    r: Any,
-    weight_lr_power: Any,
-    decoupling_c: Any,
-    keep_x: bool,
-    base: optax.GradientTransformationExtraArgs | None = None,
-    **own_step: Any,
 ) -> optax.GradientTransformationExtraArgs:
-    """Schedule-Free over `base`, or over the `own_step` that `_own_step` takes.
-
-    `name` is what errors call it; all else are the arguments of the public functions.
-    """
-    trees.check(
-        learning_rate=learning_rate,
-        interpolation=b1,
-        weight_decay=weight_decay,
-        warmup_steps=warmup_steps,
-        r=r,
-        weight_lr_power=weight_lr_power,
-        decoupling_c=decoupling_c,
-        keep_x=keep_x,
-        **own_step,
-    )
+    own = base if isinstance(base, _Step) else _Step("schedule_free")
+    name, b1 = own.name, averaging.b1
+    options = averaging._asdict()
+    trees.check(interpolation=options.pop("b1"), **options, warmup_steps=warmup_steps)
+    trees.check(learning_rate=learning_rate, weight_decay=weight_decay)
 
     def init(params):
         params = trees.as_params(params, name)
         z = trees.accumulators(params)
-        keeps_x = keep_x or not _may_be_on(b1)
+        keeps_x = not _may_be_on(b1)
         keeps_x |= any(map(trees.is_low_precision, jax.tree.leaves(params)))
         return ScheduleFreeState(
             count=jnp.zeros((), jnp.int32),
@@ -346,8 +320,8 @@ def _transformation(
             b1=jnp.array(b1, trees.scalar_dtype()),
             z=z,
             x=trees.accumulators(params) if keeps_x else None,
-            nu=trees.zeros(params) if "b2" in own_step else None,
-            base_state=None if base is None else base.init(z),
+            nu=None if own.b2 is None else trees.zeros(params),
+            base_state=None if isinstance(base, _Step) else base.init(z),
         )
 
     def update(updates, state, params=None, **extra_args):
@@ -357,10 +331,24 @@ def _transformation(
         rate = trees.rate_at(learning_rate, state.count)
         rate = rate * jnp.minimum(1.0, t / jnp.maximum(warmup_steps, 1))
         nu = base_state = None
-        if base is None:
-            factor, nu, direction = _own_step(grads, state.nu, t, **own_step)
-            rate = rate * factor
-            z, s = _descend(direction, nu, state.z, y, rate, weight_decay)
+        if isinstance(base, _Step):
+            nu = None if base.b2 is None else moment(state.nu, grads, base.b2, 2)
+            rate = rate * _factor(base, t)
+
+            def descent(nu):
+                """γ (d + λ y)."""
+                steps = trees.leafwise(
+                    lambda d, rate: rate * d, _direction(own, grads, nu, t), rate=rate
+                )
+                return _decayed(steps, y, -rate, weight_decay)
+
+            # s is computed a second time, for y, from the ν that is left in the state.
+            # The barrier keeps the compiler from sharing the first one, which would
+            # take a copy of each tensor: z is written in place of the old z, which y
+            # does not need.
+            z = trees.difference(state.z, descent(nu))
+            z, nu_left = jax.lax.optimization_barrier((z, nu))
+            s = descent(nu_left)
         else:
             z = _decayed(state.z, y, rate, weight_decay)
             steps, base_state = base.update(grads, state.base_state, z, **extra_args)
@@ -368,11 +356,11 @@ def _transformation(
             z = jax.lax.optimization_barrier(trees.leafwise(jnp.add, z, steps))
             s = trees.difference(state.z, z)
         lr_max = jnp.maximum(state.lr_max, rate)
-        weight = t**r * lr_max**weight_lr_power
+        weight = t**averaging.r * lr_max**averaging.weight_lr_power
         weight_sum = state.weight_sum + weight
         c = weight / jnp.where(weight_sum > 0, weight_sum, 1.0)
-        if decoupling_c is not None:
-            c = jnp.minimum(1.0, (1 - b1) * decoupling_c * c)
+        if averaging.decoupling_c is not None:
+            c = jnp.minimum(1.0, (1 - b1) * averaging.decoupling_c * c)
         new_b1 = jnp.asarray(b1, trees.scalar_dtype())
         delta, x = _average(state, y, z, s, c, new_b1)
         return trees.cast_like(delta, y), ScheduleFreeState(
@@ -382,40 +370,27 @@ def _transformation(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def _own_step(grads, nu, t, b2=None, eps=None, threshold=None, silent_sgd_phase=None):
-    """(factor on γ, next ν, direction d as a function of ν), 1 and g without a β2.
-
-    d = g / (sqrt(v̂) + ε); with a threshold only where ρ_t is over it, else g.
-    """
-    if b2 is None:
-        return 1, None, lambda nu: grads
-    nu = moment(nu, grads, b2, 2)
-    scalars = {"correction": bias_correction(t, b2), "eps": eps}
-    if threshold is None:
-        return 1, nu, lambda nu: trees.leafwise(normalized, grads, nu, **scalars)
-    rect, is_rectified = rectification(t, b2, threshold)
-
-    def leaf(g, v, **scalars):
-        return jnp.where(is_rectified, normalized(g, v, **scalars), g)
-
-    factor = jnp.where(is_rectified, rect, 0 if silent_sgd_phase else 1)
-    return factor, nu, lambda nu: trees.leafwise(leaf, grads, nu, **scalars)
+def _factor(step: _Step, t: jax.Array) -> Any:
+    """What γ is multiplied by: RAdam's r_t, or what stands for it before it applies."""
+    if step.threshold is None:
+        return 1
+    rect, is_rectified = rectification(t, step.b2, step.threshold)
+    return jnp.where(is_rectified, rect, 0 if step.silent_sgd_phase else 1)
 
 
-def _descend(direction, nu, z, y, rate, weight_decay):
-    """z <- z - s with s = γ (d + λ y): (z, s).
-
-    s is computed a second time, for y, from the ν that is left in the state. The
-    barrier keeps the compiler from sharing the first one, which would take a copy of
-    each tensor: z is written in place of the old z, which y does not need.
-    """
-
-    def s(nu):
-        steps = trees.leafwise(lambda d, rate: rate * d, direction(nu), rate=rate)
-        return _decayed(steps, y, -rate, weight_decay)
-
-    z, nu_left = jax.lax.optimization_barrier((trees.difference(z, s(nu)), nu))
-    return z, s(nu_left)
+def _direction(step: _Step, grads, nu, t: jax.Array):
+    """d = g / (sqrt(v̂) + ε), or g: without a β2, or before RAdam's r_t applies."""
+    if step.b2 is None:
+        return grads
+    is_rectified = True
+    if step.threshold is not None:
+        _, is_rectified = rectification(t, step.b2, step.threshold)
+    return trees.leafwise(
+        lambda g, v, **scalars: jnp.where(is_rectified, normalized(g, v, **scalars), g),
+        *(grads, nu),
+        correction=bias_correction(t, step.b2),
+        eps=step.eps,
+    )
 
 
 def _decayed(z, y, rate, weight_decay):

@@ -10,7 +10,6 @@ import optax
 from .. import ranges
 
 _NAMES = {"interpolation": "b1", "slow_momentum": "momentum"}
-_REAL = (jnp.floating, jnp.integer)
 
 
 def check(**hyperparameters: Any) -> None:
@@ -21,24 +20,16 @@ def check(**hyperparameters: Any) -> None:
             continue
         if not isinstance(value, jax.Array):
             ranges.check(kind, value, name)
-        elif value.ndim or not any(jnp.issubdtype(value.dtype, t) for t in _REAL):
+        elif value.ndim or value.dtype == bool or jnp.iscomplexobj(value):
             got = f"an array of shape {value.shape} and {value.dtype}"
             raise ValueError(f"{name} must be a number, got {got}.")
 
 
-def transformation(base: Any) -> optax.GradientTransformationExtraArgs:
-    """The base of a wrapper, which takes extra arguments; a ValueError for others."""
-    if not (hasattr(base, "init") and hasattr(base, "update")):
-        raise ValueError(f"base must be a gradient transformation, got {base!r}.")
-    return optax.with_extra_args_support(base)
-
-
-def as_params(params: Any, name: str) -> optax.Params:
-    """The parameters as arrays, or abstract as they are; integers are an error."""
+def as_params(params: optax.Params, name: str) -> optax.Params:
+    """The parameters as arrays; integers are an error."""
 
     def as_array(path, leaf):
-        if not isinstance(leaf, jax.ShapeDtypeStruct):
-            leaf = jnp.asarray(leaf)
+        leaf = jnp.asarray(leaf)
         if not jnp.issubdtype(leaf.dtype, jnp.inexact):
             raise ValueError(
                 f"{name} needs parameters that are floating point or complex, got "
@@ -49,7 +40,12 @@ def as_params(params: Any, name: str) -> optax.Params:
     return jax.tree_util.tree_map_with_path(as_array, params)
 
 
-def as_inputs(params: Any, grads: Any, like_params: Any, name: str) -> tuple[Any, Any]:
+def as_inputs(
+    params: optax.Params | None,
+    grads: optax.Updates,
+    like_params: optax.Params,
+    name: str,
+) -> tuple[optax.Params, optax.Updates]:
     """(parameters, gradients) of an update of `name`, as arrays in one structure.
 
     They and `like_params`, a tree of the state, must match. What is checked is known
@@ -62,7 +58,9 @@ def as_inputs(params: Any, grads: Any, like_params: Any, name: str) -> tuple[Any
     return params, as_params_are(grads, params, f"{name} got gradients")
 
 
-def as_params_are(tree: Any, params: Any, what: str) -> Any:
+def as_params_are(
+    tree: optax.Updates, params: optax.Params, what: str
+) -> optax.Updates:
     """A tree of arrays in the structure of the parameters, which it must match."""
     leaves, in_order = _by_path(tree), _by_path(params)
     _require_match(leaves, in_order, what)
@@ -71,25 +69,18 @@ def as_params_are(tree: Any, params: Any, what: str) -> Any:
 
 
 def replace(
-    params: Any,
-    state: Any,
+    params: optax.Params,
+    state: optax.OptState,
     kind: Any,
     name: str,
     f: Callable[[Any, list[jax.Array]], list[Any]],
-) -> Any:
+) -> optax.Params:
     """The parameters, with those that states cover replaced by what f gives for them.
 
-    Args:
-      params: a tree.
-      state: one of our states, or any that holds some. Those inside another one of
-        ours do not count: the parameters mean something else to them.
-      kind: the type of the states that are wanted; `kind.like_params` names its field
-        that is like the parameters that it covers.
-      name: what errors call the function that needs this.
-      f: (a state, the list of the parameters that it covers) to what replaces them.
-
-    Raises:
-      ValueError: where there is no such state or it is one of other parameters.
+    `state` is of this kind or holds such states; those inside another one of ours do
+    not count: the parameters mean something else to them. `kind.like_params` names the
+    field that is like the parameters that a state covers, `f` is from the state and
+    the list of these to what replaces them. `name` is for errors.
     """
     nodes = jax.tree.leaves(state, is_leaf=_is_state)
     found = [node for node in nodes if isinstance(node, kind)]
@@ -104,7 +95,12 @@ def replace(
         part = {path: leaves[path] for path in like if path in leaves}
         _require_match(like, part, f"{name} got a state", hint)
         old = list(part.values())
-        leaves |= zip(part, copy_like(f(node, old), old), strict=True)
+        # Copies, which share no buffer with the state: that may be donated.
+        new = [
+            jnp.array(a, jnp.asarray(b).dtype)
+            for a, b in zip(f(node, old), old, strict=True)
+        ]
+        leaves |= zip(part, new, strict=True)
     return jax.tree.unflatten(jax.tree.structure(params), leaves.values())
 
 
@@ -125,40 +121,25 @@ def is_low_precision(leaf: Any) -> bool:
     return jnp.issubdtype(leaf.dtype, jnp.inexact) and jnp.finfo(leaf.dtype).bits < 32
 
 
-def accumulators(params: Any) -> Any:
+def accumulators(params: optax.Params) -> optax.Params:
     """A copy of the parameters, those of low precision in float32.
 
-    The copies share no buffer with the parameters: both may be donated. A copy of a
-    parameter that is abstract is abstract too.
+    The copies share no buffer with the parameters: both may be donated.
     """
-
-    def copy(p):
-        dtype = _accumulator_dtype(p)
-        if isinstance(p, jax.ShapeDtypeStruct):
-            return jax.ShapeDtypeStruct(p.shape, dtype, sharding=p.sharding)
-        return jnp.array(p, dtype)
-
-    return jax.tree.map(copy, params)
+    return jax.tree.map(lambda p: jnp.array(p, _accumulator_dtype(p)), params)
 
 
-def zeros(params: Any) -> Any:
+def zeros(params: optax.Params) -> optax.Params:
     """Zeros like `accumulators(params)`, in their shardings."""
     return jax.tree.map(lambda p: jnp.zeros_like(p, _accumulator_dtype(p)), params)
 
 
-def leafwise(
-    f: Callable[..., jax.Array], first: Any, *rest: Any, **scalars: Any
-) -> Any:
+def leafwise(f: Callable[..., jax.Array], *trees: Any, **scalars: Any) -> Any:
     """f on the leaves of trees, in the precision of the first of them.
 
     A complex leaf is the pair of its real and imaginary parts, as in torch.optim: f
-    sees one, then the other, so that squares, roots and quotients act on parts.
-
-    Args:
-      f: (real arrays, one a tree; the scalars by name) to a real array.
-      first: the tree whose dtypes the others are cast to.
-      *rest: trees of the same structure.
-      **scalars: numbers, cast to the dtype of the parts.
+    sees one, then the other, so that squares, roots and quotients act on parts. The
+    scalars are cast to the dtype of the parts, and passed by name.
 
     Example:
       >>> leafwise(lambda a, power: a**power, jnp.asarray(2 + 3j), power=2)
@@ -173,7 +154,7 @@ def leafwise(
         real = f(*[leaf.real for leaf in leaves], **numbers)
         return jax.lax.complex(real, f(*[leaf.imag for leaf in leaves], **numbers))
 
-    return jax.tree.map(on_leaf, first, *rest)
+    return jax.tree.map(on_leaf, *trees)
 
 
 def interpolate(start: Any, end: Any, weight: Any) -> Any:
@@ -189,11 +170,6 @@ def difference(end: Any, start: Any) -> Any:
 def cast_like(tree: Any, like: Any) -> Any:
     """A tree in the dtypes of another."""
     return jax.tree.map(lambda a, b: jnp.asarray(a, b.dtype), tree, like)
-
-
-def copy_like(tree: Any, like: Any) -> Any:
-    """A copy of a tree in the dtypes of another, which shares no buffer with it."""
-    return jax.tree.map(lambda a, b: jnp.array(a, jnp.asarray(b).dtype), tree, like)
 
 
 def _accumulator_dtype(leaf):

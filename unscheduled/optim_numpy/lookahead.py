@@ -13,9 +13,8 @@ Momentum = Literal["keep", "reset", "pullback"]
 
 
 class LookaheadState(NamedTuple):
-    """slow: φ; momentum: the fast momentum after the last sync (zeros at first);
-    sequences: the slow twins of `Fast.sequences`; fisher: the moving average of g²,
-    for the adaptive α; t: fast steps done.
+    """slow: φ; momentum: the fast one after the last sync, zeros at first; sequences:
+    the slow twins of `Fast.sequences`; fisher: F, the moving average of g²; t: steps.
     """
 
     slow: Arrays

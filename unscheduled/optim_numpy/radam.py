@@ -35,19 +35,28 @@ class RAdamState(NamedTuple):
 
 
 def rho_inf(beta2: float) -> float:
-    """ρ_∞ = 2 / (1 - β2) - 1, the longest length of the moving average."""
+    """ρ_∞ = 2 / (1 - β2) - 1, the limit of `rho`."""
     return 2 / (1 - beta2) - 1
 
 
 def rho(t: int, beta2: float) -> float:
-    """ρ_t = ρ_∞ - 2 t β2^t / (1 - β2^t), its length after t steps."""
-    return rho_inf(beta2) - 2 * t * beta2**t / (1 - beta2**t)
+    """ρ_t: how many values a simple moving average would be of, to be as old.
+
+    The exponential one of t values is (Σ i w_i) / (Σ w_i) steps old, w_i = β2^(i-1),
+    a simple one of ρ values (ρ + 1) / 2. (The paper sums this up to
+    ρ_∞ - 2 t β2^t / (1 - β2^t), which is how the twins compute it.)
+    """
+    ages = np.arange(1, t + 1)
+    return float(2 * np.average(ages, weights=beta2 ** (ages - 1.0)) - 1)
+
+
+def variance(degrees: float) -> float:
+    """Of 1 / sqrt(v̂), to first order and but for a factor, for ρ degrees of freedom."""
+    return degrees / ((degrees - 2) * (degrees - 4))
 
 
 def rectification(t: int, beta2: float, threshold: float = 4.0) -> float | None:
-    """r_t, or None where ρ_t is not over the threshold.
-
-    r_t = sqrt((ρ_t - 4)(ρ_t - 2) ρ_∞ / ((ρ_∞ - 4)(ρ_∞ - 2) ρ_t))
+    """r_t, the ratio of the deviations at ρ_∞ and at ρ_t; None if not ρ_t > threshold.
 
     Example:
       >>> rectification(4, 0.999) is None
@@ -55,11 +64,10 @@ def rectification(t: int, beta2: float, threshold: float = 4.0) -> float | None:
       >>> round(rectification(5, 0.999), 7)
       0.0173115
     """
-    rho_t, limit = rho(t, beta2), rho_inf(beta2)
+    rho_t = rho(t, beta2)
     if rho_t <= threshold:
         return None
-    numerator = (rho_t - 4) * (rho_t - 2) * limit
-    return float(np.sqrt(numerator / ((limit - 4) * (limit - 2) * rho_t)))
+    return float(np.sqrt(variance(rho_inf(beta2)) / variance(rho_t)))
 
 
 def radam_init(params: Arrays) -> RAdamState:

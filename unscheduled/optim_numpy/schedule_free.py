@@ -17,9 +17,7 @@ Arrays = list[np.ndarray]
 
 
 class BaseStep(NamedTuple):
-    """What a base step makes of the gradients at step t.
-
-    factor: what the base step multiplies the rate by (r_t for RAdam, else 1);
+    """factor: what the base step multiplies the rate by (r_t for RAdam, else 1);
     directions: what is subtracted from z, times the rate; v: the second moments.
     """
 
@@ -32,11 +30,9 @@ Base = Callable[[Arrays, Arrays, int], BaseStep]
 
 
 class ScheduleFreeState(NamedTuple):
-    """Everything that is carried from step to step.
-
-    x: the average, where the model is evaluated; z: the base sequence; v: the second
-    moments (lists of float64 arrays, one a parameter); t: steps done; lr_max: the
-    largest rate so far; weight_sum: the sum of the averaging weights so far.
+    """x: the average, where the model is evaluated; z: the base sequence; v: the second
+    moments (one array a parameter); t: steps done; lr_max: the largest rate so far;
+    weight_sum: the sum of the averaging weights so far.
     """
 
     x: Arrays

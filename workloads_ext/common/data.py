@@ -12,8 +12,6 @@ import numpy as np
 
 from unscheduled import spec
 
-__all__ = ["Batch", "EvalQueue", "InputQueue", "TrainQueue", "pad", "seed_integers"]
-
 Batch = dict[str, Any]
 _ORDER, _AUGMENTATION = 0, 1  # two independent streams of one seed
 
@@ -28,21 +26,26 @@ def seed_integers(rng: spec.RandomState) -> tuple[int, ...]:
     return tuple(int(value) for value in np.ravel(np.asarray(rng)))
 
 
-def pad(batch: Batch, batch_size: int) -> Batch:
-    """Pads with zeros to `batch_size`; 'weights', 1 where not given, are 0 there."""
-    length = len(next(iter(batch.values())))
+def map_arrays(f: Callable[[np.ndarray], Any], tree: Any) -> Any:
+    """f of each array in dicts and tuples."""
+    if isinstance(tree, dict):
+        return {name: map_arrays(f, value) for name, value in tree.items()}
+    if isinstance(tree, tuple):
+        return tuple(map_arrays(f, value) for value in tree)
+    return f(tree)
+
+
+def pad(batch: Batch, length: int, batch_size: int) -> Batch:
+    """Pads `length` examples with zeros; 'weights', 1 where not given, are 0 there."""
     batch = {"weights": np.ones(length, np.float32), **batch}
-    return {
-        name: np.pad(array, [(0, batch_size - length)] + [(0, 0)] * (array.ndim - 1))
-        for name, array in batch.items()
-    }
+    rows = (0, batch_size - length)
+    return map_arrays(lambda a: np.pad(a, [rows] + [(0, 0)] * (a.ndim - 1)), batch)
 
 
 class InputQueue(Iterator[Batch]):
     """An endless iterator whose batch `i` can be had without those before it."""
 
-    def __init__(self) -> None:
-        self._position = 0
+    _position = 0
 
     @abc.abstractmethod
     def batch(self, i: int) -> Batch:
@@ -54,9 +57,7 @@ class InputQueue(Iterator[Batch]):
         return batch
 
     def skip(self, n: int) -> None:
-        """Moves `n` batches on at no cost; raises ValueError if `n` is negative."""
-        if n < 0:
-            raise ValueError(f"n must be 0 or more, got {n!r}.")
+        """Moves `n` batches on at no cost."""
         self._position += n
 
 
@@ -64,13 +65,8 @@ class TrainQueue(InputQueue):
     """Shuffled, augmented batches; batch `i` depends only on (`seed`, `i`).
 
     Each epoch is a permutation of its own, without the remainder.
-
-    Args:
-      num_examples: examples in the split.
-      batch_size: examples in a batch.
-      seed: from `seed_integers`.
-      make_batch: (indices, random generator) -> batch of NumPy arrays.
-      place: moves a batch to the devices.
+    `make_batch` makes a batch of NumPy arrays from indices and a random generator,
+    `place` moves it to the devices.
 
     Raises:
       ValueError: if `batch_size` is not between 1 and `num_examples`.
@@ -84,7 +80,6 @@ class TrainQueue(InputQueue):
         make_batch: Callable[[np.ndarray, np.random.Generator], Batch],
         place: Callable[[Batch], Batch],
     ) -> None:
-        super().__init__()
         if not 1 <= batch_size <= num_examples:
             raise ValueError(
                 f"The training batch size must be between 1 and {num_examples}, the "
@@ -98,7 +93,6 @@ class TrainQueue(InputQueue):
         self._epoch, self._order = -1, np.empty(0, np.int64)
 
     def batch(self, i: int) -> Batch:
-        """Batch number `i` of the run."""
         augmentation = self._generator(_AUGMENTATION, i)
         return self._place(self._make_batch(self.indices(i), augmentation))
 
@@ -119,15 +113,6 @@ class EvalQueue(InputQueue):
     """The same batches in the same order, over and over; the last one padded.
 
     Every batch has 'weights'. Batches stay on the devices once they are made.
-
-    Args:
-      indices: the examples to evaluate on.
-      batch_size: examples in a batch.
-      make_batch: indices -> batch of NumPy arrays.
-      place: moves a batch to the devices.
-
-    Raises:
-      ValueError: if `batch_size` is not positive.
     """
 
     def __init__(
@@ -137,25 +122,17 @@ class EvalQueue(InputQueue):
         make_batch: Callable[[np.ndarray], Batch],
         place: Callable[[Batch], Batch],
     ) -> None:
-        super().__init__()
-        if batch_size < 1:
-            raise ValueError(f"The batch size must be 1 or more, got {batch_size!r}.")
         self._indices = indices
         self._batch_size = batch_size
         self._make_batch = make_batch
         self._place = place
         self._made: dict[int, Batch] = {}
 
-    def __len__(self) -> int:
-        """Batches in one pass over the split."""
-        return math.ceil(len(self._indices) / self._batch_size)
-
     def batch(self, i: int) -> Batch:
-        """Batch number `i` modulo the length of a pass."""
-        i %= len(self)
+        i %= math.ceil(len(self._indices) / self._batch_size)
         if i not in self._made:
             rows = self._indices[i * self._batch_size : (i + 1) * self._batch_size]
-            padded = pad(self._make_batch(rows), self._batch_size)
+            padded = pad(self._make_batch(rows), len(rows), self._batch_size)
             self._made[i] = self._place(padded)
         return dict(self._made[i])
 

@@ -4,8 +4,6 @@ import re
 
 from unscheduled import spec
 
-__all__ = ["Rules", "parameter_type"]
-
 Rules = tuple[tuple[str, spec.ParameterType], ...]
 
 _Type = spec.ParameterType
@@ -26,14 +24,14 @@ def parameter_type(path: str, rules: Rules = ()) -> spec.ParameterType:
     """The type of the parameter at `path`, such as 'layer1.0.bn1.weight'.
 
     Args:
-      path: names of the modules and of the parameter, joined by "." or "/".
-      rules: of the workload itself, which come first: (pattern in the path, in lower
-        case and joined by ".", type).
+      path: names of the modules and of the parameter, joined by ".".
+      rules: of the workload itself, which come first: (pattern in the path in lower
+        case, type).
 
     Raises:
       ValueError: if no rule knows the name.
     """
-    name = path.lower().replace("/", ".")
+    name = path.lower()
     for pattern, kind in rules:
         if re.search(pattern, name):
             return kind

@@ -1,14 +1,15 @@
 """Makes a data set once, and reads it without TensorFlow."""
 
+import abc
 import contextlib
 import hashlib
 import io
 import os
 import random
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -17,20 +18,44 @@ from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.lock import alone
 from unscheduled.benchmark.read import expand, read_bytes, read_text
 
-__all__ = ["Source", "prepare"]
-
 _SUMS = "SHA256SUMS"  # of all files beside it, as of sha256sum
 _MAX_BYTES = 1 << 30
+
+
+class ArraysBuilder(tfds.core.GeneratorBasedBuilder):
+    """A data set of arrays, for which nothing is downloaded.
+
+    Attributes:
+      features: the arrays, by name, as `Tensor` and `Scalar` features.
+      splits: the names of the splits.
+    """
+
+    url_infos = None  # finding the checksums of downloads needs a package
+    features: ClassVar[Mapping[str, Any]]
+    splits: tuple[str, ...]
+
+    @abc.abstractmethod
+    def arrays(self, split: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """A different integer for each example, which TFDS shuffles by; the arrays."""
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = tfds.features.FeaturesDict(dict(self.features))
+        return tfds.core.DatasetInfo(builder=self, features=features)
+
+    def _split_generators(self, dl_manager) -> dict[str, Any]:
+        del dl_manager
+        return {split: self._generate_examples(split) for split in self.splits}
+
+    def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        keys, arrays = self.arrays(split)
+        for row, key in enumerate(keys.tolist()):
+            yield key, {name: array[row] for name, array in arrays.items()}
 
 
 def prepare(builder_class: type, data_dir: str | os.PathLike) -> Any:
     """Makes the data set in `data_dir` unless it is there, and returns its builder.
 
     Of several processes at a time, one makes it and the others wait.
-
-    Args:
-      builder_class: a TFDS builder class.
-      data_dir: where data sets live; made if missing.
 
     Raises:
       ValueError: if `data_dir` is empty.
@@ -106,13 +131,7 @@ def _sum(path: Path) -> str:
 
 
 class Source:
-    """Random access to one split.
-
-    Args:
-      builder: from `prepare`.
-      split: a split of the data set.
-      cache: whether to read all of it now, into memory.
-    """
+    """Random access to one split; with `cache` all of it is read now, into memory."""
 
     def __init__(self, builder: Any, split: str, cache: bool) -> None:
         self._records = builder.as_data_source(split=split)

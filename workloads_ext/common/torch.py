@@ -1,9 +1,7 @@
 """The PyTorch side of every embedded workload."""
 
-import abc
 import contextlib
 import functools
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -13,19 +11,9 @@ import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 from unscheduled import spec
-from workloads_ext.common.data import Batch, InputQueue, seed_integers
+from workloads_ext.common.data import Batch, map_arrays, seed_integers
 from workloads_ext.common.parameters import parameter_type
-from workloads_ext.common.torch_ranks import distribute, rank_count, rows_of_this_rank
-from workloads_ext.common.workload import EmbeddedWorkload
-
-__all__ = [
-    "TorchWorkload",
-    "cross_entropy",
-    "device",
-    "lecun_normal_",
-    "masked_sums",
-    "to_device",
-]
+from workloads_ext.common.workload import EmbeddedWorkload, Rows
 
 
 @functools.cache
@@ -36,13 +24,6 @@ def device() -> torch.device:
     return torch.device("cpu")
 
 
-def to_device(array: np.ndarray) -> torch.Tensor:
-    """Copies an array to `device()`: integers as int64, the rest as float32."""
-    is_integer = np.issubdtype(array.dtype, np.integer)
-    dtype = torch.int64 if is_integer else torch.float32
-    return torch.tensor(array, dtype=dtype, device=device())
-
-
 def lecun_normal_(weight: torch.Tensor) -> torch.Tensor:
     """Fills a weight with truncated normals of variance 1/fan_in, as flax does."""
     fan_in = weight[0].numel()
@@ -50,51 +31,13 @@ def lecun_normal_(weight: torch.Tensor) -> torch.Tensor:
     return nn.init.trunc_normal_(weight, std=stddev, a=-2 * stddev, b=2 * stddev)
 
 
-def cross_entropy(
-    labels: torch.Tensor,
-    logits: torch.Tensor,
-    mask: torch.Tensor | None,
-    label_smoothing: float,
-) -> dict[str, torch.Tensor]:
-    """Masked softmax cross-entropy in nats, of one label or of a row of them.
-
-    Args:
-      labels: int64 of shape (batch,) or (batch, length).
-      logits: float, of the shape of `labels` and the number of classes.
-      mask: 0 or 1, of the shape of `labels` or (batch,); None counts every label.
-      label_smoothing: the share of the target spread evenly over the classes.
-
-    Returns:
-      'summed' and 'n_valid_examples' (counted labels), scalars of the logits' dtype,
-      and 'per_example', (batch,), which sums over a row.
-    """
-    losses = F.cross_entropy(
-        logits.flatten(0, -2),
-        labels.flatten(),
-        reduction="none",
-        label_smoothing=label_smoothing,
-    ).view_as(labels)
-    return masked_sums(losses, mask)
+def rank_count() -> int:
+    """Ranks of the process group; 1 where there is none."""
+    return dist.get_world_size() if _is_distributed() else 1
 
 
-def masked_sums(
-    losses: torch.Tensor, mask: torch.Tensor | None
-) -> dict[str, torch.Tensor]:
-    """What `loss_fn` returns, from a loss a label.
-
-    Args:
-      losses: float of shape (batch,), or of more axes, which 'per_example' sums over.
-      mask: 0 or 1, of the shape of `losses` or its first axes; None counts every label.
-    """
-    mask = losses.new_ones(len(losses)) if mask is None else mask.to(losses)
-    mask = mask.reshape(mask.shape + (1,) * (losses.dim() - mask.dim()))
-    mask = mask.expand_as(losses)
-    per_example = (losses * mask).reshape(len(losses), -1).sum(1)
-    return {
-        "summed": per_example.sum(),
-        "n_valid_examples": mask.sum(),
-        "per_example": per_example,
-    }
+def _is_distributed() -> bool:
+    return dist.is_available() and dist.is_initialized()
 
 
 class TorchWorkload(EmbeddedWorkload):
@@ -104,9 +47,7 @@ class TorchWorkload(EmbeddedWorkload):
     are DistributedDataParallel, and metrics are those of all ranks.
     """
 
-    @abc.abstractmethod
-    def _make_model(self) -> nn.Module:
-        """A model with random parameters; called with the inputs of a batch."""
+    _xp = torch
 
     def init_model_fn(self, rng: spec.RandomState) -> spec.ModelInitState:
         """The model, seeded by `rng`, on the device, and no model state.
@@ -116,7 +57,7 @@ class TorchWorkload(EmbeddedWorkload):
         """
         (seed,) = np.random.SeedSequence(seed_integers(rng)).generate_state(1)
         torch.manual_seed(int(seed))
-        model = self._make_model()
+        model = self.model_class(**self.model_options).to(device())
         shapes: Any = {
             name: spec.ShapeTuple(tuple(parameter.shape))
             for name, parameter in model.named_parameters()
@@ -125,7 +66,10 @@ class TorchWorkload(EmbeddedWorkload):
             name: parameter_type(name, self.parameter_rules) for name in shapes
         }
         self._param_shapes, self._param_types = shapes, types
-        return distribute(model.to(device())), None
+        if _is_distributed():
+            device_ids = [device()] if device().type == "cuda" else None
+            model = nn.parallel.DistributedDataParallel(model, device_ids)
+        return model, None
 
     def is_output_params(self, param_key: spec.ParameterKey) -> bool:
         """Whether a key names parameters of the output layer."""
@@ -140,7 +84,7 @@ class TorchWorkload(EmbeddedWorkload):
         rng: spec.RandomState,
         update_batch_norm: bool,
         dropout_rate: float | None = None,
-    ) -> tuple[torch.Tensor, None]:
+    ) -> tuple[Any, None]:
         """The model's output on a batch, and no model state.
 
         Training normalises by the statistics of the batch, which also enter the
@@ -167,83 +111,108 @@ class TorchWorkload(EmbeddedWorkload):
             output = params(augmented_and_preprocessed_input_batch["inputs"], **dropout)
         return output, None
 
-    def loss_fn(
-        self,
-        label_batch: torch.Tensor,
-        logits_batch: torch.Tensor,
-        mask_batch: torch.Tensor | None = None,
-        label_smoothing: float = 0.0,
-    ) -> dict[str, torch.Tensor]:
-        """As in `cross_entropy`; a workload of another loss has its own."""
-        return cross_entropy(label_batch, logits_batch, mask_batch, label_smoothing)
+    def _losses(self, labels, outputs, label_smoothing):
+        return F.cross_entropy(
+            outputs.flatten(0, -2),
+            labels.flatten(),
+            reduction="none",
+            label_smoothing=label_smoothing,
+        ).view_as(labels)
 
-    def _metric_sums(self, logits: torch.Tensor, batch: Batch) -> dict[str, Any]:
-        labels, weights = batch["targets"], batch["weights"]
-        loss = self.loss_fn(labels, logits, weights)
-        sums = {"loss": loss["summed"], "count": loss["n_valid_examples"]}
-        if "accuracy" in self.metrics:
-            sums["accuracy"] = ((logits.argmax(dim=-1) == labels) * weights).sum()
-        return sums
-
-    def _build_input_queue(
-        self,
-        data_rng: spec.RandomState,
-        split: str,
-        data_dir: str,
-        global_batch_size: int,
-        cache: bool | None = None,
-        repeat_final_dataset: bool | None = None,
-        num_batches: int | None = None,
-    ) -> InputQueue:
-        """As in `EmbeddedWorkload`; a batch must also divide over the ranks."""
-        if global_batch_size % rank_count():
-            raise ValueError(
-                "The batch size must be a multiple of the number of ranks, "
-                f"{rank_count()}, got {global_batch_size!r}."
-            )
-        return super()._build_input_queue(
-            data_rng,
-            split,
-            data_dir,
-            global_batch_size,
-            cache,
-            repeat_final_dataset,
-            num_batches,
-        )
+    def _shares(self) -> tuple[int, str]:
+        return rank_count(), "ranks"
 
     def _place(self, batch: Batch) -> Batch:
-        return {
-            name: to_device(rows_of_this_rank(array)) for name, array in batch.items()
-        }
+        return map_arrays(_to_device, batch)
 
     @torch.no_grad()
-    def _evaluate(
-        self,
-        params: spec.ParameterContainer,
-        model_state: spec.ModelAuxiliaryState,
-        batches: Iterable[Batch],
-    ) -> dict[str, float]:
-        totals: dict[str, torch.Tensor] = {}
-        for batch in batches:
-            logits, _ = self.model_fn(
-                params,
-                batch,
-                model_state,
-                spec.ForwardPassMode.EVAL,
-                None,
-                update_batch_norm=False,
-                dropout_rate=0.0,
-            )
-            for name, value in self._metric_sums(logits, batch).items():
-                totals[name] = totals[name] + value if name in totals else value
-        if rank_count() > 1:
-            for total in totals.values():
-                dist.all_reduce(total)
-        return {name: float(total) for name, total in totals.items()}
+    def _evaluate(self, params, model_state, batch) -> tuple[dict[str, Any], Rows]:
+        mode = spec.ForwardPassMode.EVAL
+        outputs, _ = self.model_fn(params, batch, model_state, mode, None, False, 0.0)
+        sums = self._metric_sums(outputs, batch)
+        pairs = {name: torch.stack(pair) for name, pair in sums.items()}
+        return pairs, self._metric_rows(outputs, batch)
+
+    def _total(self, tensor: torch.Tensor) -> np.ndarray:
+        if _is_distributed():
+            dist.all_reduce(tensor)
+        return tensor.cpu().numpy()
+
+    def _all_rows(self, tensor: torch.Tensor) -> np.ndarray:
+        parts = [tensor]
+        if _is_distributed():
+            parts = [torch.empty_like(tensor) for _ in range(rank_count())]
+            dist.all_gather(parts, tensor.contiguous())
+        return torch.cat(parts).cpu().numpy()
+
+
+def _to_device(array: np.ndarray) -> torch.Tensor:
+    """This rank's rows on `device()`: integers as int64, the rest as float32."""
+    if _is_distributed():
+        size = len(array) // rank_count()
+        array = array[dist.get_rank() * size : (dist.get_rank() + 1) * size]
+    is_integer = np.issubdtype(array.dtype, np.integer)
+    dtype = torch.int64 if is_integer else torch.float32
+    return torch.tensor(array, dtype=dtype, device=device())
 
 
 def _set_tracking(model: nn.Module, track: bool) -> None:
     """Whether training forward passes update the running statistics of `model`."""
     for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, BatchNorm):
             module.track_running_stats = track
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch norm of (n, width, ...), over the batches of all ranks, of one size each.
+
+    Unlike `nn.SyncBatchNorm` it runs on CPUs too. Without ranks, in evaluation, and
+    in all it holds, it is PyTorch's own.
+    """
+
+    def _check_input_dim(self, input: torch.Tensor) -> None:
+        """Any number of axes will do."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        if not self.training or rank_count() == 1:
+            return super().forward(input)
+        axes = [axis for axis in range(input.dim()) if axis != 1]
+        mean = _mean_over_ranks(input.mean(axes, keepdim=True))
+        centred = input - mean
+        variance = _mean_over_ranks(centred.square().mean(axes, keepdim=True))
+        if self.track_running_stats:
+            count = rank_count() * input.numel() // self.num_features
+            self._track(mean.detach(), variance.detach() * count / (count - 1))
+        shape = mean.shape[1:]
+        scale = self.weight.view(shape) * torch.rsqrt(variance + self.eps)
+        return centred * scale + self.bias.view(shape)
+
+    def _track(self, mean: torch.Tensor, unbiased_variance: torch.Tensor) -> None:
+        assert self.momentum is not None
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked.add_(1)
+        self.running_mean.lerp_(mean.flatten(), self.momentum)
+        self.running_var.lerp_(unbiased_variance.flatten(), self.momentum)
+
+
+@torch.compiler.disable()
+def _mean_over_ranks(values: torch.Tensor) -> Any:
+    return _SumOverRanks.apply(values) / rank_count()
+
+
+class _SumOverRanks(torch.autograd.Function):
+    """The sum of all ranks' tensors, whose gradient sums those of all ranks."""
+
+    @staticmethod
+    def forward(ctx: Any, values: torch.Tensor) -> torch.Tensor:
+        values = values.clone()
+        dist.all_reduce(values)
+        return values
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> torch.Tensor:
+        grad = grads[0].clone()  # contiguous, and not the caller's
+        dist.all_reduce(grad)
+        return grad

@@ -1,8 +1,8 @@
-"""The part of an embedded workload that neither its data nor its framework sets."""
+"""What the embedded workloads share, whatever their data and framework."""
 
 import abc
 import functools
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,137 +19,101 @@ from workloads_ext.common.data import (
 from workloads_ext.common.parameters import Rules
 from workloads_ext.common.source import Source, prepare
 
-__all__ = ["EmbeddedWorkload"]
-
 _SPLITS = ("train", "eval_train", "validation", "test")
+Sums = dict[str, tuple[spec.Tensor, spec.Tensor]]
+Rows = dict[str, Any]
+
+
+def _of_target(name: str, kind: type) -> Any:
+    """A property of the workload's row of targets."""
+    return property(lambda self: kind(getattr(self._target, name)))
+
+
+def _size(split: str) -> Any:
+    """A property: the number of examples in a split of the data set."""
+    return property(lambda self: self.sizes[split])
 
 
 class EmbeddedWorkload(spec.Workload):
     """A workload whose data set is made on first use, in `data_dir`.
 
-    A workload's `workload.py` says what the data, the loss and the sizes are,
-    `TorchWorkload` and `JaxWorkload` how a batch is placed, trained on and evaluated,
-    and the two meet in the class that has the model.
+    `<name>/workload.py` says what the data and the model's options are, `TorchWorkload`
+    and `JaxWorkload` how a batch is placed and a model run, and the two meet in the
+    class that names the model. Losses and metrics are methods of any of them:
+    `_losses`, `_metric_sums`, `_metric_rows` and `_metrics`.
 
     Attributes:
       name: the workload's.
       dataset: the TFDS builder.
       sizes: examples of the builder's splits.
-      output_layer: the name of the layer that makes the logits.
-      loss: what `loss_fn` computes.
+      model_class: what is called with `model_options` to make the model.
+      output_layer: the name of the layer that makes the outputs.
       metrics: what evaluation reports, the loss among it.
       default_dropout_rate: None for a model without dropout.
       has_batch_norm: whether the model has running statistics.
       parameter_rules: see `parameter_type`.
+      train_mean, train_stddev: of the inputs, where they are normalised.
     """
 
     name: str
     dataset: type
-    sizes: dict[str, int]
+    sizes: Mapping[str, int]
+    model_class: Any
+    model_options: Mapping[str, Any]
     output_layer: str
-    loss: spec.LossType = spec.LossType.SOFTMAX_CROSS_ENTROPY
+    loss_type: Any = spec.LossType.SOFTMAX_CROSS_ENTROPY
     metrics: tuple[str, ...] = ("loss",)
     default_dropout_rate: float | None = None
     has_batch_norm = False
     parameter_rules: Rules = ()
+    eval_batch_size: Any = 128
+    train_mean: Any = None
+    train_stddev: Any = None
 
-    # Of the inputs, where they are normalised.
-    mean: Any = None
-    stddev: Any = None
+    _xp: Any  # torch or jax.numpy
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self._eval_queues: dict[tuple[str, str, int], EvalQueue] = {}
 
-    @property
-    def loss_type(self) -> spec.LossType:
-        """What `loss_fn` computes."""
-        return self.loss
-
-    @property
-    def eval_batch_size(self) -> int:
-        """The global batch size of evaluation."""
-        return 128
-
-    @property
-    def train_mean(self) -> float | None:
-        """Mean of the inputs, where they are normalised."""
-        return self.mean
-
-    @property
-    def train_stddev(self) -> float | None:
-        """Standard deviation of the inputs, where they are normalised."""
-        return self.stddev
-
-    # Targets and budget.
+    # Targets, budget and sizes.
 
     @functools.cached_property
     def _target(self) -> Target:
         return read_target(self.name)
 
-    @property
-    def target_metric_name(self) -> str:
-        """The metric the targets are set on, without its split."""
-        return self._target.metric
+    target_metric_name = _of_target("metric", str)
+    validation_target_value = _of_target("value", float)
+    test_target_value = _of_target("test_value", float)
+    max_allowed_runtime_sec = _of_target("max_allowed_runtime_sec", int)
+    eval_period_time_sec = _of_target("eval_period_time_sec", int)
+    step_hint = _of_target("step_hint", int)
+    num_train_examples = _size("train")
+    num_eval_train_examples = _size("validation")
+    num_validation_examples = _size("validation")
+    num_test_examples = _size("test")
 
     def has_reached_validation_target(self, eval_result: dict[str, float]) -> bool:
-        """Whether the validation metric is at its target or better."""
         return self._reached("validation", eval_result)
 
     def has_reached_test_target(self, eval_result: dict[str, float]) -> bool:
-        """Whether the test metric is at its target or better."""
         return self._reached("test", eval_result)
 
     def _reached(self, split: str, eval_result: dict[str, float]) -> bool:
         value = np.asarray(eval_result[f"{split}/{self.target_metric_name}"])
         return bool(self._target.reached(value, split))
 
-    @property
-    def validation_target_value(self) -> float:
-        """The validation target."""
-        return self._target.value
-
-    @property
-    def test_target_value(self) -> float:
-        """The test target."""
-        return self._target.test_value
-
-    @property
-    def max_allowed_runtime_sec(self) -> int:
-        """The runtime budget, in seconds of submission time."""
-        return int(self._target.max_allowed_runtime_sec)
-
-    @property
-    def eval_period_time_sec(self) -> int:
-        """Seconds between two evaluations."""
-        return int(self._target.eval_period_time_sec)
-
-    @property
-    def step_hint(self) -> int:
-        """About how many steps the baseline does within the budget."""
-        return int(self._target.step_hint)
-
     # Data.
 
-    @property
-    def num_train_examples(self) -> int:
-        """Examples in the training split."""
-        return self.sizes["train"]
+    @abc.abstractmethod
+    def _make_batch(
+        self, examples: dict[str, np.ndarray], rng: np.random.Generator | None
+    ) -> Batch:
+        """Turns stored examples into a batch; `rng` augments, None leaves as is.
 
-    @property
-    def num_eval_train_examples(self) -> int:
-        """Training examples that evaluation reads: as many as it validates on."""
-        return self.sizes["validation"]
-
-    @property
-    def num_validation_examples(self) -> int:
-        """Examples in the validation split."""
-        return self.sizes["validation"]
-
-    @property
-    def num_test_examples(self) -> int:
-        """Examples in the test split."""
-        return self.sizes["test"]
+        'inputs' and 'targets' are arrays, or dicts or tuples of them. 'weights', 0 or 1
+        for each example or each label, are for those that count; 1 where not given.
+        """
 
     def _build_input_queue(
         self,
@@ -167,21 +131,18 @@ class EmbeddedWorkload(spec.Workload):
 
         Args:
           data_rng: seeds the order and the augmentation of the training split.
-          split: "train", "eval_train", "validation" or "test".
-          data_dir: the data set is made here if it is missing.
-          global_batch_size: examples in a batch, over all devices.
           cache: whether to read the training split into memory; None is True. The
             batches of the other splits are always kept.
-          repeat_final_dataset: unused, queues never end.
-          num_batches: unused, queues never end.
-
-        Raises:
-          ValueError: if `split` or the batch size is out of range.
-          OSError: if the data set is missing and cannot be made.
         """
-        del repeat_final_dataset, num_batches
+        del repeat_final_dataset, num_batches  # queues never end
         if split not in _SPLITS:
             raise ValueError(f"split must be one of {_SPLITS}, got {split!r}.")
+        count, name = self._shares()
+        if global_batch_size % count:
+            raise ValueError(
+                f"The batch size must be a multiple of the number of {name}, {count}, "
+                f"got {global_batch_size!r}."
+            )
         builder = prepare(self.dataset, data_dir)
         if split != "train":
             stored_split = "train" if split == "eval_train" else split
@@ -209,10 +170,14 @@ class EmbeddedWorkload(spec.Workload):
         return np.arange(count) * self.num_train_examples // count
 
     @abc.abstractmethod
-    def _make_batch(
-        self, examples: dict[str, np.ndarray], rng: np.random.Generator | None
-    ) -> Batch:
-        """Turns stored examples into a batch; `rng` augments, None leaves as is."""
+    def _shares(self) -> tuple[int, str]:
+        """How many parts a batch is divided into, and what has one each."""
+
+    @abc.abstractmethod
+    def _place(self, batch: Batch) -> Batch:
+        """Moves a batch of NumPy arrays to the framework's devices."""
+
+    # Model and loss.
 
     def _dropout(self, dropout_rate: float | None) -> dict[str, Any]:
         """The `dropout_rate` argument of a model that has dropout."""
@@ -222,23 +187,86 @@ class EmbeddedWorkload(spec.Workload):
         return {"dropout_rate": dropout_rate if given else self.default_dropout_rate}
 
     @abc.abstractmethod
-    def _place(self, batch: Batch) -> Batch:
-        """Moves a batch of NumPy arrays to the framework's devices."""
+    def _losses(
+        self, labels: Any, outputs: spec.Tensor, label_smoothing: float
+    ) -> spec.Tensor:
+        """The loss of each label, the batch first; softmax cross-entropy in nats.
 
-    # Evaluation.
+        Args:
+          labels: integers of shape (batch,) or (batch, length).
+          outputs: logits, of the shape of `labels` and the number of classes.
+          label_smoothing: the share of the target spread evenly over the classes.
+        """
 
-    @abc.abstractmethod
-    def _metric_sums(self, logits: spec.Tensor, batch: Batch) -> dict[str, Any]:
-        """Weighted sums of the metrics over a batch, and the 'count' to divide by."""
+    def loss_fn(
+        self,
+        label_batch: Any,
+        logits_batch: Any,
+        mask_batch: spec.Tensor | None = None,
+        label_smoothing: float = 0.0,
+    ) -> dict[str, spec.Tensor]:
+        """The masked loss.
+
+        Args:
+          label_batch, logits_batch, label_smoothing: as `_losses` takes them.
+          mask_batch: 0 or 1 for each example or each label; None counts every label.
+
+        Returns:
+          'summed' and 'n_valid_examples' (counted labels), scalars in the dtype of the
+          logits, and 'per_example', (batch,), which sums over a row.
+        """
+        losses = self._losses(label_batch, logits_batch, label_smoothing)
+        weights = self._xp.ones_like(losses)
+        if mask_batch is not None:
+            axes = (1,) * (losses.ndim - mask_batch.ndim)
+            weights = weights * mask_batch.reshape(tuple(mask_batch.shape) + axes)
+        per_example = (losses * weights).reshape(len(losses), -1).sum(1)
+        return {
+            "summed": per_example.sum(),
+            "n_valid_examples": weights.sum(),
+            "per_example": per_example,
+        }
+
+    # Evaluation: metrics are means of sums over a split, or made from all its rows.
+
+    def _metric_sums(self, outputs: Any, batch: Batch) -> Sums:
+        """The (weighted sum, sum of weights) over a batch, of each metric."""
+        labels, weights = batch["targets"], batch["weights"]
+        loss = self.loss_fn(labels, outputs, weights)
+        count = loss["n_valid_examples"]
+        sums = {"loss": (loss["summed"], count)}
+        if "accuracy" in self.metrics:
+            sums["accuracy"] = ((outputs.argmax(-1) == labels) * weights).sum(), count
+        return sums
+
+    def _metric_rows(self, outputs: Any, batch: Batch) -> Rows:
+        """What `_metrics` needs of each example, arrays with the batch first."""
+        del outputs, batch
+        return {}
+
+    def _metrics(
+        self, means: dict[str, float], rows: dict[str, np.ndarray]
+    ) -> dict[str, float]:
+        """The metrics, from the means of `_metric_sums` and the rows of a split."""
+        del rows
+        return means
 
     @abc.abstractmethod
     def _evaluate(
         self,
         params: spec.ParameterContainer,
         model_state: spec.ModelAuxiliaryState,
-        batches: Iterable[Batch],
-    ) -> dict[str, float]:
-        """The sums of `_metric_sums` over `batches`."""
+        batch: Batch,
+    ) -> tuple[dict[str, spec.Tensor], Rows]:
+        """The model on a batch: pairs of sums in one tensor a metric, and rows."""
+
+    @abc.abstractmethod
+    def _total(self, tensor: spec.Tensor) -> np.ndarray:
+        """The sum of all processes' tensors."""
+
+    @abc.abstractmethod
+    def _all_rows(self, tensor: spec.Tensor) -> np.ndarray:
+        """The rows of a batch, of all processes."""
 
     def _eval_model_on_split(
         self,
@@ -258,7 +286,16 @@ class EmbeddedWorkload(spec.Workload):
             queue = self._build_input_queue(rng, split, data_dir, global_batch_size)
             assert isinstance(queue, EvalQueue), split
             self._eval_queues[key] = queue
-        batches = self._eval_queues[key].one_pass(num_examples)
-        sums = self._evaluate(params, model_state, batches)
-        count = sums.pop("count")
-        return {name: value / count for name, value in sums.items()}
+        totals: dict[str, Any] = {}
+        rows: dict[str, list[np.ndarray]] = {}
+        for batch in self._eval_queues[key].one_pass(num_examples):
+            sums, batch_rows = self._evaluate(params, model_state, batch)
+            for name, pair in sums.items():
+                totals[name] = totals[name] + pair if name in totals else pair
+            for name, tensor in batch_rows.items():
+                rows.setdefault(name, []).append(self._all_rows(tensor))
+        means = {}
+        for name, pair in totals.items():
+            total, count = self._total(pair)
+            means[name] = float(total) / float(count)
+        return self._metrics(means, {n: np.concatenate(r) for n, r in rows.items()})

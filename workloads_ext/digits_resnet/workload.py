@@ -1,12 +1,12 @@
 """Digits ResNet: data, sizes and model settings, whatever the framework."""
 
+from typing import ClassVar
+
 import numpy as np
 
 from workloads_ext.common.data import Batch
 from workloads_ext.common.workload import EmbeddedWorkload
 from workloads_ext.digits_resnet.dataset import SIZES, Digits
-
-__all__ = ["BaseDigitsResNetWorkload", "shift_images"]
 
 
 def shift_images(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -28,11 +28,12 @@ class BaseDigitsResNetWorkload(EmbeddedWorkload):
     metrics = ("accuracy", "loss")
     output_layer = "fc"
     has_batch_norm = True
-    mean, stddev = 4.893, 6.023  # of the training pixels, which are 0 to 16
-
-    num_classes = 10
-    stage_widths = (16, 32, 64)
-    bn_init_scale = 0.0  # of the last batch norm of each block
+    train_mean, train_stddev = 4.893, 6.023  # of pixels, which are 0 to 16
+    model_options: ClassVar = {
+        "num_classes": 10,
+        "stage_widths": (16, 32, 64),
+        "bn_init_scale": 0.0,  # of the last batch norm of each block
+    }
 
     def _make_batch(
         self, examples: dict[str, np.ndarray], rng: np.random.Generator | None
@@ -40,5 +41,5 @@ class BaseDigitsResNetWorkload(EmbeddedWorkload):
         images = examples["image"]
         if rng is not None:
             images = shift_images(images, rng)
-        inputs = (images.astype(np.float32) - self.mean) / self.stddev
+        inputs = (images.astype(np.float32) - self.train_mean) / self.train_stddev
         return {"inputs": inputs.astype(np.float32), "targets": examples["label"]}

@@ -4,20 +4,12 @@ import hashlib
 import pathlib
 import sys
 import sysconfig
-from collections.abc import Iterator
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-__all__ = [
-    "SEQ_LEN",
-    "SIZES",
-    "PythonStdlib",
-    "module_paths",
-    "module_split",
-    "module_windows",
-]
+from workloads_ext.common.source import ArraysBuilder
 
 SEQ_LEN = 64
 SIZES = {"train": 16384, "validation": 256, "test": 256}
@@ -88,31 +80,24 @@ def _split_windows(split: str) -> np.ndarray:
     return windows[np.arange(SIZES[split]) * len(windows) // SIZES[split]]
 
 
-class PythonStdlib(tfds.core.GeneratorBasedBuilder):
+class PythonStdlib(ArraysBuilder):
     """Windows of SEQ_LEN + 1 bytes of the running Python's own modules.
 
     Its config is named after the running Python, whose sources it holds.
     """
 
     VERSION = tfds.core.Version("1.0.0")
-    url_infos = None  # nothing is downloaded; finding its checksums needs a package
     BUILDER_CONFIGS = (
         tfds.core.BuilderConfig(
             name="python{}.{}.{}".format(*sys.version_info[:3]),
             description="The sources of this release of Python.",
         ),
     )
+    features: ClassVar = {
+        "text": tfds.features.Tensor(shape=(SEQ_LEN + 1,), dtype=np.uint8)
+    }
+    splits = tuple(SIZES)
 
-    def _info(self) -> tfds.core.DatasetInfo:
-        text = tfds.features.Tensor(shape=(SEQ_LEN + 1,), dtype=np.uint8)
-        return tfds.core.DatasetInfo(
-            builder=self, features=tfds.features.FeaturesDict({"text": text})
-        )
-
-    def _split_generators(self, dl_manager) -> dict[str, Any]:
-        del dl_manager
-        return {split: self._generate_examples(split) for split in SIZES}
-
-    def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
-        for i, window in enumerate(_split_windows(split)):
-            yield i, {"text": window}
+    def arrays(self, split: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        windows = _split_windows(split)
+        return np.arange(len(windows)), {"text": windows}

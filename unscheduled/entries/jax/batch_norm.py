@@ -18,17 +18,14 @@ COLLECTION = "batch_stats"
 class BatchNormStatistics:
     """Refreshes running statistics from the batches seen since the last time.
 
-    How, and from which: `entries/batch_norm.py`.
-
-    Args:
-      forward: (params, batch, model_state, rng) to the new model state, in TRAIN
-        mode.
-      replicated, sharded: shardings of parameters and of batches.
+    How, and from which: `entries/batch_norm.py`. `forward` is from (params, batch,
+    model_state, rng) to (outputs, new model state), in TRAIN mode; then the shardings
+    of parameters and of batches.
     """
 
     def __init__(
         self,
-        forward: Callable[..., spec.ModelAuxiliaryState],
+        forward: Callable[..., tuple[Any, spec.ModelAuxiliaryState]],
         replicated: jax.sharding.Sharding,
         sharded: jax.sharding.Sharding,
     ):
@@ -37,10 +34,7 @@ class BatchNormStatistics:
             in_shardings=(replicated, sharded, *[replicated] * 3),
             out_shardings=replicated,
         )
-        self._add, self._mean = (
-            jax.jit(f, in_shardings=replicated, out_shardings=replicated)
-            for f in (_add, _mean)
-        )
+        self._mean = jax.jit(_mean, in_shardings=replicated, out_shardings=replicated)
         self._recent = RecentBatches()
         self._shares: Any = None  # 1 - m of each leaf, once it is known
 
@@ -57,12 +51,9 @@ class BatchNormStatistics:
         model_state: spec.ModelAuxiliaryState,
         rng: spec.RandomState,
     ) -> spec.ModelAuxiliaryState:
-        """The model state with statistics that are means over recent batches.
+        """The model state with statistics at `params`, means over recent batches.
 
         Batches whose statistics are not finite don't count.
-
-        Args:
-          params: x.
         """
         batches = self._recent.take()
         if not batches:
@@ -71,14 +62,13 @@ class BatchNormStatistics:
         def one_pass(batch, start):
             return self._pass(params, batch, model_state, rng, np.float32(start))
 
-        old = model_state[COLLECTION]
-        total, count = None, np.float32(0)
-        for batch in batches:
-            from_zeros = one_pass(batch, 0.0)
+        found = [one_pass(batch, 0.0) for batch in batches]
+        for batch, from_zeros in zip(batches, found, strict=True):
             if self._shares is None:
                 self._shares = _shares(one_pass(batch, 1.0), from_zeros)
-            total, count = self._add(total, count, from_zeros)
-        new = self._mean(old, total, count, self._shares)
+        if self._shares is None:
+            return model_state
+        new = self._mean(model_state[COLLECTION], self._shares, found)
         return flax.core.copy(model_state, {COLLECTION: new})
 
 
@@ -87,7 +77,7 @@ def _one_pass(forward, params, batch, model_state, rng, start):
     old = model_state[COLLECTION]
     filled = jax.tree.map(lambda s: jnp.full_like(s, start), old)
     state = flax.core.copy(model_state, {COLLECTION: filled})
-    new = forward(params, batch, state, rng)[COLLECTION]
+    new = forward(params, batch, state, rng)[1][COLLECTION]
     # Some models give their statistics back with extra axes of length one.
     return jax.tree.map(lambda s, o: s.reshape(o.shape), new, old)
 
@@ -102,23 +92,18 @@ def _shares(from_ones, from_zeros):
     return jax.tree.map(lambda m: np.float32(share_of_new(float(m))), kept)
 
 
-def _add(total, count, statistics):
-    """Adds a batch's statistics to the total, and one to the count, if finite."""
-    if total is None:
-        total = jax.tree.map(jnp.zeros_like, statistics)
-    leaves = jax.tree.leaves(statistics)
-    finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
-    total = jax.tree.map(lambda t, s: jnp.where(finite, t + s, t), total, statistics)
-    return total, count + finite
+def _mean(old, shares, found):
+    """The mean of those that are finite; a frozen layer, of share 0, stays as it is."""
+    are_finite = [
+        jnp.all(jnp.stack([jnp.all(jnp.isfinite(s)) for s in jax.tree.leaves(tree)]))
+        for tree in found
+    ]
+    count = sum(are_finite)
 
-
-def _mean(old, total, count, shares):
-    """The mean over `count` batches; a frozen layer, of share 0, stays as it is."""
-    if shares is None:
-        return old
-
-    def leaf(before, t, share):
+    def leaf(before, share, *statistics):
+        pairs = zip(are_finite, statistics, strict=True)
+        total = sum(jnp.where(finite, s, 0) for finite, s in pairs)
         known = (count > 0) & (share > 0)
-        return jnp.where(known, t / jnp.where(known, count * share, 1), before)
+        return jnp.where(known, total / jnp.where(known, count * share, 1), before)
 
-    return jax.tree.map(leaf, old, total, shares)
+    return jax.tree.map(leaf, old, shares, *found)

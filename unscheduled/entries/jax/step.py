@@ -83,8 +83,8 @@ def select(condition, f, g, *operands):
 def _model_state(finite, new, old):
     """The new model state, or the old one, in the form of the old one.
 
-    Some models give it back in another container, or with extra axes of length one; a
-    step that is given what it returned must not be compiled again.
+    Some models return another container, or extra axes of length one, for which the
+    next step would be compiled again.
     """
     leaves = [
         jnp.where(finite, n.reshape(o.shape), o)

@@ -36,26 +36,22 @@ class Trainer:
 
     The step is compiled once, and anew after a restart. It takes its parameters and
     state over (donation), keeps them replicated and the batch sharded over all devices:
-    the loss is the mean over the global batch, whatever their number. A step whose loss
-    or gradient is not finite is skipped; after an evaluation that shows divergence
-    training begins again from the last good one, with half the rate
-    (`divergence_guard.py`).
+    the loss is the mean over the global batch, whatever their number. It reads nothing
+    on the host unless it logs. A step whose loss or gradient is not finite is skipped;
+    after an evaluation that shows divergence training begins again from the last good
+    one, with half the rate (`divergence_guard.py`).
 
     Args:
       workload: whose model and loss to train.
       make_optimizer: from a learning rate, or from the function of the step that it
         is, to a gradient transformation.
-      hyperparameters: a submission's, for
-        learning_rate: the peak rate,
-        dropout_rate, label_smoothing: None leaves them to the workload,
-        grad_clip: largest global norm of the gradient, or None.
+      hyperparameters: a submission's: learning_rate, the peak rate; dropout_rate and
+        label_smoothing, None for the workload's own; grad_clip, the largest global
+        norm of the gradient, or None.
       schedule: the factor on the rate at a step, from 0, or None for a constant.
       eval_params: (optimizer state, params) to where the model is evaluated; None for
         an algorithm that is evaluated where it trains.
       train_params: the way back, where there is one.
-
-    Raises:
-      ValueError: where `train_params` is given without `eval_params`.
     """
 
     def __init__(
@@ -83,9 +79,7 @@ class Trainer:
         self._eval_params = self._compiled_move(eval_params)
         self._train_params = self._compiled_move(train_params)
         self._statistics = BatchNormStatistics(
-            lambda *arguments: self._forward(*arguments)[1],
-            self._replicated,
-            self._sharded,
+            self._forward, self._replicated, self._sharded
         )
         self._begin(DivergenceGuard())
 
@@ -150,8 +144,8 @@ class Trainer:
     ) -> spec.UpdateReturn:
         """Looks at the evaluations since the last step, if there are any.
 
-        The parameters are still where they were evaluated: they are kept as the last
-        good ones, or go back to those.
+        The parameters, still where they were evaluated, are kept as the last good ones,
+        or go back to those.
         """
         state, _ = optimizer_state
         guard = _guard_of(state)

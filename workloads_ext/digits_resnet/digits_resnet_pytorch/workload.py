@@ -1,20 +1,82 @@
-"""Digits ResNet in PyTorch."""
+"""Digits ResNet in PyTorch: the model and the workload."""
+
+from collections.abc import Sequence
 
 import numpy as np
+import torch
+from torch import nn
 
 from workloads_ext.common.data import Batch
-from workloads_ext.common.torch import TorchWorkload
-from workloads_ext.digits_resnet.digits_resnet_pytorch.models import ResNet
+from workloads_ext.common.torch import BatchNorm, TorchWorkload, lecun_normal_
 from workloads_ext.digits_resnet.workload import BaseDigitsResNetWorkload
 
-__all__ = ["DigitsResNetWorkload"]
+
+def _conv(in_width: int, out_width: int, size: int, stride: int = 1) -> nn.Conv2d:
+    conv = nn.Conv2d(in_width, out_width, size, stride, padding=size // 2, bias=False)
+    lecun_normal_(conv.weight)
+    return conv
+
+
+def _batch_norm(width: int, init_scale: float = 1.0) -> BatchNorm:
+    norm = BatchNorm(width, eps=1e-5, momentum=0.1)
+    nn.init.constant_(norm.weight, init_scale)
+    return norm
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions and a shortcut, projected where the shape changes."""
+
+    def __init__(
+        self, in_width: int, width: int, stride: int, bn_init_scale: float
+    ) -> None:
+        super().__init__()
+        self.conv1 = _conv(in_width, width, 3, stride)
+        self.bn1 = _batch_norm(width)
+        self.conv2 = _conv(width, width, 3)
+        self.bn2 = _batch_norm(width, bn_init_scale)
+        self.has_projection = stride != 1 or in_width != width
+        if self.has_projection:
+            self.conv_proj = _conv(in_width, width, 1, stride)
+            self.bn_proj = _batch_norm(width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Maps (n, in_width, h, w) to (n, width, h / stride, w / stride)."""
+        y = torch.relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        shortcut = self.bn_proj(self.conv_proj(x)) if self.has_projection else x
+        return torch.relu(y + shortcut)
+
+
+class ResNet(nn.Module):
+    """One block a stage; each stage but the first halves the image."""
+
+    def __init__(
+        self, stage_widths: Sequence[int], num_classes: int, bn_init_scale: float
+    ) -> None:
+        super().__init__()
+        self.conv1 = _conv(1, stage_widths[0], 3)
+        self.bn1 = _batch_norm(stage_widths[0])
+        self.blocks = nn.Sequential()
+        in_width = stage_widths[0]
+        for i, width in enumerate(stage_widths):
+            stride = 1 if i == 0 else 2
+            self.blocks.append(Block(in_width, width, stride, bn_init_scale))
+            in_width = width
+        self.fc = nn.Linear(in_width, num_classes)
+        nn.init.normal_(self.fc.weight, std=0.01)
+        nn.init.zeros_(self.fc.bias)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Maps float32 images (n, 1, 8, 8) to logits (n, num_classes)."""
+        x = torch.relu(self.bn1(self.conv1(images)))
+        x = self.blocks(x)
+        return self.fc(x.mean(dim=(2, 3)))
 
 
 class DigitsResNetWorkload(BaseDigitsResNetWorkload, TorchWorkload):
     """Images are (batch, 1, 8, 8)."""
 
-    def _make_model(self) -> ResNet:
-        return ResNet(self.stage_widths, self.num_classes, self.bn_init_scale)
+    model_class = ResNet
 
     def _make_batch(
         self, examples: dict[str, np.ndarray], rng: np.random.Generator | None
