@@ -13,6 +13,7 @@ Example:
 import csv
 import shutil
 import statistics
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -58,27 +59,24 @@ def train(name: str, framework: str, seed: int) -> dict[str, str]:
     folder = Path(flags.FLAGS.out) / f"seed_{seed}" / f"{name}_{framework}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    (outcome,) = run_trials(settings, folder, [None], range(1), seed, {})
+    run_trials(settings, folder, [None], range(1), seed, {})
     with open(TrialDirectory(folder / "trial_1").eval_measurements) as file:
         row = list(csv.DictReader(file))[-1]
-    assert outcome.global_step == int(row["global_step"]) == settings.max_global_steps
+    assert int(row["global_step"]) == settings.max_global_steps
     return row
 
 
 def main(_) -> None:
     name = flags.FLAGS.workload
-    found: dict[str, list[float]] = {"validation": [], "test": []}
-    for framework in FRAMEWORKS:
-        metric = registry.load(name, framework).target_metric_name
-        for seed in range(flags.FLAGS.seeds):
-            row = train(name, framework, seed)
-            for split, values in found.items():
-                values.append(float(row[f"{split}/{metric}"]))
-    for split, values in found.items():
+    runs = [
+        train(name, *each) for each in product(FRAMEWORKS, range(flags.FLAGS.seeds))
+    ]
+    metric = registry.load(name, "pytorch").target_metric_name
+    for split in ("validation", "test"):
+        values = [float(row[f"{split}/{metric}"]) for row in runs]
         print(
-            f"{name} {split}_target_value: {statistics.median(values):.4f} "
-            f"(median of {len(values)} runs from {min(values):.4f} to "
-            f"{max(values):.4f})"
+            f"{name} {split}_target_value: {statistics.median(values):.4f} (median of "
+            f"{len(values)} runs from {min(values):.4f} to {max(values):.4f})"
         )
 
 
