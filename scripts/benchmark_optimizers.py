@@ -46,25 +46,15 @@ HEADINGS = ("optimizer", "ms", "quartiles", "ratio", "peer", "extra MB", "first 
 
 
 class Contender(NamedTuple):
-    """A row; its peer is the one above it of the same name in another package.
+    """A row; its peer is the one above it of the same name in another package."""
 
-    Attributes:
-      package: empty for ours.
-      make: gives the optimizer; in PyTorch, from parameters.
-    """
-
-    package: str
+    package: str  # empty for ours
     algorithm: str
     how: str
-    make: Callable[..., Any]
+    make: Callable[..., Any]  # gives the optimizer; in PyTorch, from parameters
 
 
-class Ready(NamedTuple):
-    """step: takes a step and waits for it; the first one took `first_sec`."""
-
-    step: Step
-    first_sec: float
-    extra_bytes: float
+Ready = tuple[Step, float, float]  # seconds of the first step, extra bytes
 
 
 def resnet50() -> Shapes:
@@ -103,7 +93,7 @@ def timed(step: Step) -> float:
     return time.perf_counter() - start
 
 
-def contender(optimizer: Any, how: str = "", **options: Any) -> Contender:
+def contender(optimizer: Any, how: Any = "", **options: Any) -> Contender:
     """`how` is an option of the optimizer, set to True."""
     package = optimizer.__module__.partition(".")[0].replace("unscheduled", "")
     make = partial(optimizer, **options, **({how: True} if how else {}))
@@ -125,26 +115,24 @@ def torch_tables() -> dict[str, list[Contender]]:
         return contender(lookahead)._replace(make=make, how=how)
 
     decay = {"weight_decay": 0.1}
-    fused, foreach = contender(AdamW, "fused"), contender(AdamW, "foreach")
+    ways = ("fused", "foreach")
+    fused, foreach = (contender(AdamW, how) for how in ways)
     return {
         "PyTorch, schedule-free": [
             fused,
             foreach,
             contender(other.ScheduleFreeAdamW, **decay),
             contender(upstream.AdamWScheduleFree, **decay),
-            contender(ours.AdamWScheduleFree, "fused", **decay),
-            contender(ours.AdamWScheduleFree, "foreach", **decay),
+            *(contender(ours.AdamWScheduleFree, how, **decay) for how in ways),
             contender(upstream.SGDScheduleFree),
             contender(ours.SGDScheduleFree, "foreach"),
         ],
         "PyTorch, radam": [
             fused,
             contender(RAdam, "foreach", **decay),
-            contender(ours.RAdam, "fused", **decay),
-            contender(ours.RAdam, "foreach", **decay),
+            *(contender(ours.RAdam, how, **decay) for how in ways),
             contender(upstream.RAdamScheduleFree, **decay),
-            contender(ours.RAdamScheduleFree, "fused", **decay),
-            contender(ours.RAdamScheduleFree, "foreach", **decay),
+            *(contender(ours.RAdamScheduleFree, how, **decay) for how in ways),
         ],
         "PyTorch, lookahead, around torch AdamW foreach": [
             fused,
@@ -174,7 +162,7 @@ def torch_ready(entry: Contender, shapes: Shapes) -> Ready:
     first_sec = timed(step)
     for _ in range(WARMUP_STEPS):
         step()
-    return Ready(step, first_sec, torch_extra_bytes(step))
+    return step, first_sec, torch_extra_bytes(step)
 
 
 def torch_extra_bytes(step: Step) -> float:
@@ -234,7 +222,7 @@ def jax_ready(entry: Contender, shapes: Shapes) -> Ready:
 
     step()
     memory: Any = compiled.memory_analysis()
-    return Ready(step, time.perf_counter() - start, memory.temp_size_in_bytes)
+    return step, time.perf_counter() - start, memory.temp_size_in_bytes
 
 
 BENCHES = {"torch": (torch_tables, torch_ready), "jax": (jax_tables, jax_ready)}
@@ -248,15 +236,13 @@ def rows(
     for entry in contenders:
         name = " ".join(filter(None, (entry.package, entry.algorithm, entry.how)))
         try:
-            ready = make_ready(entry)
+            step, first_sec, extra_bytes = make_ready(entry)
         except ValueError as error:
             yield [name, f"refused: {first_line(error)}", *[""] * (len(HEADINGS) - 2)]
             continue
-        first = first or ready
-        steps = (ready.step, first.step)
-        ours, base = np.transpose(
-            [[timed(step) for step in steps] for _ in range(_STEPS.value)]
-        )
+        first = first or step
+        turns = [(timed(step), timed(first)) for _ in range(_STEPS.value)]
+        ours, base = np.transpose(turns)
         low, middle, high = 1000 * np.quantile(ours, [0.25, 0.5, 0.75])
         ratio = float(np.median(ours / base))
         peer = "" if entry.package else peers.get(entry.algorithm, "")
@@ -264,13 +250,12 @@ def rows(
             peers[entry.algorithm] = ratio
         cells = [name, f"{middle:.2f}", f"{low:.2f}-{high:.2f}", f"{ratio:.2f}"]
         cells.append(f"{ratio / peer:.2f}" if peer else "")
-        yield [*cells, f"{ready.extra_bytes / 1e6:.1f}", f"{ready.first_sec:.2f}"]
-        del ready, steps
+        yield [*cells, f"{extra_bytes / 1e6:.1f}", f"{first_sec:.2f}"]
+        del step
         gc.collect()
 
 
 def page() -> Iterator[str]:
-    """The lines of the page, as they come."""
     installed = (name for name in PACKAGES if importlib.util.find_spec(name))
     versions = (f"{name} {importlib.metadata.version(name)}" for name in installed)
     hardware = f"{len(os.sched_getaffinity(0))} cores of {cpu_model_name()}"

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,11 @@ BENCHMARK = load_benchmark(BENCHMARKS["0.5"])
 STUDIES, TRIALS, EVALUATIONS = 5, 5, 20
 TRIALS_A_SUBMISSION = len(BENCHMARK.base) * STUDIES * TRIALS
 BESIDE = ("flags_0.json", "hparams.json", "measurements.csv", "meta_data_0.json")
-OTHERS = [f"{split}/{name}" for split in ("train", "test") for name in "abcd"]
+COLUMNS = (
+    *("accumulated_eval_time", "accumulated_submission_time", "global_step"),
+    *("preemption_count", "score"),
+    *(f"{split}/{name}" for split in ("train", "test") for name in "abcd"),
+)
 COSTS = ("wall (s)", "CPU (s)", "peak memory (MiB)")
 
 _LOGS = flags.DEFINE_string("logs", None, "A folder of real logs of version 0.5.")
@@ -95,35 +100,26 @@ def official(clone: Path, logs: Path, out: str) -> tuple[list[str], Path]:
 
 
 def make_tree(root: Path, n_submissions: int) -> None:
-    """Writes logs as the official runner does."""
     rng = random.Random(0)
-    for submission in range(n_submissions):
-        for study in range(STUDIES):
-            for workload in BENCHMARK.base:
-                metric = BENCHMARK.targets[workload].metric
-                folder = root / f"s{submission}" / f"study_{study}" / f"{workload}_jax"
-                for trial in range(1, TRIALS + 1):
-                    _write_trial(folder / f"trial_{trial}", metric, rng)
-
-
-def _write_trial(folder: Path, metric: str, rng: random.Random) -> None:
-    folder.mkdir(parents=True)
-    for name in BESIDE:
-        (folder / name).touch()
-    columns = ["accumulated_eval_time", "accumulated_submission_time", "global_step"]
-    columns += ["preemption_count", "score", *OTHERS, f"validation/{metric}"]
-    lines = [",".join(columns)]
-    seconds = 0.0
-    for evaluation in range(EVALUATIONS):
-        seconds += rng.uniform(100, 300)
-        row = [rng.random(), seconds, 500 * (evaluation + 1), 0, seconds]
-        row += [rng.random() for _ in range(len(OTHERS) + 1)]
-        lines.append(",".join(map(str, row)))
-    (folder / "eval_measurements.csv").write_text("\n".join(lines) + "\n")
+    places = (range(n_submissions), range(STUDIES), BENCHMARK.base, range(TRIALS))
+    for submission, study, workload, trial in product(*places):
+        study_folder = root / f"s{submission}" / f"study_{study}"
+        folder = study_folder / f"{workload}_jax" / f"trial_{trial + 1}"
+        folder.mkdir(parents=True)
+        for name in BESIDE:
+            (folder / name).touch()
+        metric = BENCHMARK.targets[workload].metric
+        lines = [",".join((*COLUMNS, f"validation/{metric}"))]
+        seconds = 0.0
+        for evaluation in range(1, EVALUATIONS + 1):
+            seconds += rng.uniform(100, 300)
+            row = [seconds, seconds, 500 * evaluation, 0, seconds]
+            row += [rng.random() for _ in range(len(COLUMNS) + 1 - len(row))]
+            lines.append(",".join(map(str, row)))
+        (folder / "eval_measurements.csv").write_text("\n".join(lines) + "\n")
 
 
 def time_real_logs(logs: Path) -> None:
-    files = sum(len(names) for _, _, names in os.walk(logs))
     commands = {"scripts/score.py": ours(logs)}
     with tempfile.TemporaryDirectory() as out:
         if _OFFICIAL.value:
@@ -131,26 +127,27 @@ def time_real_logs(logs: Path) -> None:
             commands["official tool"] = official(clone, logs, out)
         costs = in_turns([*commands.values()])
     rows = [
-        [name, f"{wall:.2f}", f"{cpu:.2f}", f"{memory:.0f}"]
-        for name, (wall, cpu, memory) in zip(commands, costs, strict=True)
+        [name, *map("{:.2f}".format, cost)]
+        for name, cost in zip(commands, costs, strict=True)
     ]
+    files = sum(len(names) for _, _, names in os.walk(logs))
     table = markdown_table(("tool", *COSTS), rows)
     print(f"Real logs, {files:,} files:\n\n{table}\n", flush=True)
 
 
 def time_made_up_trees(sizes: Sequence[int]) -> None:
-    files = f"{1 + len(BESIDE)} files a trial"
-    print(f"Made-up trees, {EVALUATIONS} evaluations and {files}:\n")
     rows = []
     for size in sizes:
         n_submissions = size // TRIALS_A_SUBMISSION
         with tempfile.TemporaryDirectory(dir=_WORK_DIR.value) as root:
             make_tree(Path(root), n_submissions)
-            ((wall, cpu, memory),) = in_turns([ours(Path(root))])
+            (costs,) = in_turns([ours(Path(root))])
         n = n_submissions * TRIALS_A_SUBMISSION
-        cells = (f"{wall:.2f}", f"{cpu:.2f}", f"{memory:.0f}", f"{1000 * cpu / n:.3f}")
-        rows.append([f"{n:,}", *cells])
-    print(markdown_table(("trials", *COSTS, "CPU a trial (ms)"), rows))
+        ms_a_trial = f"{1000 * costs[1] / n:.3f}"
+        rows.append([f"{n:,}", *map("{:.2f}".format, costs), ms_a_trial])
+    table = markdown_table(("trials", *COSTS, "CPU a trial (ms)"), rows)
+    files = f"{EVALUATIONS} evaluations and {1 + len(BESIDE)} files a trial"
+    print(f"Made-up trees, {files}:\n\n{table}")
 
 
 def main(_) -> None:

@@ -6,9 +6,6 @@ already, complete or not, are resumed: remove the folder to start anew.
 
 Example:
   python scripts/demo.py --data_dir=data --experiment_dir=runs/demo
-
-  python scripts/demo.py --entries=radam,lookahead_radam --studies=3 \
-      --experiment_dir=runs/entries
 """
 
 import concurrent.futures

@@ -1,10 +1,7 @@
 r"""Runs the baseline past any target and says what targets that suggests.
 
-The rule: train NadamW for half of step_hint steps (its schedule goes on to step_hint)
-with each of several seeds in each framework, and evaluate it there, once; the targets
-are the medians over all of these runs. So the baseline reaches them about half-way
-through its schedule. The last value is taken and not the best so far, which would be
-the luckiest of many evaluations on a small split.
+docs/evidence/targets.md has the rule: the medians over several seeds in each framework
+of what NadamW reaches in half of step_hint steps.
 
 Example:
   python scripts/set_targets.py --workload=digits_resnet --data_dir=data

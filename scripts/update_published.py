@@ -71,17 +71,17 @@ def _cell(studies: dict[str, Any], study: Study) -> dict[str, Any]:
 def _row(study: Study) -> list[float | None]:
     step_sec = study.step_sec if math.isinf(study.hit.time_sec) else math.nan
     rest = (study.best, study.run_sec, step_sec, *asdict(study.course).values())
-    return [*_hit(study.hit), study.n_hit, study.n_trials, *map(_known, rest)]
+    return [*_hit(study.hit), study.n_hit, study.n_trials, *_known(rest)]
 
 
 def _hit(hit: Hit) -> list[float | None]:
-    return [*map(_known, (hit.time_sec, hit.steps, hit.index))]
+    return _known((hit.time_sec, hit.steps, hit.index))
 
 
-def _known(value: float) -> float | None:
-    if not math.isfinite(value):
-        return None
-    return int(value) if value == int(value) else value
+def _known(values: Iterable[float]) -> list[float | None]:
+    """JSON numbers: null for what is not finite, integers for whole numbers."""
+    finite = (value if math.isfinite(value) else None for value in values)
+    return [int(v) if v is not None and v == int(v) else v for v in finite]
 
 
 def recorded(trials: Iterable[Trial]) -> dict[tuple[str, str], Any]:
@@ -121,7 +121,6 @@ def in_rows(facts: Any, depth: int = 0) -> str:
 
 
 def scores(studies: Iterable[Study], benchmark: Benchmark) -> dict[str, float]:
-    """By submission, best first."""
     rows = rank(workload_results(studies), benchmark).rows
     return {row.submission: row.score for row in rows}
 

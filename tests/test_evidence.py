@@ -100,34 +100,23 @@ def test_radam_trains_the_language_model(written, reduced, data_dir):
     assert_written(written, "radam", "radam_losses")
 
 
-def test_lookahead_has_the_variance_of_its_formula(written, reduced):
-    """Slow weights that are interpolated wrongly, or at the wrong step."""
+def test_lookahead_does_what_a_lower_rate_does(written, reduced):
+    """Slow weights that are interpolated wrongly, or a page that lacks a table."""
     reduced(
         lookahead,
-        CURVATURES=np.array([0.1, 1.0]),
-        SAMPLES=1000,
-        BURN_IN=200,
-        AVERAGED=500,
         PROBLEMS=("breast_cancer",),
         KS=(5,),
         RATES=(2**-6, 2**-2),
         STEPS=500,
         SEEDS=4,
     )
-    simulated = lookahead.simulate()
-    s = lookahead.CURVATURES
-    for setting, variances in simulated.items():
-        formula = lookahead.lookahead_variance(s, setting.k, setting.alpha)
-        # 100 syncs of 1000 samples, which follow each other slowly.
-        np.testing.assert_allclose(variances, formula, rtol=0.05)
-        assert np.all(formula < lookahead.sgd_variance(s))
     results = lookahead.measure()
     alone = np.median(results[0].gaps[None], axis=-1)
     ahead = np.median(results[0].gaps[lookahead.Setting(5, 0.25)], axis=-1)
-    # α does what a lower rate does. Observed: 2.3 and 0.13 times the inner's gap.
+    # Observed: 2.3 and 0.13 times the inner's gap.
     assert ahead[0] > 1.5 * alone[0]
     assert ahead[-1] < 0.5 * alone[-1]
-    lookahead.write(simulated, results)
+    lookahead.write(results)
     assert_written(written, "lookahead", "lookahead_settings")
 
 

@@ -8,6 +8,7 @@ Example:
 """
 
 import itertools
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -49,7 +50,7 @@ def unguarded(algorithm: str, framework: str, workload: str) -> Training:
     return training
 
 
-def ratios(*case: str) -> np.ndarray:
+def ratios(*case: Any) -> np.ndarray:
     """Times of neighbouring steps, guarded over unguarded."""
     pair = (Training(*case), unguarded(*case))
     times = np.empty((WARM_UP + STEPS, 2))

@@ -22,14 +22,9 @@ BLACK, ORANGE, SKY = "#000000", "#E69F00", "#56B4E9"
 GREEN, BLUE, RED = "#009E73", "#0072B2", "#D55E00"
 
 
-def tuning(values: np.ndarray) -> np.ndarray:
-    """The first half of the seeds (last axis), which chooses learning rates."""
-    return np.split(values, 2, axis=-1)[0]
-
-
-def reported(values: np.ndarray) -> np.ndarray:
-    """The second half of the seeds, which is shown."""
-    return np.split(values, 2, axis=-1)[1]
+def halves(values: np.ndarray) -> list[np.ndarray]:
+    """The seeds (last axis) that choose learning rates, and those that are shown."""
+    return np.split(values, 2, axis=-1)
 
 
 def quartiles(values: np.ndarray) -> np.ndarray:

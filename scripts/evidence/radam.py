@@ -162,37 +162,19 @@ def variance_table(simulated: dict[int, float]) -> str:
     return markdown_table([*header, "simulated, rectified, over the limit"], rows)
 
 
-def _median_and_range(values: np.ndarray) -> str:
-    return f"{np.median(values):.3f} ({min(values):.3f} to {max(values):.3f})"
-
-
-def loss_table(losses: Losses, beta2: float) -> str:
-    """Median, least and largest loss of the seeds for each rate."""
+def loss_table(losses: Losses) -> str:
+    """Median, least and greatest loss of the seeds."""
     rows = []
-    for i, rate in enumerate(RATES):
-        cells = (_median_and_range(losses[beta2, label][i]) for label in VARIANTS)
-        rows.append([f"{rate:g}", *cells])
-    return markdown_table(["learning rate", *VARIANTS], rows)
-
-
-def best_table(losses: Losses) -> str:
-    """The best rate of each variant, how many are near it, and the mean factor."""
-    rows = []
-    for (beta2, label), values in losses.items():
-        medians = np.median(values, axis=1)
-        best = int(medians.argmin())
-        row = [f"{label}, {beta2:g}", f"{RATES[best]:g}"]
-        row += [_median_and_range(values[best])]
-        row += [str(np.sum(medians <= medians[best] + 0.1))]
-        rows.append([*row, f"{VARIANTS[label].factors(beta2).mean():.2f}"])
-    header = ["optimizer, beta2", "best rate", "validation loss, nats"]
-    return markdown_table(
-        [*header, "rates within 0.1", "mean factor on the rate"], rows
-    )
+    for beta2, (i, rate) in product(BETA2S, enumerate(RATES)):
+        row = [f"{beta2:g}", f"{rate:g}"]
+        for label in VARIANTS:
+            low, middle, high = np.quantile(losses[beta2, label][i], [0, 0.5, 1])
+            row.append(f"{middle:.3f} ({low:.3f} to {high:.3f})")
+        rows.append(row)
+    return markdown_table(["beta2", "learning rate", *VARIANTS], rows)
 
 
 def draw_losses(losses: Losses):
-    """The final loss against the rate, a panel for each beta2."""
     figure, (panels,) = pages.new_figure(1, len(BETA2S), (10, 3.9))
     for panel, beta2 in zip(panels, BETA2S, strict=True):
         for i, (label, variant) in enumerate(VARIANTS.items()):
@@ -207,12 +189,7 @@ def draw_losses(losses: Losses):
 
 
 def write(simulated: dict[int, float], losses: Losses) -> None:
-    tables = [f"beta2 = {beta2:g}:\n\n{loss_table(losses, beta2)}" for beta2 in BETA2S]
-    blocks = {
-        "variance": variance_table(simulated),
-        "best": best_table(losses),
-        "losses": "\n\n".join(tables),
-    }
+    blocks = {"variance": variance_table(simulated), "losses": loss_table(losses)}
     pages.publish("radam", blocks, radam_losses=draw_losses(losses))
 
 

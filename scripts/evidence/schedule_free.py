@@ -98,15 +98,15 @@ def best(
     """The best rate for a horizon, or for all; gaps and errors of the reported seeds.
 
     That is the rate of the least geometric mean, over the horizons it is for, of the
-    median gap on the tuning seeds. A method that decays has a rate for each horizon.
+    median gap on the other seeds. A method that decays has a rate for each horizon.
     """
     end = horizon if method.decays else HORIZONS[-1]
-    gaps, errors = result.curves[method, end]
+    (gaps, shown_gaps), (_, errors) = map(pages.halves, result.curves[method, end])
     tuned_for = HORIZONS if one_rate and not method.decays else (horizon,)
     points = np.searchsorted(record_steps(end), tuned_for)
-    medians = np.median(pages.tuning(gaps)[:, points], axis=-1)
+    medians = np.median(gaps[:, points], axis=-1)
     rate = int(np.log(medians).mean(axis=1).argmin())
-    return RATES[rate], pages.reported(gaps[rate]), pages.reported(errors[rate])
+    return RATES[rate], shown_gaps[rate], errors[rate]
 
 
 def final_gaps(

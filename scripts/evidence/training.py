@@ -72,7 +72,6 @@ class Training:
         return optimizer_state["trainer"]._forward(params, batch, model_state, key)
 
     def accuracy(self) -> float:
-        """On the validation split."""
         workload, state = self._workload, self.state
         examples, size = workload.num_validation_examples, workload.eval_batch_size
         key, data_dir = self._driver.eval_rng(self._step), flags.FLAGS.data_dir

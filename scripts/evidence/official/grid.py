@@ -27,6 +27,7 @@ from typing import Any
 
 from absl import app, flags
 
+from unscheduled.benchmark.tables import markdown_table
 from unscheduled.benchmark.targets import BENCHMARKS, load_benchmark
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -37,16 +38,16 @@ UPSTREAM = "upstream"  # the baseline of the official repository, to compare wit
 # Where XLA takes longer to optimize two steps than they then save.
 COMPILED_LONGER = ("imagenet_resnet", "imagenet_vit", "mnist", "ogbg")
 LIMIT = 1800  # seconds for an entry
+PINNED_JAX = "0.7.0"
+OLDER = "†"  # run before the last change to the code of its row
+Line = dict[str, Any]
+Cells = dict[tuple[str, str, str], Line]  # by workload, framework and algorithm
 
-ENTRIES = [
-    path.parent.name.rpartition("_")
-    for path in sorted(ROOT.glob("submissions/*/submission.py"))
-]
-ROWS = [
-    (algorithm, framework)
-    for framework in FRAMEWORKS
-    for algorithm in (UPSTREAM, *(a for a, _, f in ENTRIES if f == framework))
-]
+ROWS: list[tuple[str, str]] = []
+for _framework in FRAMEWORKS:
+    _entries = sorted(ROOT.glob(f"submissions/*_{_framework}"))
+    _names = [path.name.removesuffix(f"_{_framework}") for path in _entries]
+    ROWS += [(_name, _framework) for _name in (UPSTREAM, *_names)]
 CHOICES = {
     "workloads": (*WORKLOADS, "mnist", "cifar"),
     "frameworks": FRAMEWORKS,
@@ -66,17 +67,17 @@ for name, choices in CHOICES.items():
 
 
 def code_hash(algorithm: str, framework: str) -> str:
-    """Of what decides how an entry trains here, without comments and layout."""
-    digest = hashlib.sha256()
-    name = "torch" if framework == "pytorch" else framework
-    package = ROOT / "unscheduled"
-    folders = (package, package / "entries", package / "entries" / framework)
-    paths = [path for folder in folders for path in sorted(folder.glob("*.py"))]
-    paths += sorted((package / f"optim_{name}").rglob("*.py"))
-    paths += [ROOT / "submissions" / f"{algorithm}_{framework}" / "submission.py"]
-    for path in paths if algorithm != UPSTREAM else ():
-        digest.update(ast.dump(ast.parse(path.read_text())).encode())
-    return digest.hexdigest()[:12]
+    """Of what decides how an entry is checked, without comments and layout."""
+    paths = [Path(__file__).with_name("one_step.py")]
+    if algorithm != UPSTREAM:
+        name = "torch" if framework == "pytorch" else framework
+        package = ROOT / "unscheduled"
+        for folder in (package, package / "entries", package / "entries" / framework):
+            paths += sorted(folder.glob("*.py"))
+        paths += sorted((package / f"optim_{name}").rglob("*.py"))
+        paths += [ROOT / "submissions" / f"{algorithm}_{framework}" / "submission.py"]
+    trees = [ast.dump(ast.parse(path.read_text())) for path in paths]
+    return hashlib.sha256("".join(trees).encode()).hexdigest()[:12]
 
 
 def official_root() -> Path:
@@ -89,15 +90,6 @@ def official_root() -> Path:
             "official repository (pip install -e)."
         )
     return root
-
-
-def environment(root: Path) -> dict[str, str]:
-    """What a result depends on besides our code: versions."""
-    command = ["git", "-C", str(root), "rev-parse", "--short=7", "HEAD"]
-    ended = subprocess.run(command, capture_output=True, text=True)
-    commit = ended.stdout.strip() or importlib.metadata.version("algoperf")
-    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
-    return {"algoperf": commit, **versions}
 
 
 def job(algorithm: str, key: dict[str, Any], root: Path) -> dict[str, Any]:
@@ -115,7 +107,6 @@ def job(algorithm: str, key: dict[str, Any], root: Path) -> dict[str, Any]:
 
 
 def read(results: Path) -> list[dict[str, Any]]:
-    """The lines of the results, oldest first."""
     lines = results.read_text().splitlines() if results.exists() else []
     return [json.loads(line) for line in lines]
 
@@ -133,7 +124,7 @@ def missing(jobs: list[dict], results: Path) -> list[dict]:
 def run(jobs: list[dict], results: Path, root: Path) -> None:
     """A process for the jobs; each has a line afterwards, even if the process died."""
     before = len(read(results))
-    workload, framework = jobs[0]["key"]["workload"], jobs[0]["key"]["framework"]
+    workload, framework = (jobs[0]["key"][name] for name in ("workload", "framework"))
     log = results.parent / f"{workload}_{framework}.log"
     request = {
         "workload": workload,
@@ -158,27 +149,86 @@ def run(jobs: list[dict], results: Path, root: Path) -> None:
             how = f"the process ended with status {ended.returncode}"
         except subprocess.TimeoutExpired:
             how = f"not done after {LIMIT * len(jobs)} s"
-    with results.open("a") as file:
-        reached = {line["algorithm"] for line in read(results)[before:]}
-        for job in jobs:
-            if job["key"]["algorithm"] not in reached:
-                failure = {"status": "failed", "error": f"{how}; see {log}"}
-                file.write(json.dumps({**job["key"], **failure}) + "\n")
-    for line in read(results)[before:]:
-        print(f"  {line['algorithm']}: {line.get('error', line['status'])}")
+    new = read(results)[before:]
+    for job in jobs:
+        lines = [line for line in new if job["key"].items() <= line.items()]
+        if not lines:
+            failure = {"status": "failed", "error": f"{how}; see {log}"}
+            lines = [{**job["key"], **failure}]
+            with results.open("a") as file:
+                file.write(json.dumps(lines[0]) + "\n")
+        status = lines[0].get("error", lines[0]["status"])
+        print(f"  {job['key']['algorithm']}: {status}")
+
+
+def write(lines: list[Line]) -> None:
+    """Writes the page from the newest line of each cell, the oldest line first.
+
+    A line of older code counts, marked, where there is none of the code as it is; but
+    not if it failed.
+    """
+    from scripts.evidence.pages import publish  # which imports matplotlib
+
+    hashes = {row: code_hash(*row) for row in ROWS}
+    current, older = [], []
+    for line in lines:
+        is_older = line["code"] != hashes.get((line["algorithm"], line["framework"]))
+        (older if is_older else current).append({**line, "older": is_older})
+    environments: dict[str, Cells] = {"pinned": {}, "newest": {}}
+    for line in (*(line for line in older if line["status"] == "ok"), *current):
+        label = "pinned" if line["environment"]["jax"] == PINNED_JAX else "newest"
+        cell = line["workload"], line["framework"], line["algorithm"]
+        environments[label][cell] = line
+    versions = dict.fromkeys(
+        (label, *line["environment"].items())
+        for label, cells in environments.items()
+        for line in cells.values()
+    )
+    rows = [[label, *dict(found).values()] for label, *found in versions]
+    names = [name for _, *found in [*versions][:1] for name, _ in found]
+    blocks = {label: table(cells) for label, cells in environments.items()}
+    blocks["versions"] = markdown_table(["", *names], rows)
+    publish("official_harness", blocks)
+
+
+def table(cells: Cells) -> str:
+    """A row for each entry of the frameworks that were run; what failed, below."""
+    if not cells:
+        return "Not run yet."
+    notes: list[str] = []
+    body = []
+    for algorithm, framework in ROWS:
+        if framework not in {framework for _, framework, _ in cells}:
+            continue
+        row = [f"{algorithm}_{framework}"]
+        if algorithm == UPSTREAM:
+            row = [f"*upstream's nadamw, {framework}*"]
+        for workload in WORKLOADS:
+            line = cells.get((workload, framework, algorithm))
+            if line is None:
+                row.append("not run")
+            elif line["status"] == "ok":
+                mark = OLDER if line["older"] else ""
+                row.append(f"ok{mark}, {line['seconds']:.1f} s")
+            else:
+                notes.append(f"{workload}, {framework}, {algorithm}: {line['error']}")
+                row.append(f"failed ({len(notes)})")
+        body.append(row)
+    numbered = (f"({number}) {note}" for number, note in enumerate(notes, start=1))
+    return "\n\n".join((markdown_table(("entry", *WORKLOADS), body), *numbered))
 
 
 def main(_) -> None:
-    """Runs what is missing, or writes the page."""
     results = Path(flags.FLAGS.results).resolve()
     results.parent.mkdir(parents=True, exist_ok=True)
     if flags.FLAGS.table:
-        from scripts.evidence.official.page import write  # matplotlib, slow to import
-
-        write(read(results), ROWS, WORKLOADS, {row: code_hash(*row) for row in ROWS})
+        write(read(results))
         return
     root = official_root()
-    versions = environment(root)
+    git = ["git", "-C", str(root), "rev-parse", "--short=7", "HEAD"]
+    commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    versions = {"algoperf": commit.strip(), **versions}
     for workload, framework in product(flags.FLAGS.workloads, flags.FLAGS.frameworks):
         key = {"workload": workload, "framework": framework, "environment": versions}
         jobs = [

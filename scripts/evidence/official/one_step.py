@@ -1,16 +1,9 @@
 """One official workload in one process: some steps of each entry on fake batches.
 
-    python -m scripts.evidence.official.one_step REQUEST.json
-
-`grid.py` writes the request and starts one process for each workload and framework.
-The workload, its model and its fake data are made once, by the helpers of the official
-`tests/reference_algorithm_tests.py`; every entry starts from the same parameters and
-goes through
-
-    step, prepare_for_eval, step, prepare_for_eval, evaluation of all splits
-
-(more steps, until a parameter has moved, where the first ones move none). One JSON line
-for each entry is appended to the results as it ends.
+`grid.py` writes the request, a JSON file. The workload, its model and its fake data are
+made once, by the helpers of the official `tests/reference_algorithm_tests.py`; every
+entry starts from the same parameters. One JSON line for each entry is appended to the
+results as it ends.
 """
 
 import contextlib
@@ -77,23 +70,17 @@ def build(request: dict[str, Any], folder: str) -> Bench:
     workload = reference._make_one_batch_workload(
         workload_class, name, framework, BATCH_SIZE, True, 1
     )
-    if hasattr(workload, "translate_and_calculate_bleu"):
-        cap_decoding(workload)
+    if translate := getattr(workload, "translate_and_calculate_bleu", None):
+
+        def capped(params, ds_iter, num_batches, max_predict_length):
+            length = min(max_predict_length, DECODE_LENGTH)
+            return translate(params, ds_iter, num_batches, length)
+
+        workload.translate_and_calculate_bleu = capped
     backend = load_backend(framework)
     backend.start_trial(SEED)
     params, model_state = workload.init_model_fn(backend.random.key(SEED))
     return Bench(workload, name, reference, backend, params, model_state)
-
-
-def cap_decoding(workload: Any) -> None:
-    """Makes the beam search of `workload` end at DECODE_LENGTH tokens."""
-    translate = workload.translate_and_calculate_bleu
-
-    def capped(params, ds_iter, num_batches, max_predict_length):
-        length = min(max_predict_length, DECODE_LENGTH)
-        return translate(params, ds_iter, num_batches, length)
-
-    workload.translate_and_calculate_bleu = capped
 
 
 def parameters(model_params: Any) -> dict[str, np.ndarray]:
@@ -106,7 +93,6 @@ def parameters(model_params: Any) -> dict[str, np.ndarray]:
 
 
 def finite(values: Iterable[tuple[str, Any]]) -> None:
-    """Raises AssertionError where a value isn't finite."""
     bad = [name for name, value in values if not np.isfinite(value).all()]
     assert not bad, f"not finite: {', '.join(bad[:3])}"
 
@@ -173,13 +159,12 @@ def check(bench: Bench, job: dict[str, Any]) -> None:
 
 
 def main(request_path: str) -> None:
-    """Runs the jobs of a request."""
     request = json.loads(Path(request_path).read_text())
     with tempfile.TemporaryDirectory() as folder:
         bench = build(request, folder)
         for job in request["jobs"]:
             start = time.process_time()  # says more on a busy machine than the wall
-            record = {"status": "ok"}
+            record: dict[str, Any] = {"status": "ok"}
             try:
                 check(bench, job)
             except Exception as error:
