@@ -55,11 +55,7 @@ _WORK_DIR = flags.DEFINE_string("work_dir", None, "Where the made-up trees are p
 
 
 def measure(command: Sequence[str], folder: Path) -> tuple[float, float, float]:
-    """Seconds on the wall, of the CPU, and MiB at most, of a process.
-
-    Raises:
-      subprocess.CalledProcessError: it failed.
-    """
+    """Seconds on the wall and of the CPU, and MiB at most, of a process."""
     start = time.perf_counter()
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=output)

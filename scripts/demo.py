@@ -28,8 +28,7 @@ from unscheduled.runner.run_directory import experiment_path
 from workloads_ext.registry import WORKLOADS
 
 ROOT = Path(__file__).resolve().parents[1]
-# One thread for torch, which is as fast as two on models of this size and does not
-# wait for the other where the machine has something else to do.
+# One thread for torch: as fast as two on models of this size, and never waiting.
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 TITLES = {
     "wall": "The wall clock of this machine",
@@ -92,7 +91,7 @@ def unfinished(clock: str) -> list[Run]:
 
 
 def train_all() -> None:
-    """What is missing: on the wall clock alone, on the steps clock two at a time."""
+    """On the wall clock one run at a time, on the steps clock two."""
     for run in unfinished("wall"):
         print("\n{} in {} on {}".format(*run), flush=True)
         train("wall", run)

@@ -28,11 +28,11 @@ from workloads_ext import registry
 
 flags.DEFINE_enum("workload", None, list(registry.WORKLOADS), "Name of the workload.")
 flags.DEFINE_string("data_dir", "data", "Where data sets are, or are made.")
-flags.DEFINE_string("out", "runs/targets", "Where the runs are written.")
-flags.DEFINE_integer("seeds", 5, "Seeds in each framework.", lower_bound=1)
 flags.mark_flag_as_required("workload")
 
 ROOT = Path(__file__).resolve().parents[1]
+OUT = Path("runs/targets")
+SEEDS = range(5)
 
 
 def train(name: str, framework: str, seed: int) -> dict[str, str]:
@@ -53,7 +53,7 @@ def train(name: str, framework: str, seed: int) -> dict[str, str]:
         max_global_steps=workload.step_hint // 2,
         save_checkpoints=False,
     )
-    folder = Path(flags.FLAGS.out) / f"seed_{seed}" / f"{name}_{framework}"
+    folder = OUT / f"seed_{seed}" / f"{name}_{framework}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     run_trials(settings, folder, [None], range(1), seed, {})
@@ -65,9 +65,7 @@ def train(name: str, framework: str, seed: int) -> dict[str, str]:
 
 def main(_) -> None:
     name = flags.FLAGS.workload
-    runs = [
-        train(name, *each) for each in product(FRAMEWORKS, range(flags.FLAGS.seeds))
-    ]
+    runs = [train(name, *each) for each in product(FRAMEWORKS, SEEDS)]
     metric = registry.load(name, "pytorch").target_metric_name
     for split in ("validation", "test"):
         values = [float(row[f"{split}/{metric}"]) for row in runs]

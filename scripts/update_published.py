@@ -16,7 +16,7 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from unscheduled.scoring import published
 from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.leaderboard import rank
 from unscheduled.scoring.logs import Trial, read_logs
-from unscheduled.scoring.times import RULES, Hit, Study, study_results, workload_results
+from unscheduled.scoring.times import RULES, Study, study_results, workload_results
 
 BUDGET = "max_allowed_runtime_sec"
 HARDWARE = ("gpu_model_name", "gpu_count")
@@ -59,7 +59,7 @@ def figures(trials: Sequence[Trial], benchmark: Benchmark) -> dict[str, Any]:
     for ours, theirs in zip(*by_rule, strict=True):
         _cell(studies, ours)[ours.study] = _row(ours)
         if theirs.hit != ours.hit:
-            _cell(official, theirs)[theirs.study] = _hit(theirs.hit)
+            _cell(official, theirs)[theirs.study] = _known(astuple(theirs.hit))
     return {"columns": COLUMNS, "studies": studies, "official": official}
 
 
@@ -70,12 +70,8 @@ def _cell(studies: dict[str, Any], study: Study) -> dict[str, Any]:
 
 def _row(study: Study) -> list[float | None]:
     step_sec = study.step_sec if math.isinf(study.hit.time_sec) else math.nan
-    rest = (study.best, study.run_sec, step_sec, *asdict(study.course).values())
-    return [*_hit(study.hit), study.n_hit, study.n_trials, *_known(rest)]
-
-
-def _hit(hit: Hit) -> list[float | None]:
-    return _known((hit.time_sec, hit.steps, hit.index))
+    rest = (study.best, study.run_sec, step_sec, *astuple(study.course))
+    return [*_known(astuple(study.hit)), study.n_hit, study.n_trials, *_known(rest)]
 
 
 def _known(values: Iterable[float]) -> list[float | None]:

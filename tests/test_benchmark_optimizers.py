@@ -8,10 +8,10 @@ pytest.importorskip("torch")
 
 from scripts import benchmark_optimizers as script
 
-BASE = script.Contender("torch", "AdamW", "fused", None)
-PEER = script.Contender("other", "RAdam", "", None)
-OURS = script.Contender("", "RAdam", "foreach", None)
-FUSED = script.Contender("", "RAdam", "fused", None)
+BASE = script.Contender("torch", "AdamW", "fused", dict)
+PEER = script.Contender("other", "RAdam", "", dict)
+OURS = script.Contender("", "RAdam", "foreach", dict)
+FUSED = script.Contender("", "RAdam", "fused", dict)
 
 
 def test_rows_come_as_they_are_measured_and_one_that_is_refused_ends_nothing(

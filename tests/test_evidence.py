@@ -52,7 +52,7 @@ def test_schedule_free_beats_the_last_iterate_of_a_constant_rate(written, reduce
     results = schedule_free.measure()
     gaps = {
         method.label: np.median(
-            schedule_free.final_gaps(results[0], method, 2000, one_rate=False)[1]
+            schedule_free.best(results[0], method, 2000, one_rate=False).gaps
         )
         for method in schedule_free.METHODS
     }

@@ -78,10 +78,6 @@ def rectified(variance: float, t: int) -> float:
 # The language model.
 
 
-def _warmup(beta2: float) -> np.ndarray:
-    return np.minimum(1.0, np.arange(1, STEPS + 1) / WARMUP_STEPS)
-
-
 def _rectifications(beta2: float) -> np.ndarray:
     """r_t; 1 in the un-adapted steps."""
     return np.array([rectification(t, beta2) or 1.0 for t in range(1, STEPS + 1)])
@@ -97,7 +93,11 @@ class Variant(NamedTuple):
 
 VARIANTS = {
     "Adam": Variant(torch.optim.Adam, lambda beta2: np.ones(STEPS), pages.BLACK),
-    "Adam, warmup": Variant(torch.optim.Adam, _warmup, pages.ORANGE),
+    "Adam, warmup": Variant(
+        torch.optim.Adam,
+        lambda beta2: np.minimum(1.0, np.arange(1, STEPS + 1) / WARMUP_STEPS),
+        pages.ORANGE,
+    ),
     "RAdam": Variant(RAdam, _rectifications, pages.BLUE),
     # As low a rate as RAdam's on average, but no warmup.
     "Adam, mean r_t": Variant(

@@ -92,37 +92,35 @@ def measure() -> list[Result]:
     return results
 
 
-def best(
-    result: Result, method: Method, horizon: int, one_rate: bool
-) -> tuple[float, np.ndarray, np.ndarray]:
-    """The best rate for a horizon, or for all; gaps and errors of the reported seeds.
+class Best(NamedTuple):
+    """The best rate; the gaps of the reported seeds, all along and at the horizon."""
 
-    That is the rate of the least geometric mean, over the horizons it is for, of the
-    median gap on the other seeds. A method that decays has a rate for each horizon.
+    rate: float
+    curve: np.ndarray
+    gaps: np.ndarray
+    errors: np.ndarray
+
+
+def best(result: Result, method: Method, horizon: int, one_rate: bool) -> Best:
+    """At the rate of the least median gap on the other seeds.
+
+    By the geometric mean over all horizons, or for this one, as always with decay.
     """
     end = horizon if method.decays else HORIZONS[-1]
     (gaps, shown_gaps), (_, errors) = map(pages.halves, result.curves[method, end])
     tuned_for = HORIZONS if one_rate and not method.decays else (horizon,)
-    points = np.searchsorted(record_steps(end), tuned_for)
-    medians = np.median(gaps[:, points], axis=-1)
+    steps = record_steps(end)
+    medians = np.median(gaps[:, np.searchsorted(steps, tuned_for)], axis=-1)
     rate = int(np.log(medians).mean(axis=1).argmin())
-    return RATES[rate], shown_gaps[rate], errors[rate]
-
-
-def final_gaps(
-    result: Result, method: Method, horizon: int, one_rate: bool
-) -> tuple[float, np.ndarray]:
-    """The best rate, and the gaps of the reported seeds at a horizon."""
-    rate, gaps, _ = best(result, method, horizon, one_rate)
-    end = horizon if method.decays else HORIZONS[-1]
-    return rate, gaps[np.searchsorted(record_steps(end), horizon)]
+    curve, at_horizon = shown_gaps[rate], np.searchsorted(steps, horizon)
+    return Best(RATES[rate], curve, curve[at_horizon], errors[rate][at_horizon])
 
 
 def gap_table(result: Result, one_rate: bool) -> str:
     rows = []
     for horizon in HORIZONS:
-        ends = (final_gaps(result, method, horizon, one_rate) for method in METHODS)
-        cells = (f"{pages.spread(1000 * gaps)} at {rate:.3g}" for rate, gaps in ends)
+        ends = (best(result, method, horizon, one_rate) for method in METHODS)
+        cells = (f"{pages.spread(1000 * end.gaps)} at {end.rate:.3g}" for end in ends)
         rows.append([str(horizon), *cells])
     return markdown_table(["steps", *(m.label for m in METHODS)], rows)
 
@@ -137,8 +135,8 @@ def summary_table(results: list[Result]) -> str:
             medians = []
             for result in results:
                 for horizon in HORIZONS:
-                    _, ours = final_gaps(result, method, horizon, one_rate)
-                    _, theirs = final_gaps(result, decay, horizon, one_rate)
+                    ours = best(result, method, horizon, one_rate).gaps
+                    theirs = best(result, decay, horizon, one_rate).gaps
                     medians.append(np.median(ours / theirs))  # seed by seed
             row.append(f"{min(medians):.2f} to {max(medians):.2f}")
         rows.append(row)
@@ -149,8 +147,8 @@ def error_table(results: list[Result]) -> str:
     """Test errors at the last horizon, with one rate for all horizons."""
     rows = []
     for result in results:
-        ends = (best(result, method, HORIZONS[-1], True)[2][-1] for method in METHODS)
-        cells = (pages.spread(100 * errors) for errors in ends)
+        ends = (best(result, m, HORIZONS[-1], one_rate=True) for m in METHODS)
+        cells = (pages.spread(100 * end.errors) for end in ends)
         rows.append([result.problem.name, *cells])
     return markdown_table(["", *(m.label for m in METHODS)], rows)
 
@@ -161,14 +159,14 @@ def draw(results: list[Result]):
     for panel, result in zip(panels, results, strict=True):
         *others, decay = METHODS
         for method in others:
-            _, gaps, _ = best(result, method, HORIZONS[-1], one_rate=True)
+            curve = best(result, method, HORIZONS[-1], one_rate=True).curve
             steps = record_steps(HORIZONS[-1])
-            pages.draw_band(panel, steps, gaps, method.color, method.label)
+            pages.draw_band(panel, steps, curve, method.color, method.label)
         for horizon in HORIZONS:
-            _, gaps, _ = best(result, decay, horizon, one_rate=True)
-            steps, (low, middle, high) = record_steps(horizon), pages.quartiles(gaps)
-            (line,) = panel.plot(steps, middle, "--", color=decay.color, lw=1)
-            ends = np.stack([low, middle, high])[:, -1:]
+            curve = best(result, decay, horizon, one_rate=True).curve
+            quartiles, steps = pages.quartiles(curve), record_steps(horizon)
+            (line,) = panel.plot(steps, quartiles[1], "--", color=decay.color, lw=1)
+            ends = quartiles[:, -1:]
             pages.draw_bars(panel, [horizon], ends, decay.color, "o", lw=1, ms=5)
         line.set_label(f"{decay.label}, a run for each horizon")
         panel.set(xscale="log", yscale="log", xlabel="steps", ylabel="gap, nats")

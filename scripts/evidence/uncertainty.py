@@ -139,10 +139,7 @@ def ratios() -> str:
 
 
 def published_populations() -> Populations:
-    """Populations like the published studies: their medians, spreads and misses.
-
-    Cells with one hit or none have the spread that the simulations have.
-    """
+    """Like the published studies of each; SPREAD where there are not two hits."""
     cells = by_cell(load_published("0.5", "self").studies["documented"])
     populations = {}
     for key, studies in cells.items():
@@ -176,9 +173,5 @@ def scores() -> str:
 
 
 if __name__ == "__main__":
-    app.run(
-        lambda _: publish(
-            "uncertainty",
-            {"medians": medians(), "ratios": ratios(), "scores": scores()},
-        )
-    )
+    blocks = (medians, ratios, scores)
+    app.run(lambda _: publish("uncertainty", {b.__name__: b() for b in blocks}))

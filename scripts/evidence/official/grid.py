@@ -40,8 +40,9 @@ COMPILED_LONGER = ("imagenet_resnet", "imagenet_vit", "mnist", "ogbg")
 LIMIT = 1800  # seconds for an entry
 PINNED_JAX = "0.7.0"
 OLDER = "†"  # run before the last change to the code of its row
-Line = dict[str, Any]
-Cells = dict[tuple[str, str, str], Line]  # by workload, framework and algorithm
+Cells = dict[
+    tuple[str, str, str], dict[str, Any]
+]  # by workload, framework and algorithm
 
 ROWS: list[tuple[str, str]] = []
 for _framework in FRAMEWORKS:
@@ -161,11 +162,10 @@ def run(jobs: list[dict], results: Path, root: Path) -> None:
         print(f"  {job['key']['algorithm']}: {status}")
 
 
-def write(lines: list[Line]) -> None:
+def write(lines: list[dict[str, Any]]) -> None:
     """Writes the page from the newest line of each cell, the oldest line first.
 
-    A line of older code counts, marked, where there is none of the code as it is; but
-    not if it failed.
+    One of older code counts, marked, if it passed and there is none of today's code.
     """
     from scripts.evidence.pages import publish  # which imports matplotlib
 

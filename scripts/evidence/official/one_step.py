@@ -36,7 +36,7 @@ SEED = 0
 
 
 class Bench(NamedTuple):
-    """What all entries share: the workload, its first parameters, their helpers."""
+    """What all entries share."""
 
     workload: Any
     name: str
@@ -98,12 +98,7 @@ def finite(values: Iterable[tuple[str, Any]]) -> None:
 
 
 def check(bench: Bench, job: dict[str, Any]) -> None:
-    """Takes the entry of a job through its steps.
-
-    Raises:
-      AssertionError: where a value is not finite, no parameter moved, no loss was
-        logged, or another number of batches than one a step was taken.
-    """
+    """Takes the entry of a job through its steps, and asserts what it should do."""
     workload, reference, backend = bench.workload, bench.reference, bench.backend
     workload._eval_iters = {}
     workload.metrics_logger = logger = reference._FakeMetricsLogger()
