@@ -47,7 +47,7 @@ def check_parameter_sets() -> None:
 
 
 def test_rows_and_parameter_sets():
-    """Minutes without a line, a table that ends at a refusal, or another model timed."""
+    """Minutes without a line, a table that ends at a refusal, or other models timed."""
     # In a process of its own: other scripts have flags of the same names.
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         pool.submit(check_rows).result()
