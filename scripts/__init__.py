@@ -1,1 +1,0 @@
-"""Programs, one verb each; `evidence` makes the pages of docs/evidence."""

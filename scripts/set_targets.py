@@ -1,10 +1,7 @@
 r"""Runs the baseline past any target and says what targets that suggests.
 
-The rule: train NadamW for half of step_hint steps (its schedule goes on to step_hint)
-with each of several seeds in each framework, and evaluate it there, once; the targets
-are the medians over all of these runs. So the baseline reaches them about half-way
-through its schedule. The last value is taken and not the best so far, which would be
-the luckiest of many evaluations on a small split.
+docs/evidence/targets.md has the rule: the medians over several seeds in each framework
+of what NadamW reaches in half of step_hint steps.
 
 Example:
   python scripts/set_targets.py --workload=digits_resnet --data_dir=data
@@ -13,6 +10,7 @@ Example:
 import csv
 import shutil
 import statistics
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +28,11 @@ from workloads_ext import registry
 
 flags.DEFINE_enum("workload", None, list(registry.WORKLOADS), "Name of the workload.")
 flags.DEFINE_string("data_dir", "data", "Where data sets are, or are made.")
-flags.DEFINE_string("out", "runs/targets", "Where the runs are written.")
-flags.DEFINE_integer("seeds", 5, "Seeds in each framework.", lower_bound=1)
 flags.mark_flag_as_required("workload")
 
 ROOT = Path(__file__).resolve().parents[1]
+OUT = Path("runs/targets")
+SEEDS = range(5)
 
 
 def train(name: str, framework: str, seed: int) -> dict[str, str]:
@@ -55,30 +53,25 @@ def train(name: str, framework: str, seed: int) -> dict[str, str]:
         max_global_steps=workload.step_hint // 2,
         save_checkpoints=False,
     )
-    folder = Path(flags.FLAGS.out) / f"seed_{seed}" / f"{name}_{framework}"
+    folder = OUT / f"seed_{seed}" / f"{name}_{framework}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    (outcome,) = run_trials(settings, folder, [None], range(1), seed, {})
+    run_trials(settings, folder, [None], range(1), seed, {})
     with open(TrialDirectory.numbered(folder, 1).eval_measurements) as file:
         row = list(csv.DictReader(file))[-1]
-    assert outcome.global_step == int(row["global_step"]) == settings.max_global_steps
+    assert int(row["global_step"]) == settings.max_global_steps
     return row
 
 
 def main(_) -> None:
     name = flags.FLAGS.workload
-    found: dict[str, list[float]] = {"validation": [], "test": []}
-    for framework in FRAMEWORKS:
-        metric = registry.load(name, framework).target_metric_name
-        for seed in range(flags.FLAGS.seeds):
-            row = train(name, framework, seed)
-            for split, values in found.items():
-                values.append(float(row[f"{split}/{metric}"]))
-    for split, values in found.items():
+    runs = [train(name, *each) for each in product(FRAMEWORKS, SEEDS)]
+    metric = registry.load(name, "pytorch").target_metric_name
+    for split in ("validation", "test"):
+        values = [float(row[f"{split}/{metric}"]) for row in runs]
         print(
-            f"{name} {split}_target_value: {statistics.median(values):.4f} "
-            f"(median of {len(values)} runs from {min(values):.4f} to "
-            f"{max(values):.4f})"
+            f"{name} {split}_target_value: {statistics.median(values):.4f} (median of "
+            f"{len(values)} runs from {min(values):.4f} to {max(values):.4f})"
         )
 
 

@@ -1,52 +1,41 @@
 r"""Batch norm at x: what its statistics cost, and what stale ones do.
 
 Trains schedule_free_adamw on digits_resnet, evaluated every 30 steps, and writes
-the blocks of docs/evidence/batch_norm.md.
+docs/evidence/batch_norm.md.
 
 Example:
   python -m scripts.evidence.batch_norm --data_dir=data
 """
 
 import statistics
-import time
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
-import torch
 from absl import app
 
-from scripts.evidence.pages import fill_page, from_flags, spread
+from scripts.evidence.pages import publish, spread
 from scripts.evidence.training import Training
 from unscheduled.benchmark.frameworks import FRAMEWORKS
 from unscheduled.benchmark.tables import markdown_table
 from unscheduled.entries.batch_norm import STEPS_PER_BATCH
 from unscheduled.entries.pytorch.batch_norm import BatchNormStatistics
 
-WORKLOAD = "digits_resnet"
+STEPS, SEEDS = 240, 10
 EVAL_EVERY = 30  # as on the clock of the demo
 PUBLISHED = 0.0025  # the entry's own rate
-RATES = (PUBLISHED, 20 * PUBLISHED)  # at the second x and y are far apart
-
-
-class Settings(NamedTuple):
-    steps: int
-    seeds: int
-
-
-FULL, QUICK = Settings(240, 10), Settings(60, 2)
+HIGH = 20 * PUBLISHED  # where x and y are far apart
 
 
 def entry(framework: str, seed: int = 0, rate: float = PUBLISHED) -> Training:
     rates = {"learning_rate": rate}
-    return Training("schedule_free_adamw", framework, WORKLOAD, seed, rates)
+    return Training("schedule_free_adamw", framework, "digits_resnet", seed, rates)
 
 
-def cost(framework: str, settings: Settings) -> tuple[float, float, float]:
+def cost(framework: str) -> list[str]:
     """Milliseconds of a step, of prepare_for_eval, and the latter's share in %."""
     training = entry(framework)
     steps, preparations = [], []
-    for step in range(1, settings.steps + 1):
+    for step in range(1, STEPS + 1):
         steps.append(training.step())
         if step % EVAL_EVERY == 0:
             preparations.append(training.prepare_for_eval())
@@ -54,30 +43,13 @@ def cost(framework: str, settings: Settings) -> tuple[float, float, float]:
     step_ms = 1e3 * statistics.median(steps[EVAL_EVERY:])
     prepare_ms = 1e3 * statistics.median(preparations[1:])
     share = prepare_ms / (EVAL_EVERY * step_ms + prepare_ms)
-    return step_ms, prepare_ms, 100 * share
+    return [f"{step_ms:.1f}", f"{prepare_ms:.1f}", f"{100 * share:.1f}"]
 
 
-def third_step_cost(settings: Settings) -> float:
-    """The share in % of a forward pass at every third step, in PyTorch."""
-    training = entry("pytorch")
-    steps, passes = [], []
-    for _ in range(settings.steps):
-        steps.append(training.step())
-        batch = next(training.queue)
-        start = time.perf_counter()
-        with torch.no_grad():
-            training.forward(batch)
-        passes.append(time.perf_counter() - start)
-    third = statistics.median(passes) / 3
-    return 100 * third / (statistics.median(steps) + third)
-
-
-def accuracies(
-    settings: Settings, seed: int, rate: float
-) -> Iterator[tuple[float, float, float]]:
+def accuracies(seed: int, rate: float) -> Iterator[tuple[float, float, float]]:
     """At each evaluation: (stale, ours, from eight batches), in PyTorch."""
     training = entry("pytorch", seed, rate)
-    for step in range(1, settings.steps + 1):
+    for step in range(1, STEPS + 1):
         training.step()
         if step % EVAL_EVERY:
             continue
@@ -95,37 +67,25 @@ def accuracies(
         yield stale, ours, eight
 
 
-def cost_block(settings: Settings) -> str:
-    rows = []
-    for framework in FRAMEWORKS:
-        step_ms, prepare_ms, share = cost(framework, settings)
-        values = (f"{step_ms:.1f}", f"{prepare_ms:.1f}", f"{share:.1f}")
-        rows.append((framework, *values))
-    header = ("framework", "step, ms", "`prepare_for_eval`, ms", "its share, %")
-    other = third_step_cost(settings)
-    return (
-        f"{markdown_table(header, rows)}\n\n"
-        f"A forward pass at every third step would be {other:.0f}% in PyTorch."
-    )
-
-
-def accuracy_block(settings: Settings, rate: float) -> str:
-    runs = [[*accuracies(settings, seed, rate)] for seed in range(settings.seeds)]
+def accuracy_block(rate: float) -> str:
+    runs = [[*accuracies(seed, rate)] for seed in range(SEEDS)]
     by_step = np.moveaxis(np.asarray(runs), 0, -1)  # evaluation, kind, seed
     rows = [
-        (str((i + 1) * EVAL_EVERY), *(spread(kind, 3) for kind in kinds))
-        for i, kinds in enumerate(by_step)
+        [str(i * EVAL_EVERY), *map(spread, kinds)]
+        for i, kinds in enumerate(by_step, start=1)
     ]
     header = ("step", "stale: those of y", "ours: one batch at x", "eight batches at x")
     return markdown_table(header, rows)
 
 
-def main(_):
-    settings, out_dir = from_flags(FULL, QUICK)
-    blocks = {"cost": cost_block(settings)}
-    for name, rate in zip(("published", "high"), RATES, strict=True):
-        blocks[f"accuracy_{name}"] = accuracy_block(settings, rate)
-    print(fill_page("batch_norm", blocks, out_dir))
+def main(_) -> None:
+    header = ("framework", "step, ms", "`prepare_for_eval`, ms", "its share, %")
+    blocks = {
+        "cost": markdown_table(header, [[name, *cost(name)] for name in FRAMEWORKS]),
+        "accuracy_published": accuracy_block(PUBLISHED),
+        "accuracy_high": accuracy_block(HIGH),
+    }
+    publish("batch_norm", blocks)
 
 
 if __name__ == "__main__":

@@ -1,1 +1,0 @@
-"""Every entry under the official code: one step of each, on all workloads."""

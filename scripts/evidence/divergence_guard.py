@@ -1,21 +1,21 @@
-r"""What the look for steps to skip costs while training is healthy.
+r"""What the divergence guard costs while training is healthy.
 
-Times steps of entries with their safeguard and without, in turns in one process, and
-writes the block of docs/evidence/safeguard.md.
+Times steps of entries with the guard and without, in turns in one process, and writes
+docs/evidence/divergence_guard.md.
 
 Example:
-  python -m scripts.evidence.safeguard --data_dir=data
+  python -m scripts.evidence.divergence_guard --data_dir=data
 """
 
 import itertools
-from typing import NamedTuple
+from typing import Any
 from unittest import mock
 
 import numpy as np
 import torch
 from absl import app
 
-from scripts.evidence.pages import fill_page, from_flags, spread
+from scripts.evidence.pages import publish, spread
 from scripts.evidence.training import Training
 from unscheduled.benchmark.frameworks import FRAMEWORKS
 from unscheduled.benchmark.tables import markdown_table
@@ -23,18 +23,12 @@ from unscheduled.entries.jax import step
 from workloads_ext import WORKLOADS
 
 ALGORITHMS = ("schedule_free_adamw", "nadamw")
-WARM_UP = 5  # steps until all is compiled
-
-
-class Settings(NamedTuple):
-    steps: int
-
-
-FULL, QUICK = Settings(300), Settings(4)
+WARM_UP = 5  # steps until everything is compiled
+STEPS = 300
 
 
 def unguarded(algorithm: str, framework: str, workload: str) -> Training:
-    """Training that does not look at its loss and gradient."""
+    """Training that doesn't look at its loss and gradient."""
     if framework == "jax":
         parts = {
             "_global_norm": lambda grads: 0.0,
@@ -56,34 +50,24 @@ def unguarded(algorithm: str, framework: str, workload: str) -> Training:
     return training
 
 
-def ratios(
-    settings: Settings, algorithm: str, framework: str, workload: str
-) -> np.ndarray:
+def ratios(*case: Any) -> np.ndarray:
     """Times of neighbouring steps, guarded over unguarded."""
-    pair = (
-        Training(algorithm, framework, workload),
-        unguarded(algorithm, framework, workload),
-    )
-    for _ in range(WARM_UP):
-        for training in pair:
-            training.step()
-    times = np.empty((settings.steps, 2))
-    for turn in range(settings.steps):
+    pair = (Training(*case), unguarded(*case))
+    times = np.empty((WARM_UP + STEPS, 2))
+    for turn in range(WARM_UP + STEPS):
         # Which of them goes first alternates.
         for side in (0, 1) if turn % 2 else (1, 0):
             times[turn, side] = pair[side].step()
-    return times[:, 0] / times[:, 1]
+    return times[WARM_UP:, 0] / times[WARM_UP:, 1]
 
 
-def main(_):
-    settings, out_dir = from_flags(FULL, QUICK)
-    cases = itertools.product(ALGORITHMS, FRAMEWORKS, WORKLOADS)
+def main(_) -> None:
     rows = []
-    for case in cases:
-        rows.append((*case, spread(ratios(settings, *case))))
+    for case in itertools.product(ALGORITHMS, FRAMEWORKS, WORKLOADS):
+        rows.append([*case, spread(ratios(*case))])
         print(*rows[-1], flush=True)
     header = ("entry", "framework", "workload", "guarded / unguarded")
-    print(fill_page("safeguard", {"cost": markdown_table(header, rows)}, out_dir))
+    publish("divergence_guard", {"cost": markdown_table(header, rows)})
 
 
 if __name__ == "__main__":
