@@ -28,7 +28,6 @@ from unscheduled.benchmark.rulesets import RULESETS
 from unscheduled.benchmark.targets import BENCHMARKS, Benchmark, load_benchmark
 from unscheduled.benchmark.text import printable
 from unscheduled.scoring import published
-from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.leaderboard import rank
 from unscheduled.scoring.logs import Trial, read_logs
 from unscheduled.scoring.times import RULES, Hit, Study, study_results, workload_results
@@ -59,12 +58,12 @@ def make_targets(
     """A targets file of the workloads that score, with the budgets of their runs.
 
     Raises:
-      ScoringError: the budget of one is not known.
+      UserError: the budget of one is not known.
     """
     scored = [*official["base_workloads"], *official["held_out_workloads"]]
     lacking = [workload for workload in scored if workload not in budgets]
     if lacking:
-        raise ScoringError(f"No budget is recorded for {', '.join(lacking)}.")
+        raise UserError(f"No budget is recorded for {', '.join(lacking)}.")
     return {
         **about,
         "base_workloads": official["base_workloads"],
@@ -94,7 +93,7 @@ def recorded(trials: Iterable[Trial], *names: str) -> dict[tuple[str, str], Any]
     The workload is empty where `name` is not about one: all trials share the value.
 
     Raises:
-      ScoringError: two trials say different things.
+      UserError: two trials say different things.
     """
     found: dict[tuple[str, str], Any] = {}
     for trial in trials:
@@ -104,7 +103,7 @@ def recorded(trials: Iterable[Trial], *names: str) -> dict[tuple[str, str], Any]
                 key = (name, trial.workload if name.startswith("workload.") else "")
                 value = meta.get(name, found.get(key))
                 if value is not None and found.setdefault(key, value) != value:
-                    raise ScoringError(
+                    raise UserError(
                         f"{path} has {name} {value}, runs before it {found[key]}: "
                         "they don't belong to one board."
                     )
@@ -179,7 +178,7 @@ def update(roots: Sequence[str]) -> None:
     try:
         datetime.date.fromisoformat(date)
     except ValueError:
-        raise ScoringError(f"--date is {date!r}: give it as 2026-06-26.") from None
+        raise UserError(f"--date is {date!r}: give it as 2026-06-26.") from None
     trials = read_logs(roots).trials
     found = recorded(trials, f"workload.{BUDGET}", *HARDWARE)
     targets = _earlier(BENCHMARKS[version])

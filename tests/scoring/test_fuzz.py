@@ -15,8 +15,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.run_files import EVAL_MEASUREMENTS
-from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.irregularities import RULES_OF_READING
 from unscheduled.scoring.logs import Reading, Trial, read_logs, without_metric
 from unscheduled.scoring.measurements import parse
@@ -204,7 +204,7 @@ def test_any_tree(tmp_path_factory, files, links):
             os.symlink(folders[b % len(folders)], place)
     try:
         reading, error = read_logs([os.fsdecode(root)]), ""
-    except ScoringError as stopped:
+    except UserError as stopped:
         reading, error = Reading([], []), str(stopped)
     assert error.isprintable()
     if error:

@@ -10,10 +10,10 @@ import shutil
 import numpy as np
 import pytest
 
+from unscheduled.benchmark.errors import LogError, UserError
 from unscheduled.benchmark.read import MAX_BYTES
 from unscheduled.benchmark.run_files import EVAL_MEASUREMENTS
 from unscheduled.scoring import find, logs
-from unscheduled.scoring.errors import LogError, ScoringError
 from unscheduled.scoring.irregularities import ORDINARY, RULES_OF_READING
 from unscheduled.scoring.logs import missing, read_logs, without_metric
 from unscheduled.scoring.measurements import MAX_ROWS
@@ -100,7 +100,7 @@ def accuracy(trial):
 def test_too_deep(tmp_path):
     """Submissions of two rulesets would be scored as one group."""
     write_log(tmp_path / "self_tuning", "1,1,0.5")
-    with pytest.raises(ScoringError, match=r"^No logs .*self_tuning: trials below it"):
+    with pytest.raises(UserError, match=r"^No logs .*self_tuning: trials below it"):
         read_logs([tmp_path])
     write_log(tmp_path, "1,1,0.5", submission="another")
     write_log(tmp_path / "self_tuning", "1,1,0.5", trial=2)
@@ -133,7 +133,7 @@ def test_link_out_of_the_tree(tmp_path, monkeypatch):
     for i in range(99):
         (tmp_path / "disk" / str(i)).touch()
     (root / "sub/disk").symlink_to(tmp_path / "disk")
-    with pytest.raises(ScoringError, match="Over 99 files and folders"):
+    with pytest.raises(UserError, match="Over 99 files and folders"):
         read_logs([root])
 
 
@@ -144,7 +144,7 @@ def test_many_links(tmp_path, monkeypatch):
         (tmp_path / f"folder_{i}").mkdir()
         for j in range(20):
             (tmp_path / f"folder_{i}" / str(j)).symlink_to(tmp_path / f"folder_{i + 1}")
-    with pytest.raises(ScoringError, match="Over 5,000 files and folders"):
+    with pytest.raises(UserError, match="Over 5,000 files and folders"):
         read_logs([tmp_path])
 
 
@@ -545,7 +545,7 @@ def test_no_logs(tmp_path, monkeypatch, roots):
     """An empty folder would give an empty table in place of an explanation."""
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ScoringError, match=r"^No logs found in .*should lie at"):
+    with pytest.raises(UserError, match=r"^No logs found in .*should lie at"):
         read_logs(roots)
 
 
@@ -555,5 +555,5 @@ def test_root_is_no_folder(tmp_path, kind):
     root = tmp_path / "logs"
     if kind == "file":
         root.write_text("")
-    with pytest.raises(ScoringError, match=f"No such folder: {root}"):
+    with pytest.raises(UserError, match=f"No such folder: {root}"):
         read_logs([root])

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.targets import Benchmark, Target
-from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.times import (
     MISS,
     RULES,
@@ -79,7 +79,7 @@ def test_ties_go_to_the_lowest_trial(rule):
 
 def test_unknown_rule():
     """A misspelt rule would fall back on another."""
-    with pytest.raises(ScoringError, match="choose from documented, official"):
+    with pytest.raises(UserError, match="choose from documented, official"):
         study_hit([MISS], "fastest")
 
 
@@ -111,7 +111,7 @@ def test_other_workloads_are_passed_over():
 def test_both_frameworks():
     """Runs of two different programs would be one submission's studies."""
     trials = [make_trial([], framework=f, study=f) for f in ("jax", "pytorch")]
-    with pytest.raises(ScoringError, match="both frameworks"):
+    with pytest.raises(UserError, match="both frameworks"):
         workload_results(study_results(trials, BENCHMARK))
 
 

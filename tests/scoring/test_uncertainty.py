@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unscheduled.benchmark.errors import UserError
 from unscheduled.scoring import profiles
-from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.leaderboard import rank
 from unscheduled.scoring.times import workload_results
 from unscheduled.scoring.uncertainty import (
@@ -125,9 +125,9 @@ def test_percentiles_of_what_is_unknown_or_infinite():
 @pytest.mark.parametrize("level", [0.0, 1.0, 95.0, math.nan])
 def test_level_out_of_range(level):
     """A level in percent would give an interval without a word."""
-    with pytest.raises(ScoringError, match="choose between 0 and 1"):
+    with pytest.raises(UserError, match="choose between 0 and 1"):
         median_interval([1.0, 2.0], level)
-    with pytest.raises(ScoringError, match="choose between 0 and 1"):
+    with pytest.raises(UserError, match="choose between 0 and 1"):
         percentile_interval(np.array([1.0, 2.0]), level)
 
 
@@ -281,7 +281,7 @@ def test_seed():
 
 def test_nothing_to_resample():
     """No studies would end in an error about arrays."""
-    with pytest.raises(ScoringError, match="no studies"):
+    with pytest.raises(UserError, match="no studies"):
         score_intervals([], BENCHMARK)
-    with pytest.raises(ScoringError, match="at least 1"):
+    with pytest.raises(UserError, match="at least 1"):
         score_intervals([make_study()], BENCHMARK, n_resamples=0)

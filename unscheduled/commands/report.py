@@ -20,7 +20,6 @@ from absl import flags
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.text import printable
 from unscheduled.report.model import make_report
-from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.flags import define_flags, score_by_flags
 from unscheduled.scoring.logs import read_logs
 from unscheduled.scoring.scored import NOTHING_READ
@@ -55,9 +54,7 @@ def write_report(roots: Sequence[str]) -> int:
         library = (error.name or "").partition(".")[0]
         if library not in ("jinja2", "plotly", "matplotlib"):
             raise
-        raise ScoringError(
-            f"A report needs {library}: pip install {library}."
-        ) from None
+        raise UserError(f"A report needs {library}: pip install {library}.") from None
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(render(report, reading.summary().lines(), out), encoding="utf-8")
     print(f"Report: {out}")

@@ -23,7 +23,6 @@ from absl import flags
 
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.text import printable
-from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.flags import define_flags, score_by_flags
 from unscheduled.scoring.formats import to_csv, to_json, to_markdown
 from unscheduled.scoring.intervals import Intervals, all_intervals
@@ -96,9 +95,9 @@ def report(roots: Sequence[str]) -> int:
         ("what_if", _WHAT_IF.value),
     ):
         if is_given and given not in ("table", "json"):
-            raise ScoringError(f"--{flag} goes with table and json, not with {given}.")
+            raise UserError(f"--{flag} goes with table and json, not with {given}.")
     if _WHY.value and given != "table":
-        raise ScoringError(f"--why goes with table, not with {given}.")
+        raise UserError(f"--why goes with table, not with {given}.")
     alone = not roots and flags.FLAGS.against is not None
     scored = score_by_flags(NOTHING_READ if alone else read_logs(roots))
     if flags.FLAGS.strict and scored.irregularities:
@@ -122,7 +121,7 @@ def pages(scored: Scored) -> list[str]:
     for name in _WHY.value:
         if name not in scored.submissions:
             choices = ", ".join(scored.submissions)
-            raise ScoringError(f"--why={name}: choose from all, {choices}.")
+            raise UserError(f"--why={name}: choose from all, {choices}.")
     return _WHY.value
 
 
@@ -144,9 +143,9 @@ def write(scored: Scored, intervals: Intervals | None, if_so: WhatIf | None) -> 
 def keep_watching(roots: Sequence[str], every_sec: float) -> None:
     """Show what goes on below `roots` until interrupted."""
     if not roots:
-        raise ScoringError("--watch needs LOGS to watch.")
+        raise UserError("--watch needs LOGS to watch.")
     if _FORMAT.value != "table" or flags.FLAGS.strict or _INTERVALS.value:
-        raise ScoringError("--watch goes without --format, --strict and --intervals.")
+        raise UserError("--watch goes without --format, --strict and --intervals.")
     watch(sys.stdout, roots, score_by_flags, every_sec)
 
 

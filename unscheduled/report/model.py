@@ -12,13 +12,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.targets import Target
 from unscheduled.report.curves import Curve, curve_limit, thinned, window
 from unscheduled.report.styles import Style, make_styles
 from unscheduled.scoring import profiles
 from unscheduled.scoring.budget import BudgetUse, budget_use
 from unscheduled.scoring.comparison import Comparison, compare
-from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.leaderboard import Row
 from unscheduled.scoring.logs import Trial
 from unscheduled.scoring.scored import MINE, Scored
@@ -182,11 +182,11 @@ def make_report(
       max_points: of all curves together; longer ones are thinned by `thinned`.
 
     Raises:
-      ScoringError: no submission has a score.
+      UserError: no submission has a score.
     """
     board, targets = scored.leaderboard, scored.benchmark.targets
     if not board.rows:
-        raise ScoringError(f"There is nothing to report. {' '.join(scored.notes)}")
+        raise UserError(f"There is nothing to report. {' '.join(scored.notes)}")
     trials = [trial for trial in trials if trial.workload in targets]
     limit = curve_limit([len(trial.score) for trial in trials], max_points)
     entries = _entries(scored)

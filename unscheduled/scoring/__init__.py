@@ -1,5 +1,5 @@
 """AlgoPerf scoring: logs (read) -> times -> profiles (pure maths) -> tables."""
 
-from unscheduled.scoring.errors import LogError, ScoringError
+from unscheduled.benchmark.errors import LogError, UserError
 
-__all__ = ["LogError", "ScoringError"]
+__all__ = ["LogError", "UserError"]

@@ -17,9 +17,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.targets import Benchmark, budgets_sec
 from unscheduled.scoring import profiles
-from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.times import Study, by_cell, workload_results
 from unscheduled.scoring.uncertainty import (
     LEVEL,
@@ -127,7 +127,7 @@ def compare(
         in `budgets_sec`; it decides what a miss counts as, see `Comparison`.
 
     Raises:
-      ScoringError: one of the two is not there, they have no base workload in common,
+      UserError: one of the two is not there, they have no base workload in common,
         or one of them ran a workload in both frameworks.
     """
     check_resamples(n_resamples)
@@ -135,7 +135,7 @@ def compare(
     workloads = [w for w in benchmark.base if w in own_a and w in own_b]
     if not workloads:
         ran_a, ran_b = (", ".join(own) or "none" for own in (own_a, own_b))
-        raise ScoringError(
+        raise UserError(
             f"{a} and {b} have no base workload in common: {a} ran {ran_a}, {b} ran "
             f"{ran_b}."
         )
@@ -197,7 +197,7 @@ def _cells(
     own = [study for study in studies if study.submission == submission]
     if not own:
         choices = ", ".join(sorted({study.submission for study in studies}))
-        raise ScoringError(f"Unknown submission {submission!r}: choose from {choices}.")
+        raise UserError(f"Unknown submission {submission!r}: choose from {choices}.")
     workload_results(own)  # raises where both frameworks were run
     return {w: cell for (_, w), cell in by_cell(own).items() if w in benchmark.base}
 

@@ -4,9 +4,9 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.run_files import EVAL_MEASUREMENTS, TRIAL, WORKLOAD, ZIPPED
 from unscheduled.benchmark.text import printable
-from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.irregularities import Irregularity
 
 _LAYOUT_DEPTH = 4  # submission, study, workload, trial
@@ -60,11 +60,11 @@ def find_logs(root: str | Path, found: Found) -> None:
     """Add the logs below `root` to `found`.
 
     Raises:
-      ScoringError: `root` is no folder, or holds too many files to search.
+      UserError: `root` is no folder, or holds too many files to search.
     """
     top = os.path.abspath(root)  # unlike a resolved path, keeps the names of links
     if not os.path.isdir(top):
-        raise ScoringError(f"No such folder: {printable(root)}.")
+        raise UserError(f"No such folder: {printable(root)}.")
     _search(top, 0, found)
 
 
@@ -94,7 +94,7 @@ def _entries(folder: str, found: Found) -> list[str]:
         return []
     found.n_entries += len(names)
     if found.n_entries > MAX_ENTRIES:
-        raise ScoringError(
+        raise UserError(
             f"Over {MAX_ENTRIES:,} files and folders up to {printable(folder)}: name "
             "folders that hold logs."
         )

@@ -2,9 +2,9 @@
 
 from absl import flags
 
+from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.rulesets import RULESETS, ruleset
 from unscheduled.benchmark.targets import choose_benchmark
-from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.logs import Reading
 from unscheduled.scoring.published import parse_against
 from unscheduled.scoring.scored import Scored, score_group
@@ -57,7 +57,7 @@ def score_by_flags(reading: Reading) -> Scored:
     """Score what was read.
 
     Raises:
-      ScoringError: by these flags it can't be scored.
+      UserError: by these flags it can't be scored.
     """
     given = flags.FLAGS
     published = None
@@ -65,7 +65,7 @@ def score_by_flags(reading: Reading) -> Scored:
     if given.against is not None:
         published = parse_against(given.against, given.ruleset)
         if name not in ("auto", published.version):
-            raise ScoringError(
+            raise UserError(
                 f"--against={given.against} is scored by benchmark "
                 f"{published.version}, not {name!r}: leave --benchmark out."
             )

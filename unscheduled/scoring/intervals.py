@@ -72,7 +72,7 @@ def all_intervals(
     """Resample the studies of a scored group.
 
     Raises:
-      ScoringError: level or n_resamples is out of range.
+      UserError: level or n_resamples is out of range.
     """
     studies, benchmark = scored.studies, scored.benchmark
     resampling = {"level": level, "n_resamples": n_resamples, "seed": seed}

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.targets import Benchmark, budgets_sec
 from unscheduled.scoring import profiles
-from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.times import Result, times_matrix
 
 
@@ -71,7 +71,7 @@ def rank(
         many times the workload's budget; where it is None, as unknown.
 
     Raises:
-      ScoringError: the baseline is not among the submissions.
+      UserError: the baseline is not among the submissions.
     """
     submissions = sorted({result.submission for result in results})
     run = {result.workload for result in results}
@@ -84,7 +84,7 @@ def rank(
     if baseline is not None:
         if baseline not in submissions:
             choices = ", ".join(submissions)
-            raise ScoringError(f"Unknown baseline {baseline!r}: choose from {choices}.")
+            raise UserError(f"Unknown baseline {baseline!r}: choose from {choices}.")
         miss_sec = budgets_sec(benchmark, benchmark.base, budget_factor) + 1
         against = _against(base_sec, submissions.index(baseline), miss_sec)
     n_hit = np.isfinite(base_sec).sum(axis=1).tolist()

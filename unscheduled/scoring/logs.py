@@ -18,11 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from unscheduled.benchmark.errors import UserError
+from unscheduled.benchmark.errors import LogError, UserError
 from unscheduled.benchmark.read import read_bytes
 from unscheduled.benchmark.run_files import LAYOUT
 from unscheduled.benchmark.text import printable
-from unscheduled.scoring.errors import LogError, ScoringError
 from unscheduled.scoring.find import Found, FoundLog, find_logs
 from unscheduled.scoring.irregularities import (
     ORDINARY,
@@ -114,13 +113,13 @@ def read_logs(roots: Sequence[str | Path]) -> Reading:
 
     Raises:
       LogError: two logs claim to be the same trial.
-      ScoringError: a root does not exist, or there are no logs below any.
+      UserError: a root does not exist, or there are no logs below any.
     """
     found = Found()
     for root in roots:
         find_logs(root, found)
     if not found.logs:
-        raise ScoringError(_no_logs(roots, found.irregularities))
+        raise UserError(_no_logs(roots, found.irregularities))
     logs = sorted(found.logs.values(), key=lambda log: log.key)
     for log, other in pairwise(logs):
         if log.key == other.key:

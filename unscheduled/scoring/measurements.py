@@ -21,9 +21,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from unscheduled.benchmark.errors import LogError
 from unscheduled.benchmark.metrics import METRICS
 from unscheduled.benchmark.read import MAX_BYTES
-from unscheduled.scoring.errors import LogError
 from unscheduled.scoring.irregularities import Irregularity, Notes
 
 VALIDATION = "validation/"

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.rulesets import Ruleset
 from unscheduled.benchmark.targets import Benchmark
 from unscheduled.scoring.budget import BudgetUse, budget_use
-from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.irregularities import Irregularity
 from unscheduled.scoring.leaderboard import Leaderboard, rank
 from unscheduled.scoring.logs import Reading, Summary, Trial, missing, without_metric
@@ -93,11 +93,11 @@ def score_group(
       published: submissions that belong to the group too.
 
     Raises:
-      ScoringError: there is no such baseline or rule, or a submission ran a workload
+      UserError: there is no such baseline or rule, or a submission ran a workload
         in both frameworks.
     """
     if rule not in RULES:
-        raise ScoringError(f"Unknown rule {rule!r}: choose from {', '.join(RULES)}.")
+        raise UserError(f"Unknown rule {rule!r}: choose from {', '.join(RULES)}.")
     reading = _checked(reading, benchmark, ruleset)
     hardware, unread = [], []
     if published:

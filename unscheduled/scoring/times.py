@@ -13,8 +13,8 @@ from typing import TypeVar
 
 import numpy as np
 
+from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.targets import Benchmark, Target
-from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.logs import Trial
 
 K = TypeVar("K")
@@ -135,7 +135,7 @@ def study_hit(hits: Sequence[Hit], rule: str = "documented") -> Hit:
       hits: of the study's trials, ordered by trial number.
 
     Raises:
-      ScoringError: there is no such rule.
+      UserError: there is no such rule.
 
     >>> few_evaluations, fast = Hit(30.0, 900, 2), Hit(20.0, 500, 7)
     >>> study_hit([MISS, few_evaluations, fast]).time_sec
@@ -144,7 +144,7 @@ def study_hit(hits: Sequence[Hit], rule: str = "documented") -> Hit:
     30.0
     """
     if rule not in RULES:
-        raise ScoringError(f"Unknown rule {rule!r}: choose from {', '.join(RULES)}.")
+        raise UserError(f"Unknown rule {rule!r}: choose from {', '.join(RULES)}.")
     return min(hits, key=RULES[rule])
 
 
@@ -170,7 +170,7 @@ def workload_results(studies: Iterable[Study]) -> list[Result]:
     """The median over the studies of each submission on each workload.
 
     Raises:
-      ScoringError: a submission ran a workload in both frameworks.
+      UserError: a submission ran a workload in both frameworks.
     """
     cells = grouped(studies, lambda study: (study.submission, study.workload))
     return [_result(cell) for cell in cells.values()]
@@ -274,7 +274,7 @@ def _step_sec(hit: Hit, trials: Sequence[Trial]) -> float:
 def _result(studies: Sequence[Study]) -> Result:
     first = studies[0]
     if len({study.framework for study in studies}) > 1:
-        raise ScoringError(
+        raise UserError(
             f"{first.submission} ran {first.workload} in both frameworks: score them "
             "as two submissions."
         )

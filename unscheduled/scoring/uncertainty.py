@@ -21,9 +21,9 @@ from typing import Literal
 
 import numpy as np
 
+from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.targets import Benchmark
 from unscheduled.scoring import profiles
-from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.leaderboard import rank, ratios_after_filters
 from unscheduled.scoring.times import Study, by_cell, workload_results
 
@@ -198,13 +198,13 @@ def resample_scores(
     A cell with one study stays as it is.
 
     Raises:
-      ScoringError: there are no studies or no resamples, or a submission ran a
+      UserError: there are no studies or no resamples, or a submission ran a
         workload in both frameworks.
     """
     check_resamples(n_resamples)
     board = rank(workload_results(studies), benchmark)
     if not board.rows:
-        raise ScoringError("There are no studies to resample.")
+        raise UserError("There are no studies to resample.")
     ranked = {row.submission: row.score for row in board.rows}
     workloads = (*benchmark.base, *board.held_out_run)
     cells = {k: v for k, v in by_cell(studies).items() if k[1] in workloads}
@@ -275,11 +275,11 @@ def _resample_times(
 
 
 def check_resamples(n_resamples: int) -> None:
-    """Raises ScoringError where there would be nothing to take percentiles of."""
+    """Raises UserError where there would be nothing to take percentiles of."""
     if n_resamples < 1:
-        raise ScoringError(f"n_resamples is {n_resamples}: choose at least 1.")
+        raise UserError(f"n_resamples is {n_resamples}: choose at least 1.")
 
 
 def _check_level(level: float) -> None:
     if not 0 < level < 1:
-        raise ScoringError(f"level is {level:g}: choose between 0 and 1, as in 0.95.")
+        raise UserError(f"level is {level:g}: choose between 0 and 1, as in 0.95.")

@@ -16,10 +16,10 @@ import numpy as np
 from rich.console import Group
 from rich.live import Live
 
+from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.run_files import OUTCOME
 from unscheduled.benchmark.tables import Table, number
 from unscheduled.scoring.budget import approach
-from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.find import Found, find_logs
 from unscheduled.scoring.logs import Reading, Trial, read_logs
 from unscheduled.scoring.scored import Scored
@@ -141,7 +141,7 @@ def log_states(roots: Sequence[str]) -> dict[str, tuple[int, int]]:
     """Time of change and size of every log below `roots`, by path.
 
     Raises:
-      ScoringError: one of the roots is no folder.
+      UserError: one of the roots is no folder.
     """
     found = Found()
     for root in roots:
@@ -171,7 +171,7 @@ def _looks(
             try:
                 reading = read_logs(roots)
                 scored = score(reading)
-            except ScoringError:
+            except UserError:
                 if states:
                     raise
                 yield None, [], []

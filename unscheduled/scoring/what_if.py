@@ -20,9 +20,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
+from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import read_text
 from unscheduled.benchmark.targets import Target
-from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.leaderboard import Leaderboard, rank
 from unscheduled.scoring.scored import Scored
 from unscheduled.scoring.times import MISS, Cells, Hit, Study, by_cell, workload_results
@@ -86,7 +86,7 @@ def read_assumptions(given: Sequence[str]) -> list[Assumption]:
 
     Raises:
       UserError: there is no such file.
-      ScoringError: one of them is no assumption.
+      UserError: one of them is no assumption.
     """
     lines: list[str] = []
     for text in given:
@@ -102,7 +102,7 @@ def what_if(
     """Score the group with all of the assumptions, and with each alone.
 
     Raises:
-      ScoringError: an assumption names what is not there, or can't be.
+      UserError: an assumption names what is not there, or can't be.
     """
     after = scored.studies
     for assumption in assumptions:
@@ -127,7 +127,7 @@ def assume(
     workloads = benchmark.workloads if workload == "all" else [workload]
     replaced = {(name, w): _cell(assumption, w, cells, scored) for w in workloads}
     if workload != "all" and not replaced[name, workload]:
-        raise ScoringError(
+        raise UserError(
             f"--what_if={assumption.text}: there are no studies of {workload}."
         )
     kept = [s for s in studies if not replaced.get((s.submission, s.workload))]
@@ -144,7 +144,7 @@ def _cell(
     if time := _TIME.fullmatch(what):
         sec = _positive(assumption, time[1])
         if sec > budget_sec:
-            raise ScoringError(
+            raise UserError(
                 f"--what_if={assumption.text}: {workload} has {budget_sec:.0f} s."
             )
         mine = [s for s in scored.studies if s.submission == key[0]]
@@ -220,7 +220,7 @@ def _assumption(text: str) -> Assumption:
     whom, equals, what = text.partition("=")
     submission, slash, workload = whom.partition("/")
     if not (equals and slash and submission and workload and what):
-        raise ScoringError(
+        raise UserError(
             f"--what_if={text} is no assumption: give SUBMISSION/WORKLOAD=WHAT, where "
             "WHAT is a submission, or as 3640s, 57000steps, ms*0.94 or steps*0.5."
         )
@@ -233,13 +233,13 @@ def _positive(assumption: Assumption, number: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value < math.inf:
-        raise ScoringError(f"--what_if={assumption.text}: {number} is not above 0.")
+        raise UserError(f"--what_if={assumption.text}: {number} is not above 0.")
     return value
 
 
 def _choose(assumption: Assumption, kind: str, name: str, among: Sequence[str]) -> None:
     if name not in among:
-        raise ScoringError(
+        raise UserError(
             f"--what_if={assumption.text}: no {kind} {name!r}, choose from "
             f"{', '.join(among)}."
         )

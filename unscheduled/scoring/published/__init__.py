@@ -12,8 +12,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.rulesets import RULESETS
-from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.times import MISS, Course, Hit, Study
 
 FOLDER = Path(__file__).parent
@@ -56,11 +56,11 @@ class Published:
         """The same without the other submissions.
 
         Raises:
-          ScoringError: one of them is not there.
+          UserError: one of them is not there.
         """
         for name in submissions:
             if name not in self.submissions:
-                raise ScoringError(
+                raise UserError(
                     f"No published submission {name!r} in version {self.version}, "
                     f"{self.ruleset} tuning: choose from "
                     f"{', '.join(self.submissions)}."
@@ -79,16 +79,16 @@ def load_published(version: str, ruleset: str) -> Published:
     ('baseline', 'shampoo')
 
     Raises:
-      ScoringError: nothing was published under that name.
+      UserError: nothing was published under that name.
     """
     if version not in VERSIONS or ruleset not in RULESETS:
-        raise ScoringError(
+        raise UserError(
             f"Nothing published as version {version!r}, {ruleset!r} tuning: choose "
             f"from {', '.join(VERSIONS)} and {', '.join(RULESETS)}."
         )
     path = published_path(version, ruleset)
     if not path.exists():
-        raise ScoringError(
+        raise UserError(
             f"Nothing is published as version {version} by {ruleset} tuning."
         )
     facts = json.loads(path.read_text(encoding="utf-8"))
@@ -120,13 +120,13 @@ def parse_against(text: str, ruleset: str) -> Published:
     ('schedule_free_adamw',)
 
     Raises:
-      ScoringError: it stands for none.
+      UserError: it stands for none.
     """
     scheme, _, rest = text.partition(":")
     version, slash, names = rest.partition("/")
     if scheme != "published" or version not in VERSIONS:
         choices = ", ".join(f"published:{version}" for version in VERSIONS)
-        raise ScoringError(
+        raise UserError(
             f"Nothing to score against called {text!r}: choose from {choices}, with "
             "/<submission>,<submission> after it for some of its submissions."
         )
