@@ -16,8 +16,8 @@ import pytest
 from tests.scoring.trees import make_trial, write_log
 from unscheduled.report.figures import curves_chart, ratios_chart, times_chart
 from unscheduled.report.page import address, in_script, render
-from unscheduled.scoring.irregularities import Irregularity
 from unscheduled.scoring.logs import Reading, read_logs
+from unscheduled.scoring.warnings import LogWarning
 
 from .made_logs import HOSTILE, SUBMISSIONS, read_report, report_of, write_logs
 
@@ -90,7 +90,7 @@ def test_hostile_names(name, logs):
     reading = read_logs([logs])
     trials = [replace(t, submission=name) for t in reading.trials if t.number == 1]
     kept = {trial.key: trial for trial in trials}
-    gone = Irregularity("no_log", logs / name, name)
+    gone = LogWarning("no_log", logs / name, name)
     parsed = Parsed(page_of(report_of(Reading([*kept.values()], [gone]), None)))
     assert len(parsed.all("script")) == 3
     assert not parsed.all("img")

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.run_files import EVAL_MEASUREMENTS
-from unscheduled.scoring.irregularities import RULES_OF_READING
 from unscheduled.scoring.logs import Reading, Trial, read_logs, without_metric
 from unscheduled.scoring.measurements import parse
+from unscheduled.scoring.warnings import RULES_OF_READING
 
 from .damage import CUTS_NUMBERS, KEEPS_NUMBERS, damage_gzip, intact_logs, whole_rows
 from .trees import HEADER

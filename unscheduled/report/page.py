@@ -22,9 +22,9 @@ from unscheduled.report import figures, words
 from unscheduled.report.model import Entry, Report, Run
 from unscheduled.scoring import profiles, why
 from unscheduled.scoring.comparison import PARTS_NOTE
-from unscheduled.scoring.irregularities import RULES_OF_READING
 from unscheduled.scoring.tables import comparison, coverage
 from unscheduled.scoring.verdicts import verdicts
+from unscheduled.scoring.warnings import RULES_OF_READING
 
 _HERE = Path(__file__).parent
 _TAUS = (1.0, 1.1, 1.25, 1.5, 2.0, 3.0, 4.0)  # of the table of profiles

@@ -1,25 +1,28 @@
-"""Find the logs of trials below a root: names, links and depth, no contents."""
+"""Find the logs of trials below some folders: names, links and depth, no contents."""
 
 import os
-from dataclasses import dataclass, field
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from unscheduled.benchmark.errors import UserError
+from unscheduled.benchmark.errors import LogError, UserError
 from unscheduled.benchmark.run_files import EVAL_MEASUREMENTS, TRIAL, WORKLOAD, ZIPPED
 from unscheduled.benchmark.text import printable
-from unscheduled.scoring.irregularities import Irregularity
+from unscheduled.scoring.warnings import LogWarning
 
 _LAYOUT_DEPTH = 4  # submission, study, workload, trial
-_SEARCH_DEPTH = 6  # ends the search where folders have nothing to do with logs
-MAX_ENTRIES = 1_000_000  # so that a link to a whole disk is not searched for hours
+_SEARCH_DEPTH = 6  # logs that lie too deep are looked for, but not for ever
+_STAMP = re.compile("(.+)(-[0-9]{4}(?:-[0-9]{2}){5})")  # by --append_timestamp
 
 
 @dataclass(frozen=True, eq=False)
 class FoundLog:
-    """The log of a trial, and what its folders say it is of.
+    """The log of a trial.
 
     Attributes:
-      path: of the log, absolute, by the names that the user gave.
+      path: absolute, by the names that the user gave.
       submission, study, workload: as printed, see `benchmark.text.printable`.
     """
 
@@ -37,108 +40,102 @@ class FoundLog:
         return *names, self.number
 
 
-@dataclass
-class Found:
-    """What a search came upon.
-
-    Attributes:
-      logs: by submission and folder, with links resolved, in the order of names.
-      n_entries: files and folders looked at.
-    """
-
-    logs: dict[tuple[str, str], FoundLog] = field(default_factory=dict)
-    irregularities: list[Irregularity] = field(default_factory=list)
-    n_entries: int = 0
-
-    def note(self, rule: str, path: str, what: str) -> None:
-        found = Irregularity(rule, Path(path), what)
-        if found not in self.irregularities[-1:]:
-            self.irregularities.append(found)
-
-
-def find_logs(root: str | Path, found: Found) -> None:
-    """Add the logs below `root` to `found`.
+def find_logs(roots: Sequence[str | Path]) -> tuple[list[FoundLog], list[LogWarning]]:
+    """The logs below `roots` by `FoundLog.key`, and what is wrong with their folders.
 
     Raises:
-      UserError: `root` is no folder, or holds too many files to search.
+      LogError: two logs claim to be the same trial.
+      UserError: one of the roots is no folder.
     """
-    top = os.path.abspath(root)  # unlike a resolved path, keeps the names of links
-    if not os.path.isdir(top):
-        raise UserError(f"No such folder: {printable(root)}.")
-    _search(top, 0, found)
+    search = _Search()
+    for root in roots:
+        top = os.path.abspath(root)  # unlike a resolved path, keeps the names of links
+        if not os.path.isdir(top):
+            raise UserError(f"No such folder: {printable(root)}.")
+        search.look_into(top, depth=0)
+    logs, stamped = _join_timestamped([*search.logs.values()])
+    return sorted(logs, key=lambda log: log.key), [*search.warnings.values(), *stamped]
 
 
-def _search(folder: str, depth: int, found: Found) -> None:
-    name = os.path.basename(folder)
-    if number := TRIAL.fullmatch(name):
-        _add_trial(folder, int(number[1]), depth, found)
-        return
-    if depth == _SEARCH_DEPTH:
-        found.note("not_searched", folder, "a folder that is too deep for logs")
-        return
-    for name in sorted(_entries(folder, found)):
-        path = os.path.join(folder, name)
-        if name in (EVAL_MEASUREMENTS, ZIPPED):
-            found.note("misplaced", folder, f"{name} in no trial's folder")
-        elif os.path.islink(path) and _is_within(folder, path):
-            found.note("not_searched", path, f"a link up to {os.path.realpath(path)}")
-        elif os.path.isdir(path):
-            _search(path, depth + 1, found)
+class _Search:
+    def __init__(self):
+        self.logs: dict[tuple, FoundLog] = {}
+        self.warnings: dict[tuple[str, str], LogWarning] = {}
 
+    def look_into(self, folder: str, depth: int) -> None:
+        try:
+            names = sorted(os.listdir(folder))
+        except OSError as error:
+            self._warn("not_searched", folder, f"can't be listed: {error.strerror}")
+            return
+        if number := TRIAL.fullmatch(os.path.basename(folder)):
+            self._add_trial(folder, int(number[1]), names, depth)
+            return
+        if depth == _SEARCH_DEPTH:
+            self._warn("not_searched", folder, "a folder that is too deep for logs")
+            return
+        for name in names:
+            path = os.path.join(folder, name)
+            if name in (EVAL_MEASUREMENTS, ZIPPED):
+                self._warn("misplaced", folder, f"{name} in no trial's folder")
+            elif os.path.islink(path) and _is_within(folder, path):
+                goal = os.path.realpath(path)
+                self._warn("not_searched", path, f"a link up to {goal}")
+            elif os.path.isdir(path):
+                self.look_into(path, depth + 1)
 
-def _entries(folder: str, found: Found) -> list[str]:
-    try:
-        names = os.listdir(folder)
-    except OSError as error:
-        found.note("not_searched", folder, f"can't be listed: {error.strerror}")
-        return []
-    found.n_entries += len(names)
-    if found.n_entries > MAX_ENTRIES:
-        raise UserError(
-            f"Over {MAX_ENTRIES:,} files and folders up to {printable(folder)}: name "
-            "folders that hold logs."
-        )
-    return names
+    def _add_trial(
+        self, folder: str, number: int, names: Sequence[str], depth: int
+    ) -> None:
+        parts = ["", "", "", *Path(folder).parts[1:]]
+        *_, submission, study, inner, _ = map(printable, parts)
+        workload = WORKLOAD.fullmatch(inner)
+        logs = [name for name in (EVAL_MEASUREMENTS, ZIPPED) if name in names]
+        if depth > _LAYOUT_DEPTH:
+            what = "trials below it lie too deep: name this folder to score them"
+            self._warn("misplaced", str(Path(folder).parents[3]), what)
+        elif not workload or not submission:
+            self._warn("misplaced", folder, "a trial in no workload's folder")
+        elif not logs:
+            self._warn("no_log", folder, f"no {EVAL_MEASUREMENTS}")
+        else:
+            if len(logs) > 1:
+                what = f"{ZIPPED} lies beside {EVAL_MEASUREMENTS}"
+                self._warn("two_logs", folder, what)
+            path = Path(folder, logs[0])
+            log = FoundLog(path, submission, study, *workload.groups(), number)
+            same = self.logs.setdefault(log.key, log)
+            if same is not log and not os.path.samefile(same.path.parent, folder):
+                folders = printable(f"{same.path.parent} and {folder}")
+                raise LogError(f"{folders} claim to be the same trial.")
+
+    def _warn(self, rule: str, path: str, what: str) -> None:
+        self.warnings.setdefault((rule, path), LogWarning(rule, Path(path), what))
 
 
 def _is_within(folder: str, other: str) -> bool:
     """Whether `folder` is `other` or lies in it, links resolved."""
-    folder, other = os.path.realpath(folder), os.path.realpath(other)
-    return os.path.commonpath([folder, other]) == other
+    return Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(other))
 
 
-def _add_trial(folder: str, number: int, depth: int, found: Found) -> None:
-    *_, submission, study, inner, _ = ["", "", "", *filter(None, folder.split(os.sep))]
-    workload = WORKLOAD.fullmatch(inner)
-    if depth > _LAYOUT_DEPTH:
-        what = "trials below it lie too deep: name this folder to score them"
-        found.note("misplaced", str(Path(folder).parents[3]), what)
-    elif not workload or not submission:
-        found.note("misplaced", folder, "a trial in no workload's folder")
-    elif name := _log_in(folder, found):
-        log = FoundLog(
-            Path(folder, name),
-            printable(submission),
-            printable(study),
-            printable(workload[1]),
-            workload[2],
-            number,
-        )
-        same = found.logs.setdefault((submission, os.path.realpath(folder)), log)
-        if same.key != log.key:
-            found.note("linked", folder, f"the same folder as {same.path.parent}")
+def _join_timestamped(
+    logs: list[FoundLog],
+) -> tuple[list[FoundLog], list[LogWarning]]:
+    """Logs of `sub` and of `sub-2026-01-31-23-59-59` as of one submission, `sub`.
 
-
-def _log_in(folder: str, found: Found) -> str | None:
-    """The name of the log in a trial's folder."""
-    try:
-        names = os.listdir(folder)
-    except OSError:  # without leave to list it: reading the log will tell
-        return EVAL_MEASUREMENTS
-    logs = [name for name in (EVAL_MEASUREMENTS, ZIPPED) if name in names]
-    if not logs:
-        found.note("no_log", folder, f"no {EVAL_MEASUREMENTS}")
-        return None
-    if len(logs) > 1:
-        found.note("two_logs", folder, f"{ZIPPED} lies beside {EVAL_MEASUREMENTS}")
-    return logs[0]
+    The time becomes a part of the study's name. A submission whose name no other has
+    without its time is left as it is.
+    """
+    names = dict.fromkeys(log.submission for log in logs)
+    stamps = {name: match for name in names if (match := _STAMP.fullmatch(name))}
+    shared = Counter(stamps[name][1] if name in stamps else name for name in names)
+    found, warnings = [], {}
+    for log in logs:
+        stamp = stamps.get(log.submission)
+        if stamp and shared[stamp[1]] > 1:
+            what = f"{stamp[1]} with a time after it"
+            folder = log.path.parents[3]
+            warnings[folder] = LogWarning("timestamped", folder, what)
+            log = replace(log, submission=stamp[1], study=log.study + stamp[2])
+        found.append(log)
+    return found, [*warnings.values()]

@@ -8,7 +8,7 @@ from typing import Any
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import read_json
 from unscheduled.benchmark.text import printable
-from unscheduled.scoring.irregularities import Irregularity, unreadable
+from unscheduled.scoring.warnings import LogWarning, unreadable
 
 _MAX_COUNT = 1_000_000
 # The facts that are read: the form of a text, None for a count.
@@ -49,7 +49,7 @@ class Hardware:
         return f"{self.gpu_count} x {self.gpu_model or 'GPU of unknown model'}"
 
 
-def hardware(trial_folder: Path) -> tuple[Hardware, list[Irregularity]]:
+def hardware(trial_folder: Path) -> tuple[Hardware, list[LogWarning]]:
     """What a trial ran on at the end, and what is irregular in the files about it.
 
     Args:
@@ -69,7 +69,7 @@ def hardware(trial_folder: Path) -> tuple[Hardware, list[Irregularity]]:
     return found, irregular + more
 
 
-def newest(trial_folder: Path, kind: str) -> tuple[dict[str, Any], list[Irregularity]]:
+def newest(trial_folder: Path, kind: str) -> tuple[dict[str, Any], list[LogWarning]]:
     """The facts of the last of a trial's files `<kind>_<preemption>.json`.
 
     Returns:
@@ -81,7 +81,7 @@ def newest(trial_folder: Path, kind: str) -> tuple[dict[str, Any], list[Irregula
         names = [m for p in trial_folder.iterdir() if (m := name.fullmatch(p.name))]
     except OSError as error:
         what = f"can't be listed: {error.strerror}"
-        return {}, [Irregularity("broken_json", trial_folder, what)]
+        return {}, [LogWarning("broken_json", trial_folder, what)]
     if not names:
         return {}, []
     path = trial_folder / max(names, key=lambda m: (int(m[1]), m[0]))[0]
@@ -90,7 +90,7 @@ def newest(trial_folder: Path, kind: str) -> tuple[dict[str, Any], list[Irregula
     except UserError as error:
         return {}, [unreadable("broken_json", path, error)]
     if not isinstance(content, dict):
-        return {}, [Irregularity("broken_json", path, "is not a JSON object")]
+        return {}, [LogWarning("broken_json", path, "is not a JSON object")]
     facts, irregular = {}, []
     for name in [name for name in _FACTS if content.get(name) is not None]:
         value = content[name]
@@ -98,7 +98,7 @@ def newest(trial_folder: Path, kind: str) -> tuple[dict[str, Any], list[Irregula
             facts[name] = printable(value) if isinstance(value, str) else value
         else:
             what = f"{name} is {printable(value, 40)!r}"
-            irregular.append(Irregularity("broken_json", path, what))
+            irregular.append(LogWarning("broken_json", path, what))
     return ({} if irregular else facts), irregular
 
 

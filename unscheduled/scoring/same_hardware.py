@@ -3,15 +3,15 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from unscheduled.scoring.irregularities import Irregularity
 from unscheduled.scoring.logs import Trial
 from unscheduled.scoring.meta_data import Hardware, hardware
 from unscheduled.scoring.published import Published
+from unscheduled.scoring.warnings import LogWarning
 
 
 def hardware_notes(
     trials: Sequence[Trial], published: Published
-) -> tuple[list[str], list[Irregularity]]:
+) -> tuple[list[str], list[LogWarning]]:
     """Say what the trials ran on beside what the published runs did.
 
     Reads the meta data and flags beside each trial's log.

@@ -7,7 +7,6 @@ from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.rulesets import Ruleset
 from unscheduled.benchmark.targets import Benchmark
 from unscheduled.scoring.budget import BudgetUse, budget_use
-from unscheduled.scoring.irregularities import Irregularity
 from unscheduled.scoring.leaderboard import Leaderboard, rank
 from unscheduled.scoring.logs import Reading, Summary, Trial, missing, without_metric
 from unscheduled.scoring.published import Published
@@ -19,6 +18,7 @@ from unscheduled.scoring.times import (
     study_results,
     workload_results,
 )
+from unscheduled.scoring.warnings import LogWarning
 
 MINE = " (mine)"  # after a name that a published submission has too
 NOTHING_READ = Reading([], [])
@@ -58,7 +58,7 @@ class Scored:
     leaderboard: Leaderboard
     part: Part | None
     notes: list[str]
-    irregularities: list[Irregularity]
+    irregularities: list[LogWarning]
     summary: Summary | None
     unscored: tuple[Trial, ...] = ()
 

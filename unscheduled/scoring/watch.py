@@ -20,7 +20,7 @@ from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.run_files import OUTCOME
 from unscheduled.benchmark.tables import Table, number
 from unscheduled.scoring.budget import approach
-from unscheduled.scoring.find import Found, find_logs
+from unscheduled.scoring.find import find_logs
 from unscheduled.scoring.logs import Reading, Trial, read_logs
 from unscheduled.scoring.scored import Scored
 from unscheduled.scoring.tables import console_for, score_table
@@ -143,11 +143,9 @@ def log_states(roots: Sequence[str]) -> dict[str, tuple[int, int]]:
     Raises:
       UserError: one of the roots is no folder.
     """
-    found = Found()
-    for root in roots:
-        find_logs(root, found)
+    logs, _ = find_logs(roots)
     states = {}
-    for log in found.logs.values():
+    for log in logs:
         try:
             state = os.stat(log.path)
         except OSError:  # being replaced, or without leave: reading it will tell
