@@ -77,12 +77,6 @@ def test_ties_go_to_the_lowest_trial(rule):
     assert study_hit([first, second], rule).steps == 10
 
 
-def test_unknown_rule():
-    """A misspelt rule would fall back on another."""
-    with pytest.raises(UserError, match="choose from documented, official"):
-        study_hit([MISS], "fastest")
-
-
 @pytest.mark.parametrize(
     ("times_sec", "median_sec", "n_hit"),
     [

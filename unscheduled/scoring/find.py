@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,12 +19,7 @@ _STAMP = re.compile("(.+)(-[0-9]{4}(?:-[0-9]{2}){5})")  # by --append_timestamp
 
 @dataclass(frozen=True, eq=False)
 class FoundLog:
-    """The log of a trial.
-
-    Attributes:
-      path: absolute, by the names that the user gave.
-      submission, study, workload: as printed, see `benchmark.text.printable`.
-    """
+    """The log of a trial, by the names that the user gave; they are all printable."""
 
     path: Path
     submission: str
@@ -52,9 +47,9 @@ def find_logs(roots: Sequence[str | Path]) -> tuple[list[FoundLog], list[LogWarn
         top = os.path.abspath(root)  # unlike a resolved path, keeps the names of links
         if not os.path.isdir(top):
             raise UserError(f"No such folder: {printable(root)}.")
-        search.look_into(top, depth=0)
-    logs, stamped = _join_timestamped([*search.logs.values()])
-    return sorted(logs, key=lambda log: log.key), [*search.warnings.values(), *stamped]
+        search.look_into(top)
+    logs, warnings = _join_timestamped(search.logs.values())
+    return sorted(logs, key=lambda log: log.key), [*search.warnings.values(), *warnings]
 
 
 class _Search:
@@ -62,35 +57,34 @@ class _Search:
         self.logs: dict[tuple, FoundLog] = {}
         self.warnings: dict[tuple[str, str], LogWarning] = {}
 
-    def look_into(self, folder: str, depth: int) -> None:
+    def look_into(self, folder: str, depth: int = 0) -> None:
         try:
             names = sorted(os.listdir(folder))
         except OSError as error:
             self._warn("not_searched", folder, f"can't be listed: {error.strerror}")
             return
-        if number := TRIAL.fullmatch(os.path.basename(folder)):
-            self._add_trial(folder, int(number[1]), names, depth)
+        logs = [name for name in (EVAL_MEASUREMENTS, ZIPPED) if name in names]
+        if trial := TRIAL.fullmatch(os.path.basename(folder)):
+            self._add_trial(folder, int(trial[1]), logs, depth)
             return
+        if logs:
+            self._warn("misplaced", folder, f"{logs[0]} in no trial's folder")
         if depth == _SEARCH_DEPTH:
             self._warn("not_searched", folder, "a folder that is too deep for logs")
             return
-        for name in names:
-            path = os.path.join(folder, name)
-            if name in (EVAL_MEASUREMENTS, ZIPPED):
-                self._warn("misplaced", folder, f"{name} in no trial's folder")
-            elif os.path.islink(path) and _is_within(folder, path):
-                goal = os.path.realpath(path)
+        for path in (os.path.join(folder, name) for name in names):
+            goal = os.path.realpath(path) if os.path.islink(path) else path
+            if goal != path and Path(os.path.realpath(folder)).is_relative_to(goal):
                 self._warn("not_searched", path, f"a link up to {goal}")
             elif os.path.isdir(path):
                 self.look_into(path, depth + 1)
 
     def _add_trial(
-        self, folder: str, number: int, names: Sequence[str], depth: int
+        self, folder: str, number: int, logs: Sequence[str], depth: int
     ) -> None:
         parts = ["", "", "", *Path(folder).parts[1:]]
         *_, submission, study, inner, _ = map(printable, parts)
         workload = WORKLOAD.fullmatch(inner)
-        logs = [name for name in (EVAL_MEASUREMENTS, ZIPPED) if name in names]
         if depth > _LAYOUT_DEPTH:
             what = "trials below it lie too deep: name this folder to score them"
             self._warn("misplaced", str(Path(folder).parents[3]), what)
@@ -100,10 +94,10 @@ class _Search:
             self._warn("no_log", folder, f"no {EVAL_MEASUREMENTS}")
         else:
             if len(logs) > 1:
-                what = f"{ZIPPED} lies beside {EVAL_MEASUREMENTS}"
-                self._warn("two_logs", folder, what)
+                self._warn("two_logs", folder, f"{logs[1]} lies beside {logs[0]}")
+            name, framework = workload.groups()
             path = Path(folder, logs[0])
-            log = FoundLog(path, submission, study, *workload.groups(), number)
+            log = FoundLog(path, submission, study, name, framework, number)
             same = self.logs.setdefault(log.key, log)
             if same is not log and not os.path.samefile(same.path.parent, folder):
                 folders = printable(f"{same.path.parent} and {folder}")
@@ -113,13 +107,8 @@ class _Search:
         self.warnings.setdefault((rule, path), LogWarning(rule, Path(path), what))
 
 
-def _is_within(folder: str, other: str) -> bool:
-    """Whether `folder` is `other` or lies in it, links resolved."""
-    return Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(other))
-
-
 def _join_timestamped(
-    logs: list[FoundLog],
+    logs: Collection[FoundLog],
 ) -> tuple[list[FoundLog], list[LogWarning]]:
     """Logs of `sub` and of `sub-2026-01-31-23-59-59` as of one submission, `sub`.
 
@@ -133,8 +122,7 @@ def _join_timestamped(
     for log in logs:
         stamp = stamps.get(log.submission)
         if stamp and shared[stamp[1]] > 1:
-            what = f"{stamp[1]} with a time after it"
-            folder = log.path.parents[3]
+            folder, what = log.path.parents[3], f"{stamp[1]} with a time after it"
             warnings[folder] = LogWarning("timestamped", folder, what)
             log = replace(log, submission=stamp[1], study=log.study + stamp[2])
         found.append(log)

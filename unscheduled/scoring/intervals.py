@@ -1,7 +1,4 @@
-"""How sure a scored group is: intervals, comparisons and budgets, together.
-
-What is computed comes from `uncertainty`, `comparison` and `budget`.
-"""
+"""How sure a scored group is: intervals, comparisons and budgets, together."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -24,14 +21,10 @@ Cell = tuple[str, str]  # (submission, workload)
 
 @dataclass(frozen=True)
 class Intervals:
-    """What is known of how sure the figures of a group are.
+    """What resampling says by submission, and what is known of each cell.
 
     Attributes:
-      level, n_resamples, seed: of the resampling.
-      scores: by submission.
-      comparisons: with the baseline, by submission; none without a base workload in
-        common.
-      medians, budgets: by submission and workload.
+      comparisons: with the baseline, where there is a base workload in common.
     """
 
     level: float
@@ -75,33 +68,22 @@ def all_intervals(
       UserError: level or n_resamples is out of range.
     """
     studies, benchmark = scored.studies, scored.benchmark
+    baseline, factor = scored.baseline or "", scored.ruleset.budget_factor
     resampling = {"level": level, "n_resamples": n_resamples, "seed": seed}
+    ran = {(result.submission, result.workload) for result in scored.results}
+    comparable = [
+        row.submission
+        for row in scored.leaderboard.rows
+        if row.submission != baseline
+        and any({(row.submission, w), (baseline, w)} <= ran for w in benchmark.base)
+    ]
     return Intervals(
         **resampling,
         scores=score_intervals(studies, benchmark, **resampling),
         comparisons={
-            submission: compare(
-                studies,
-                benchmark,
-                submission,
-                str(scored.baseline),
-                scored.ruleset.budget_factor,
-                **resampling,
-            )
-            for submission in _comparable(scored)
+            name: compare(studies, benchmark, name, baseline, factor, **resampling)
+            for name in comparable
         },
         medians=result_intervals(studies, level),
         budgets=scored.budget_use(),
     )
-
-
-def _comparable(scored: Scored) -> list[str]:
-    """Submissions that ran a base workload which the baseline ran too, best first."""
-    run: dict[str, set[str]] = {
-        row.submission: set() for row in scored.leaderboard.rows
-    }
-    for result in scored.results:
-        if result.workload in scored.benchmark.base:
-            run[result.submission].add(result.workload)
-    baseline = run.get(scored.baseline or "", set())
-    return [s for s in run if s != scored.baseline and run[s] & baseline]

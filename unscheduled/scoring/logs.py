@@ -23,12 +23,7 @@ from unscheduled.benchmark.run_files import LAYOUT
 from unscheduled.benchmark.text import printable
 from unscheduled.scoring.find import FoundLog, find_logs
 from unscheduled.scoring.measurements import VALIDATION, Measurements, parse
-from unscheduled.scoring.warnings import (
-    ORDINARY,
-    RULES_OF_READING,
-    LogWarning,
-    unreadable,
-)
+from unscheduled.scoring.warnings import RULES_OF_READING, LogWarning, unreadable
 
 _COPIED_ROWS = 3  # two runs can agree in fewer, by a clock that counts steps
 
@@ -51,14 +46,13 @@ class Trial(FoundLog):
 
 @dataclass(frozen=True)
 class Summary:
-    """What was read, in numbers; `irregular` and `ordinary` count by rule."""
+    """What was read, in numbers; `irregular` counts warnings by rule."""
 
     n_trials: int
     n_evaluations: int
     submissions: tuple[str, ...]
     workloads: tuple[str, ...]
     irregular: dict[str, int]
-    ordinary: dict[str, int]
 
     def lines(self) -> list[str]:
         """The same in words, a line each."""
@@ -68,9 +62,8 @@ class Summary:
             f"{_count(len(self.submissions), 'submission')}, "
             f"{_count(len(self.workloads), 'workload')}."
         )
-        told = [(n, rule, ORDINARY[rule]) for rule, n in self.ordinary.items() if n]
-        told += [(n, r, RULES_OF_READING[r]) for r, n in self.irregular.items()]
-        return [counts, *(f"{n} x {rule}: {what}." for n, rule, what in told)]
+        rules = self.irregular.items()
+        return [counts, *(f"{n} x {r}: {RULES_OF_READING[r]}." for r, n in rules)]
 
 
 @dataclass(frozen=True)
@@ -81,19 +74,12 @@ class Reading:
     irregularities: list[LogWarning]
 
     def summary(self) -> Summary:
-        trials = self.trials
-        values = [column for t in trials for column in t.validation.values()]
-        repeated = [t for t in trials if (np.diff(t.global_step) <= 0).any()]
         return Summary(
-            n_trials=len(trials),
-            n_evaluations=sum(len(trial.score) for trial in trials),
-            submissions=tuple(sorted({trial.submission for trial in trials})),
-            workloads=tuple(sorted({trial.workload for trial in trials})),
+            n_trials=len(self.trials),
+            n_evaluations=sum(len(trial.score) for trial in self.trials),
+            submissions=tuple(sorted({trial.submission for trial in self.trials})),
+            workloads=tuple(sorted({trial.workload for trial in self.trials})),
             irregular=dict(Counter(one.rule for one in self.irregularities)),
-            ordinary={
-                "not_finite": sum(int(np.isnan(column).sum()) for column in values),
-                "repeated_steps": len(repeated),
-            },
         )
 
 
@@ -131,52 +117,46 @@ def read_logs(roots: Sequence[str | Path]) -> Reading:
 def without_metric(
     trials: Iterable[Trial], metrics: Mapping[str, str]
 ) -> list[LogWarning]:
-    """The trials that were evaluated, but not by the metric of their workload.
-
-    Args:
-      metrics: workload -> metric of its target; other workloads are passed over.
-    """
-    return [
-        LogWarning("no_metric", trial.path, f"no column {VALIDATION}{metric}")
-        for trial in trials
-        if (metric := metrics.get(trial.workload)) is not None
-        and len(trial.score)
-        and metric not in trial.validation
-    ]
+    """The trials that were evaluated, but not by the metric of their workload."""
+    warnings = []
+    for trial in trials:
+        metric = metrics[trial.workload]
+        if len(trial.score) and metric not in trial.validation:
+            what = f"no column {VALIDATION}{metric}"
+            warnings.append(LogWarning("no_metric", trial.path, what))
+    return warnings
 
 
 def missing(
-    trials: Sequence[Trial],
-    n_studies: int,
-    n_trials: int,
-    workloads: Iterable[str] = (),
+    trials: Sequence[Trial], n_studies: int, n_trials: int, workloads: Sequence[str]
 ) -> list[LogWarning]:
     """Where a submission has not the studies and trials that a ruleset asks for.
 
     Args:
-      workloads: what every submission should have run; none where it may choose.
+      workloads: what every submission should have run.
     """
     studies = Counter(trial.key[:-1] for trial in trials)
     cells = Counter(study[:2] for study in studies)
-    # The folders of a submission and of a study, as of its first trial.
-    folders = {t.submission: t.path.parents[3] for t in reversed(trials)}
-    folders |= {t.key[:-1]: t.path.parents[1] for t in reversed(trials)}
+    folders: dict[tuple | str, Path] = {}  # of each study and submission, the first
+    for trial in trials:
+        folders.setdefault(trial.key[:-1], trial.path.parents[1])
+        folders.setdefault(trial.submission, trial.path.parents[3])
     counts = [
-        ("trial", n, n_trials, "trials", folders[study]) for study, n in studies.items()
+        (folders[study], "trial", "trials", n, n_trials) for study, n in studies.items()
     ]
     counts += [
-        ("study", n, n_studies, f"studies of {workload}", folders[submission])
+        (folders[submission], "study", f"studies of {workload}", n, n_studies)
         for (submission, workload), n in cells.items()
     ]
     warnings = []
-    for kind, n, wanted, what, folder in counts:
+    for folder, kind, what, n, wanted in counts:
         if n != wanted:
             rule = f"{'missing' if n < wanted else 'extra'}_{kind}"
             text = f"{n} of {wanted} {what} have logs"
             warnings.append(LogWarning(rule, folder, text))
     return warnings + [
         LogWarning("missing_workload", folders[submission], f"no {workload}")
-        for submission in dict.fromkeys(trial.submission for trial in trials)
+        for submission in dict.fromkeys(submission for submission, _ in cells)
         for workload in workloads
         if (submission, workload) not in cells
     ]

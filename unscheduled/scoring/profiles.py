@@ -21,12 +21,8 @@ def eligible_times(
     3. A base time is a miss where a held-out variant of it is, or was not run.
 
     Args:
-      base_sec: shape (..., S, B).
-      held_out_sec: shape (..., S, H).
+      base_sec: shape (..., S, B), as the result; `held_out_sec` has (..., S, H).
       base_of: column in `base_sec` of each held-out workload, integers, shape (H,).
-
-    Returns:
-      Shape (..., S, B).
     """
     held_out_sec = np.where(np.isfinite(base_sec[..., base_of]), held_out_sec, np.inf)
     base_sec, held_out_sec = _drop_slow(base_sec), _drop_slow(held_out_sec)
@@ -68,8 +64,7 @@ def profile_scores(profiles: np.ndarray) -> np.ndarray:
 def scores_of_ratios(ratios: np.ndarray, n_workloads: int) -> np.ndarray:
     """What `profile_scores` gives of their profile, without it; shape (..., S).
 
-    A workload's share of the score depends on which points of `TAU` its ratio is
-    within, so that thousands of groups, shape (..., S, W), are scored at once.
+    So thousands of groups, shape (..., S, W), are scored at once.
 
     >>> scores_of_ratios(np.array([[[1.0, 1.0], [1.0, 5.0]]]), 2).round(12)
     array([[1. , 0.5]])
@@ -86,12 +81,10 @@ def mean_time_ratio(
 
     Where both missed, the ratio is 1, whatever a miss counts as.
 
-    Args:
-      times_sec, baseline_sec: shape (W,).
-      miss_sec: the time that a miss counts as, shape (W,); NaN where it is unknown.
+    It is NaN where one of the times is unknown, or there are none.
 
-    Returns:
-      The mean ratio; NaN where one of the times is unknown, or there are none.
+    Args:
+      miss_sec: the time that a miss counts as, shape (W,); NaN where it is unknown.
 
     >>> unknown = np.full(2, np.nan)
     >>> mean_time_ratio(np.array([1.0, np.inf]), np.array([4.0, np.inf]), unknown)
@@ -110,7 +103,6 @@ def log_time_ratios(
     """log t - log t_baseline, shape (..., W); 0 where both missed.
 
     Args:
-      times_sec, baseline_sec: shape (..., W).
       miss_sec: the time that a miss of one of them counts as, shape (W,); NaN where it
         is unknown, inf for longer than any time.
     """

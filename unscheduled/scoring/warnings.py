@@ -13,9 +13,7 @@ RULES_OF_READING = {
     "misplaced": f"it is left out: a log lies at {LAYOUT}",
     "not_searched": "nothing in there is read",
     "timestamped": "it is read as more studies of the submission without the time",
-    "no_log": (
-        f"a trial's folder without {EVAL_MEASUREMENTS} is left out, as if never run"
-    ),
+    "no_log": "the trial is left out, as if never run",
     "two_logs": f"{EVAL_MEASUREMENTS} is read, {ZIPPED} is not",
     # files
     "unreadable": "the trial counts, as one that missed",
@@ -39,15 +37,6 @@ RULES_OF_READING = {
     "extra_trial": "all of them count",
     # meta data
     "broken_json": "all that it says counts as not recorded",
-}
-
-# Not wrong, but worth a number in a summary.
-ORDINARY = {
-    "not_finite": "metrics that are empty, NaN or infinite never reach a target",
-    "repeated_steps": (
-        "steps repeated after a preemption: the first evaluation that reaches the "
-        "target counts, by preemption_count and then global_step"
-    ),
 }
 
 
@@ -89,5 +78,4 @@ class FileWarnings(dict[str, LogWarning]):
 
 def unreadable(rule: str, path: Path, error: Exception) -> LogWarning:
     """The error of reading a file as a warning, which names the file once."""
-    what = str(error).removeprefix(f"{path} ").removesuffix(".")
-    return LogWarning(rule, path, what)
+    return LogWarning(rule, path, str(error).removeprefix(f"{path} ").rstrip("."))

@@ -1,0 +1,115 @@
+"""What trials ran on and by which clock, from the JSON files beside their logs."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from unscheduled.benchmark.errors import UserError
+from unscheduled.benchmark.read import read_json
+from unscheduled.benchmark.text import printable
+from unscheduled.scoring.logs import Trial
+from unscheduled.scoring.published import Published
+from unscheduled.scoring.warnings import LogWarning, unreadable
+
+# The facts that are read, and their types.
+_FACTS = {
+    "gpu_count": int,
+    "gpu_model_name": str,
+    "cpu_count": int,
+    "cpu_model_name": str,
+    "python_version": str,
+    "torch_version": str,
+    "jax_version": str,
+    "git_commit_hash": str,
+    "clock": str,
+    "tuning_ruleset": str,
+}
+
+
+def hardware_notes(
+    trials: Sequence[Trial], published: Published
+) -> tuple[list[str], list[LogWarning]]:
+    """Whether the times of `trials` compare with published ones, in sentences.
+
+    Reads the meta data and flags beside each log, and says what is wrong with them.
+    """
+    wanted = gpus(vars(published))
+    notes = [
+        f"The published runs had {wanted} each: times compare with those of other runs "
+        "on the same hardware alone."
+    ]
+    ran_on, clocks, rulesets = Counter[str](), Counter[str](), Counter[str]()
+    warnings = []
+    for trial in trials:
+        meta, broken = newest(trial.path.parent, "meta_data")
+        flags, also_broken = newest(trial.path.parent, "flags")
+        warnings += broken + also_broken
+        ran_on[gpus(meta)] += 1
+        clocks[flags.get("clock", "wall")] += 1
+        rulesets[flags.get("tuning_ruleset", published.ruleset)] += 1
+    of_all = f"of {len(trials)} trials in the logs"
+    notes += [
+        f"Warning: {count} {of_all} ran on other hardware ({text}): their times, "
+        "ratios and scores do not compare with the published ones."
+        for text, count in ran_on.items()
+        if text != wanted
+    ]
+    notes += [
+        f"Warning: {count} {of_all} ran by the clock {clock}: their seconds were "
+        "counted, not measured."
+        for clock, count in clocks.items()
+        if clock != "wall"
+    ]
+    notes += [
+        f"Warning: {count} {of_all} were made by the ruleset {ruleset}, the published "
+        f"ones by {published.ruleset}."
+        for ruleset, count in rulesets.items()
+        if ruleset != published.ruleset
+    ]
+    if trials and len(notes) == 1:
+        notes.append("The trials in the logs ran on the same.")
+    return notes, warnings
+
+
+def gpus(facts: Mapping[str, Any]) -> str:
+    """The GPUs of a machine; one that has none is recorded by its CPUs alone.
+
+    >>> gpus({"gpu_count": 8, "gpu_model_name": "V100"}), gpus({"cpu_count": 4})
+    ('8 x V100', 'no GPU')
+    """
+    count = facts.get("gpu_count", 0 if "cpu_count" in facts else None)
+    if count is None:
+        return "GPUs not recorded"
+    return f"{count} x {facts.get('gpu_model_name', 'GPU')}" if count else "no GPU"
+
+
+def newest(trial: Path, kind: str) -> tuple[dict[str, Any], list[LogWarning]]:
+    """The facts of the last of a trial's files `<kind>_<preemption>.json`.
+
+    Returns:
+      Those of `_FACTS` that are there, in text that prints, and no warning; or none of
+      them, and what is wrong with the file.
+    """
+    name = re.compile(f"{kind}_([0-9]+)[.]json")
+    found = ((name.fullmatch(path.name), path) for path in trial.glob("*.json"))
+    numbered = [(int(match[1]), path) for match, path in found if match]
+    if not numbered:
+        return {}, []
+    _, path = max(numbered)
+    try:
+        content = read_json(path)
+    except UserError as error:
+        return {}, [unreadable("broken_json", path, error)]
+    if not isinstance(content, dict):
+        return {}, [LogWarning("broken_json", path, "is not a JSON object")]
+    facts = {name: content[name] for name in _FACTS if content.get(name) is not None}
+    for name, value in facts.items():
+        if type(value) is not _FACTS[name]:
+            what = f"{name} is {printable(value, 40)!r}"
+            return {}, [LogWarning("broken_json", path, what)]
+    return {
+        name: printable(value) if isinstance(value, str) else value
+        for name, value in facts.items()
+    }, []
