@@ -13,13 +13,10 @@ from unscheduled.scoring.times import MISS, Study, by_cell
 
 @dataclass(frozen=True)
 class Approach:
-    """The best value that was seen of a target's metric.
+    """The best value that was seen of a target's metric, also in words.
 
-    Attributes:
-      short: how far it is from the target, as a share of the target: above 0 is still
-        to go, below 0 is beyond it, whatever the metric's direction; NaN where the
-        target is 0.
-      words: the same as a phrase, such as "accuracy 0.53, 31.6% below 0.77431".
+    `short` is how far it is from the target, as a share of the target: above 0 is still
+    to go, below 0 is beyond it, whatever the metric's direction; NaN for a target of 0.
     """
 
     value: float
@@ -29,15 +26,13 @@ class Approach:
 
 @dataclass(frozen=True)
 class BudgetUse:
-    """What a submission did with a workload's budget; shares are 1 for all of it.
+    """What a submission did with a workload's budget; NaN where that is unknown.
 
     Attributes:
-      budget_sec: of a run; NaN where it is unknown, and then the shares are too.
       to_target: share that the median study took to the target, inf for a miss.
       run: share that the longest run took, whether it reached the target or not.
-      n_hit, n_studies: studies that reached the target, of all.
-      misses: the closest of the studies that did not; None where all did, or none of
-        them has a finite value of the metric.
+      misses: the closest of the studies that missed; None where none has a finite
+        value of the metric.
     """
 
     budget_sec: float
@@ -75,19 +70,16 @@ def approach(value: float, target: Target) -> Approach:
     >>> approach(0.5, Target("accuracy", 1.0)).short
     0.5
     """
-    above = (value - target.value) / abs(target.value) if target.value else math.nan
-    side = "above" if value > target.value else "below"
-    percent = 100 * abs(above)
-    digits = ".1f" if percent >= 1 else ".1g"
-    distance = f"{percent:{digits}}% " if target.value else ""
-    place = f"{distance}{side} {target.value:g}"
+    above, side = math.nan, "above" if value > target.value else "below"
+    place = f"{side} {target.value:g}"
+    if target.value:
+        above = (value - target.value) / abs(target.value)
+        percent = 100 * abs(above)
+        place = f"{percent:{'.1f' if percent >= 1 else '.1g'}}% {place}"
     if value == target.value:
         place = f"just {target.value:g}"
-    return Approach(
-        value=value,
-        short=above if target.lower_is_better else -above,
-        words=f"{target.metric} {value:.6g}, {place}",
-    )
+    short = above if target.lower_is_better else -above
+    return Approach(value, short, f"{target.metric} {value:.6g}, {place}")
 
 
 def closest_miss(studies: Sequence[Study], target: Target) -> Approach | None:

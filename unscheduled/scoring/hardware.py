@@ -14,18 +14,13 @@ from unscheduled.scoring.published import Published
 from unscheduled.scoring.warnings import LogWarning, unreadable
 
 # The facts that are read, and their types.
-_FACTS = {
-    "gpu_count": int,
-    "gpu_model_name": str,
-    "cpu_count": int,
-    "cpu_model_name": str,
-    "python_version": str,
-    "torch_version": str,
-    "jax_version": str,
-    "git_commit_hash": str,
-    "clock": str,
-    "tuning_ruleset": str,
-}
+_FACTS = dict.fromkeys(("gpu_count", "cpu_count"), int) | dict.fromkeys(
+    (
+        *("gpu_model_name", "cpu_model_name", "python_version", "torch_version"),
+        *("jax_version", "git_commit_hash", "clock", "tuning_ruleset"),
+    ),
+    str,
+)
 
 
 def hardware_notes(
@@ -88,9 +83,7 @@ def gpus(facts: Mapping[str, Any]) -> str:
 def newest(trial: Path, kind: str) -> tuple[dict[str, Any], list[LogWarning]]:
     """The facts of the last of a trial's files `<kind>_<preemption>.json`.
 
-    Returns:
-      Those of `_FACTS` that are there, in text that prints, and no warning; or none of
-      them, and what is wrong with the file.
+    They are printable; where one is of another type, none is known.
     """
     name = re.compile(f"{kind}_([0-9]+)[.]json")
     found = ((name.fullmatch(path.name), path) for path in trial.glob("*.json"))
@@ -104,12 +97,12 @@ def newest(trial: Path, kind: str) -> tuple[dict[str, Any], list[LogWarning]]:
         return {}, [unreadable("broken_json", path, error)]
     if not isinstance(content, dict):
         return {}, [LogWarning("broken_json", path, "is not a JSON object")]
-    facts = {name: content[name] for name in _FACTS if content.get(name) is not None}
-    for name, value in facts.items():
-        if type(value) is not _FACTS[name]:
+    facts = {}
+    for name in _FACTS:
+        value = content.get(name)
+        if value is not None and type(value) is not _FACTS[name]:
             what = f"{name} is {printable(value, 40)!r}"
             return {}, [LogWarning("broken_json", path, what)]
-    return {
-        name: printable(value) if isinstance(value, str) else value
-        for name, value in facts.items()
-    }, []
+        if value is not None:
+            facts[name] = printable(value) if isinstance(value, str) else value
+    return facts, []

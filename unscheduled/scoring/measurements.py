@@ -12,10 +12,10 @@ import math
 import re
 import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -41,37 +41,31 @@ _is_number = re.compile(
 ).fullmatch
 
 
-class Measurements(NamedTuple):
-    """Columns of a log, shape (n,) each; metrics are finite or NaN.
+@dataclass(frozen=True, eq=False)
+class Measurements:
+    """Columns of a log, shape (n,) each.
 
     Attributes:
-      validation: metric name without `validation/` -> values.
+      score: AlgoPerf's name for the seconds of submission time.
+      global_step: steps taken.
+      validation: metric name without `validation/` -> values, finite or NaN.
     """
 
-    score: np.ndarray = np.empty(0)
-    global_step: np.ndarray = np.empty(0)
-    validation: Mapping[str, np.ndarray] = MappingProxyType({})
+    score: np.ndarray = field(default_factory=lambda: np.empty(0))
+    global_step: np.ndarray = field(default_factory=lambda: np.empty(0))
+    validation: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 class _Row(NamedTuple):
     count: float
     step: float
     score: float
-    metrics: tuple[float, ...]
-    text: str
+    cells: Mapping[str, str]
     line: int
 
 
 def parse(data: bytes, path: Path) -> tuple[Measurements, list[LogWarning]]:
-    r"""Columns of a CSV, and what is wrong with it; raises nothing.
-
-    Args:
-      data: the content of the file, gzip where `path` ends in `.gz`.
-
-    >>> text = b"score,global_step,validation/wer\n1.5,9,0.25\n"
-    >>> parse(text, Path("log.csv"))[0].validation["wer"]
-    array([0.25])
-    """
+    """Columns of a CSV, or of a packed one as `path` says, and what is wrong with it."""
     warnings, measurements = FileWarnings(path), Measurements()
     try:
         if path.suffix == ".gz":
@@ -86,38 +80,29 @@ def parse(data: bytes, path: Path) -> tuple[Measurements, list[LogWarning]]:
 
 def _measurements(data: bytes, warnings: FileWarnings) -> Measurements:
     """Raises LogError where the log can't be used."""
-    lines = data.decode("utf-8-sig", "surrogateescape").split("\n")
-    numbered = [(i, line) for i, line in enumerate(lines, 1) if line.strip(" \r")]
+    text = data.decode("utf-8-sig", "surrogateescape")
+    header, _, _ = text.lstrip(" \r\n").partition("\n")
+    lines = text.split("\r\n" if header.endswith("\r") else "\n")
+    numbered = [(i, line) for i, line in enumerate(lines, 1) if line.strip(" \r\n")]
     if not numbered:
         warnings.add("no_evaluations", "empty")
         return Measurements()
-    header = numbered[0][1]
-    end = "\r" if header.endswith("\r") else ""
-    names = _names(header.removesuffix(end))
+    names = _names(header.removesuffix("\r"))
     if len(numbered) > 1 and numbered[-1][0] == len(lines):  # without its line end
         warnings.add("cut_off", "cut off", len(lines))
         numbered.pop()
-    rows = _in_order(_rows(numbered[1:], names, end, warnings), warnings)
+    rows = _in_order(_rows(numbered[1:], names, warnings), warnings)
     if not rows:
         warnings.add("no_evaluations", "no evaluation")
-    columns = {
-        name.removeprefix(VALIDATION): np.array([row.metrics[i] for row in rows])
-        for i, name in enumerate(filter(_is_metric, names))
-    }
-    for name, values in columns.items():
-        _remove_impossible(name, values, rows, warnings)
-    scores, steps = ([row.score for row in rows], [row.step for row in rows])
-    return Measurements(np.array(scores), np.array(steps), columns)
-
-
-def _cells(line: str) -> list[str]:
-    """The cells of a line; none where it is no line of CSV."""
-    if '"' not in line:
-        return line.split(",")  # the same, and six times faster
-    try:
-        return next(csv.reader([line], strict=True))
-    except csv.Error:
-        return []
+    return Measurements(
+        np.array([row.score for row in rows]),
+        np.array([row.step for row in rows]),
+        {
+            name.removeprefix(VALIDATION): _metric(name, rows, warnings)
+            for name in names
+            if name.startswith(VALIDATION)
+        },
+    )
 
 
 def _names(header: str) -> list[str]:
@@ -134,77 +119,72 @@ def _names(header: str) -> list[str]:
     return names
 
 
-def _is_metric(name: str) -> bool:
-    return name.startswith(VALIDATION)
+def _cells(line: str) -> list[str]:
+    """The cells of a line; none where it is no line of CSV."""
+    if '"' not in line:
+        return line.split(",")  # the same, and six times faster
+    try:
+        return next(csv.reader([line], strict=True))
+    except csv.Error:
+        return []
 
 
 def _rows(
-    numbered: Sequence[tuple[int, str]],
-    names: Sequence[str],
-    end: str,
-    warnings: FileWarnings,
+    numbered: Iterable[tuple[int, str]], names: Sequence[str], warnings: FileWarnings
 ) -> list[_Row]:
     """The rows that are whole, in the order of the file."""
-    numeric = [*filter(_is_numeric, names)]
-    rows: dict[int, _Row] = {}  # by their place among the lines that are not blank
-    short = set()  # places of lines with too few cells
-    for place, (number, line) in enumerate(numbered):
-        text = line.removesuffix(end)
-        cells = _cells(text)
+    table, rows = [], []
+    for number, line in numbered:
+        cells = _cells(line)
         if _STEP in cells and cells != names:
             warnings.add("second_header", "another header", number)
             break
-        if len(cells) < len(names):
-            short.add(place)
+        table.append((number, line, cells))
+    short = [False, *(len(cells) < len(names) for *_, cells in table), False]
+    numeric = [name for name in names if _is_numeric(name)]
+    for i, (number, line, cells) in enumerate(table):
         try:
-            if not text.isprintable() or not line.endswith(end):
+            if not line.isprintable():
                 raise LogError("a control byte, or another line end than the header's")
             if len(cells) != len(names):
                 raise LogError(f"{len(cells)} cells where the header has {len(names)}")
-            cell = dict(zip(names, cells, strict=True))
-            rows[place] = _row(cell, numeric, text, number)
+            row = _row(dict(zip(names, cells, strict=True)), numeric, number)
+            if short[i] or short[i + 2]:
+                raise LogError("may go on in a line beside it, which has too few cells")
+            rows.append(row)
         except LogError as error:
             warnings.add("corrupt_row", str(error), number)
-    for place in [place for place in rows if {place - 1, place + 1} & short]:
-        what = "may go on in a line beside it, which has too few cells"
-        warnings.add("corrupt_row", what, rows.pop(place).line)
-    return [*rows.values()]
+    return rows
 
 
-def _row(cell: Mapping[str, str], numeric: Sequence[str], text: str, line: int) -> _Row:
+def _row(cells: Mapping[str, str], numeric: Sequence[str], line: int) -> _Row:
     """Raises LogError where a cell is not what it should be."""
     for name in numeric:
-        if not _is_number(cell[name]):
-            raise LogError(f"{name} is {cell[name][:40]!a}, not a number")
-    score = _amount(_SCORE, cell[_SCORE])
-    same = cell.get(_SAME, cell[_SCORE])
-    if same != cell[_SCORE] and float(same or "nan") != score:
-        raise LogError(f"score is {cell[_SCORE]}, but {_SAME} {same}")
-    return _Row(
-        _amount(_COUNT, cell.get(_COUNT, "0")),
-        _amount(_STEP, cell[_STEP]),
-        score,
-        tuple([float(cell[name] or "nan") for name in numeric if _is_metric(name)]),
-        text,
-        line,
-    )
+        if not _is_number(cells[name]):
+            raise LogError(f"{name} is {cells[name][:40]!a}, not a number")
+    score = _amount(_SCORE, cells)
+    if _amount(_SAME, {_SAME: cells[_SCORE], **cells}) != score:
+        raise LogError(f"score is {score:g}, but {_SAME} {cells[_SAME]}")
+    count = _amount(_COUNT, {_COUNT: "0", **cells})
+    return _Row(count, _amount(_STEP, cells), score, cells, line)
 
 
-def _amount(name: str, cell: str) -> float:
+def _amount(name: str, cells: Mapping[str, str]) -> float:
     """A number of seconds, or a whole number of steps or preemptions."""
-    value = float(cell or "nan")
-    if 0 <= value < math.inf and (name == _SCORE or not value % 1):
-        return value
-    kind = "number" if name == _SCORE else "whole number"
-    raise LogError(f"{name} is {cell!r}, not a {kind} from 0 on")
+    value = float(cells[name] or "nan")
+    is_whole = name in (_STEP, _COUNT)
+    if not 0 <= value < math.inf or (is_whole and value % 1):
+        kind = "whole number" if is_whole else "number"
+        raise LogError(f"{name} is {cells[name]!r}, not a {kind} from 0 on")
+    return value
 
 
-def _in_order(rows: list[_Row], warnings: FileWarnings) -> list[_Row]:
+def _in_order(rows: Iterable[_Row], warnings: FileWarnings) -> list[_Row]:
     """Rows by preemption count and step, without those that contradict one another."""
     kept: list[_Row] = []
     by_place = sorted(rows, key=lambda row: row[:2])
     for _, (first, *others) in groupby(by_place, key=lambda row: row[:2]):
-        if any(row.text != first.text for row in others):
+        if any(row.cells != first.cells for row in others):
             what = f"another row has step {first.step:.0f} too"
             warnings.add("contradiction", what, first.line)
             continue
@@ -220,14 +200,14 @@ def _in_order(rows: list[_Row], warnings: FileWarnings) -> list[_Row]:
     return kept
 
 
-def _remove_impossible(
-    name: str, values: np.ndarray, rows: Sequence[_Row], warnings: FileWarnings
-) -> None:
-    """Make NaN of what is not finite, and of what the metric `name` cannot be."""
+def _metric(name: str, rows: Sequence[_Row], warnings: FileWarnings) -> np.ndarray:
+    """The values of a metric; NaN where it is not finite, or can't be."""
+    values = np.array([float(row.cells[name] or "nan") for row in rows])
     values[np.isinf(values)] = math.nan
-    _, low, high = METRICS.get(name, Metric(True))
+    _, low, high = METRICS.get(name.removeprefix(VALIDATION), Metric(True))
     outside = (values < low - _ULPS) | (values > high + _ULPS)
     for n in np.flatnonzero(outside).tolist():
-        what = f"{VALIDATION}{name} is {values[n]:g}, not from {low:g} to {high:g}"
+        what = f"{name} is {values[n]:g}, not from {low:g} to {high:g}"
         warnings.add("out_of_range", what, rows[n].line)
     values[outside] = math.nan
+    return values

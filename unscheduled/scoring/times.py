@@ -40,10 +40,9 @@ RULES: dict[str, Callable[[Hit], float]] = {
 
 @dataclass(frozen=True)
 class Course:
-    """How a study's trial went: the one that stands for it, or that came closest.
+    """How a trial went, up to its last evaluation; NaN where it is not known.
 
     Attributes:
-      end_sec, end_steps: at its last evaluation.
       near_sec: when what it still lacked was within 5% of the least it ever lacked;
         what came later brought it hardly closer.
       lost: share of its progress, from the first evaluation to the best, that was gone
@@ -59,13 +58,10 @@ class Course:
 
 @dataclass(frozen=True)
 class Study:
-    """One study of a submission on a workload; its trials share a search.
-
-    A figure that is not known is NaN.
+    """One study of a submission on a workload; NaN is a figure that is not known.
 
     Attributes:
       hit: of the trial that stands for the study, by the rule.
-      n_hit, n_trials: how many of its trials reached the target, of how many.
       best: the best value of the target's metric in any of its trials.
       run_sec: submission time of its longest trial.
       step_sec: seconds a step of the trial that stands for the study, up to its hit;

@@ -20,8 +20,7 @@ from rich.live import Live
 from unscheduled.benchmark.run_files import OUTCOME
 from unscheduled.benchmark.tables import Table, number
 from unscheduled.scoring.budget import approach
-from unscheduled.scoring.find import find_logs
-from unscheduled.scoring.logs import Reading, Trial, read_logs
+from unscheduled.scoring.logs import Reading, Trial, find_logs, read_logs
 from unscheduled.scoring.scored import Scored
 from unscheduled.scoring.tables import console_for, score_table
 from unscheduled.scoring.times import first_hit
