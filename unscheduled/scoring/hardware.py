@@ -30,40 +30,31 @@ def hardware_notes(
 
     Reads the meta data and flags beside each log, and says what is wrong with them.
     """
-    wanted = gpus(vars(published))
-    notes = [
-        f"The published runs had {wanted} each: times compare with those of other runs "
-        "on the same hardware alone."
-    ]
-    ran_on, clocks, rulesets = Counter[str](), Counter[str](), Counter[str]()
-    warnings = []
+    wanted, warnings, differences = gpus(vars(published)), [], Counter[str]()
     for trial in trials:
         meta, broken = newest(trial.path.parent, "meta_data")
         flags, also_broken = newest(trial.path.parent, "flags")
         warnings += broken + also_broken
-        ran_on[gpus(meta)] += 1
-        clocks[flags.get("clock", "wall")] += 1
-        rulesets[flags.get("tuning_ruleset", published.ruleset)] += 1
-    of_all = f"of {len(trials)} trials in the logs"
-    notes += [
-        f"Warning: {count} {of_all} ran on other hardware ({text}): their times, "
-        "ratios and scores do not compare with the published ones."
-        for text, count in ran_on.items()
-        if text != wanted
+        if (ran_on := gpus(meta)) != wanted:
+            differences[
+                f"ran on other hardware ({ran_on}): their times, ratios and scores do "
+                "not compare with the published ones"
+            ] += 1
+        if (clock := flags.get("clock", "wall")) != "wall":
+            what = f"ran by the clock {clock}: their seconds were counted, not measured"
+            differences[what] += 1
+        if (ruleset := flags.get("tuning_ruleset")) not in (None, published.ruleset):
+            differences[
+                f"were made by the ruleset {ruleset}, the published ones by "
+                f"{published.ruleset}"
+            ] += 1
+    notes = [
+        f"The published runs had {wanted} each: times compare with those of other runs "
+        "on the same hardware alone."
     ]
-    notes += [
-        f"Warning: {count} {of_all} ran by the clock {clock}: their seconds were "
-        "counted, not measured."
-        for clock, count in clocks.items()
-        if clock != "wall"
-    ]
-    notes += [
-        f"Warning: {count} {of_all} were made by the ruleset {ruleset}, the published "
-        f"ones by {published.ruleset}."
-        for ruleset, count in rulesets.items()
-        if ruleset != published.ruleset
-    ]
-    if trials and len(notes) == 1:
+    for what, n in differences.items():
+        notes.append(f"Warning: {n} of {len(trials)} trials in the logs {what}.")
+    if trials and not differences:
         notes.append("The trials in the logs ran on the same.")
     return notes, warnings
 

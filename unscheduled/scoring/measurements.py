@@ -65,7 +65,7 @@ class _Row(NamedTuple):
 
 
 def parse(data: bytes, path: Path) -> tuple[Measurements, list[LogWarning]]:
-    """Columns of a CSV, or of a packed one as `path` says, and what is wrong with it."""
+    """The columns of a CSV, or a packed one, and what is wrong with it."""
     warnings, measurements = FileWarnings(path), Measurements()
     try:
         if path.suffix == ".gz":
