@@ -21,11 +21,7 @@ Cell = tuple[str, str]  # (submission, workload)
 
 @dataclass(frozen=True)
 class Intervals:
-    """What resampling says by submission, and what is known of each cell.
-
-    Attributes:
-      comparisons: with the baseline, where there is a base workload in common.
-    """
+    """What resampling says: `comparisons` are with the baseline, where that can be."""
 
     level: float
     n_resamples: int
@@ -37,21 +33,21 @@ class Intervals:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; inf and NaN are still in it."""
+        facts = asdict(self)
+        medians, budgets = facts.pop("medians"), facts.pop("budgets")
         return {
-            "level": self.level,
-            "n_resamples": self.n_resamples,
-            "seed": self.seed,
-            "scores": [asdict(row) for row in self.scores.values()],
-            "comparisons": [asdict(row) for row in self.comparisons.values()],
+            **facts,
+            "scores": [*facts["scores"].values()],
+            "comparisons": [*facts["comparisons"].values()],
             "parts_note": PARTS_NOTE,
             "cells": [
                 {
                     "submission": submission,
                     "workload": workload,
-                    "intervals": asdict(intervals),
-                    "budget": asdict(self.budgets[submission, workload]),
+                    "intervals": intervals,
+                    "budget": budgets[submission, workload],
                 }
-                for (submission, workload), intervals in self.medians.items()
+                for (submission, workload), intervals in medians.items()
             ],
         }
 

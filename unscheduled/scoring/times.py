@@ -20,7 +20,7 @@ from unscheduled.scoring.logs import Trial
 
 @dataclass(frozen=True)
 class Hit:
-    """When a target was reached: seconds, steps, and the index of the evaluation."""
+    """When a target was reached; `index` is that of the evaluation."""
 
     time_sec: float
     steps: float
@@ -84,7 +84,7 @@ class Study:
 
     @property
     def key(self) -> tuple[str, str, str, str]:
-        """What names a study: as `Trial.key`, without the trial's number."""
+        """As `Trial.key`, without the trial's number."""
         return (self.submission, self.workload, self.framework, self.study)
 
 
@@ -112,28 +112,10 @@ def first_hit(trial: Trial, target: Target) -> Hit:
     return Hit(float(trial.score[index]), float(trial.global_step[index]), index)
 
 
-def study_hit(hits: Sequence[Hit], rule: str = "documented") -> Hit:
-    """The hit of the trial that stands for a study, by one of `RULES`.
-
-    Args:
-      hits: of the study's trials, ordered by trial number.
-
-    >>> few_evaluations, fast = Hit(30.0, 900, 2), Hit(20.0, 500, 7)
-    >>> study_hit([MISS, few_evaluations, fast]).time_sec
-    20.0
-    >>> study_hit([MISS, few_evaluations, fast], "official").time_sec
-    30.0
-    """
-    return min(hits, key=RULES[rule])
-
-
 def study_results(
     trials: Iterable[Trial], benchmark: Benchmark, rule: str = "documented"
 ) -> list[Study]:
-    """Every study of every submission on the workloads of `benchmark`, by `Study.key`.
-
-    Trials of other workloads are passed over.
-    """
+    """The studies on the workloads of `benchmark`, by one of `RULES` and in order."""
     scored = [trial for trial in trials if trial.workload in benchmark.targets]
     scored.sort(key=lambda trial: trial.key)
     return [
@@ -217,13 +199,15 @@ def _values(trial: Trial, target: Target) -> np.ndarray:
 
 def _study(trials: Sequence[Trial], target: Target, rule: str) -> Study:
     hits = [first_hit(trial, target) for trial in trials]
-    hit = study_hit(hits, rule)
-    ran = [trial for trial in trials if len(trial.score)]
-    best = target.best(np.concatenate([_values(trial, target) for trial in trials]))
+    hit = min(hits, key=RULES[rule])
     stands = trials[hits.index(hit)]
+    best = target.best(np.concatenate([_values(trial, target) for trial in trials]))
+    ran = [trial for trial in trials if len(trial.score)]
+    points = [(hit.time_sec, hit.steps)]
     if hit is MISS:
-        of_best = (trial for trial in trials if (_values(trial, target) == best).any())
-        stands = next(of_best, trials[0])
+        of_best = (t for t in trials if (_values(t, target) == best).any())
+        stands = next(of_best, stands)
+        points = [(t.score[-1], t.global_step[-1]) for t in ran]
     submission, workload, framework, study, _ = stands.key
     return Study(
         submission=submission,
@@ -234,13 +218,7 @@ def _study(trials: Sequence[Trial], target: Target, rule: str) -> Study:
         n_hit=sum(hit is not MISS for hit in hits),
         n_trials=len(trials),
         best=best,
-        run_sec=max((float(trial.score.max()) for trial in ran), default=math.nan),
-        step_sec=_step_sec(hit, ran),
+        run_sec=max((float(t.score.max()) for t in ran), default=math.nan),
+        step_sec=float(median([t / n for t, n in points if n > 0] or [math.nan])),
         course=course(stands, target),
     )
-
-
-def _step_sec(hit: Hit, trials: Sequence[Trial]) -> float:
-    ends = [(trial.score[-1], trial.global_step[-1]) for trial in trials]
-    points = ends if hit is MISS else [(hit.time_sec, hit.steps)]
-    return float(median([t / n for t, n in points if n > 0] or [math.nan]))
