@@ -4,17 +4,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from unscheduled.scoring import uncertainty
 from unscheduled.scoring.budget import BudgetUse
 from unscheduled.scoring.comparison import PARTS_NOTE, Comparison, compare
 from unscheduled.scoring.scored import Scored
-from unscheduled.scoring.uncertainty import (
-    LEVEL,
-    N_RESAMPLES,
-    ResultIntervals,
-    ScoreInterval,
-    result_intervals,
-    score_intervals,
-)
 
 Cell = tuple[str, str]  # (submission, workload)
 
@@ -26,9 +19,9 @@ class Intervals:
     level: float
     n_resamples: int
     seed: int
-    scores: Mapping[str, ScoreInterval]
+    scores: Mapping[str, uncertainty.ScoreInterval]
     comparisons: Mapping[str, Comparison]
-    medians: Mapping[Cell, ResultIntervals]
+    medians: Mapping[Cell, uncertainty.ResultIntervals]
     budgets: Mapping[Cell, BudgetUse]
 
     def as_dict(self) -> dict[str, Any]:
@@ -54,8 +47,8 @@ class Intervals:
 
 def all_intervals(
     scored: Scored,
-    level: float = LEVEL,
-    n_resamples: int = N_RESAMPLES,
+    level: float = uncertainty.LEVEL,
+    n_resamples: int = uncertainty.N_RESAMPLES,
     seed: int = 0,
 ) -> Intervals:
     """Resample the studies of a scored group.
@@ -75,11 +68,11 @@ def all_intervals(
     ]
     return Intervals(
         **resampling,
-        scores=score_intervals(studies, benchmark, **resampling),
+        scores=uncertainty.score_intervals(studies, benchmark, **resampling),
         comparisons={
             name: compare(studies, benchmark, name, baseline, factor, **resampling)
             for name in comparable
         },
-        medians=result_intervals(studies, level),
+        medians=uncertainty.result_intervals(studies, level),
         budgets=scored.budget_use(),
     )

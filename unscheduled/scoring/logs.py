@@ -15,17 +15,12 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
+from unscheduled.benchmark import run_files
 from unscheduled.benchmark.errors import LogError, UserError
 from unscheduled.benchmark.read import read_bytes
-from unscheduled.benchmark.run_files import (
-    EVAL_MEASUREMENTS,
-    LAYOUT,
-    TRIAL,
-    WORKLOAD,
-    ZIPPED,
-)
 from unscheduled.benchmark.text import printable
 from unscheduled.scoring.measurements import VALIDATION, Measurements, parse
 from unscheduled.scoring.warnings import RULES_OF_READING, LogWarning, unreadable
@@ -33,6 +28,7 @@ from unscheduled.scoring.warnings import RULES_OF_READING, LogWarning, unreadabl
 _LAYOUT_DEPTH = 4  # submission, study, workload, trial
 _SEARCH_DEPTH = 6  # logs that lie too deep are looked for, but not for ever
 _STAMP = re.compile("(.+)(-[0-9]{4}(?:-[0-9]{2}){5})")  # by --append_timestamp
+_LOG_NAMES = (run_files.EVAL_MEASUREMENTS, run_files.ZIPPED)
 _COPIED_ROWS = 3  # two runs can agree in fewer, by a clock that counts steps
 
 
@@ -109,7 +105,7 @@ def read_logs(roots: Sequence[str | Path]) -> Reading:
     if not logs:
         names = ", ".join(map(printable, roots)) or "no folder at all"
         why = " ".join(map(str, warnings[:1]))
-        text = f"No logs found in {names}: they should lie at {LAYOUT}. {why}"
+        text = f"No logs found in {names}: they should lie at {run_files.LAYOUT}. {why}"
         raise UserError(text.rstrip())
     trials, first = [], {}
     for log in logs:
@@ -145,36 +141,32 @@ def without_metric(
 def missing(
     trials: Sequence[Trial], n_studies: int, n_trials: int, workloads: Sequence[str]
 ) -> list[LogWarning]:
-    """Where a submission has not the studies and trials that a ruleset asks for.
+    """Where a submission has not all workloads, studies and trials that it should."""
+    warnings: list[LogWarning] = []
 
-    Args:
-      workloads: what every submission should have run.
-    """
-    studies = Counter(trial.key[:-1] for trial in trials)
-    cells = Counter(study[:2] for study in studies)
-    folders: dict[tuple | str, Path] = {}  # of each study and submission, the first
-    for trial in trials:
-        folders.setdefault(trial.key[:-1], trial.path.parents[1])
-        folders.setdefault(trial.submission, trial.path.parents[3])
-    counts = [
-        (folders[study], "trial", "trials", n, n_trials) for study, n in studies.items()
-    ]
-    counts += [
-        (folders[submission], "study", f"studies of {workload}", n, n_studies)
-        for (submission, workload), n in cells.items()
-    ]
-    warnings = []
-    for folder, kind, what, n, wanted in counts:
+    def expect(wanted: int, kind: str, what: str, n: int, folder: Path) -> None:
         if n != wanted:
             rule = f"{'missing' if n < wanted else 'extra'}_{kind}"
             text = f"{n} of {wanted} {what} have logs"
             warnings.append(LogWarning(rule, folder, text))
-    return warnings + [
-        LogWarning("missing_workload", folders[submission], f"no {workload}")
-        for submission in dict.fromkeys(submission for submission, _ in cells)
-        for workload in workloads
-        if (submission, workload) not in cells
-    ]
+
+    trials = sorted(trials, key=lambda trial: trial.key)
+    for _, submission in groupby(trials, lambda trial: trial.submission):
+        first, *_ = own = [*submission]
+        for workload, cell in groupby(own, lambda trial: trial.workload):
+            studies = [[*study] for _, study in groupby(cell, lambda t: t.key[:-1])]
+            for study in studies:
+                folder = study[0].path.parents[1]
+                expect(n_trials, "trial", "trials", len(study), folder)
+            folder = studies[0][0].path.parents[3]
+            expect(n_studies, "study", f"studies of {workload}", len(studies), folder)
+        ran = {trial.workload for trial in own}
+        warnings += [
+            LogWarning("missing_workload", first.path.parents[3], f"no {workload}")
+            for workload in workloads
+            if workload not in ran
+        ]
+    return warnings
 
 
 def find_logs(roots: Sequence[str | Path]) -> tuple[list[FoundLog], list[LogWarning]]:
@@ -205,8 +197,8 @@ class _Search:
         except OSError as error:
             self._warn("not_searched", folder, f"can't be listed: {error.strerror}")
             return
-        logs = [name for name in (EVAL_MEASUREMENTS, ZIPPED) if name in names]
-        if trial := TRIAL.fullmatch(os.path.basename(folder)):
+        logs = [name for name in _LOG_NAMES if name in names]
+        if trial := run_files.TRIAL.fullmatch(os.path.basename(folder)):
             self._add_trial(folder, int(trial[1]), logs, depth)
             return
         if logs:
@@ -226,14 +218,14 @@ class _Search:
     ) -> None:
         parts = ["", "", "", *Path(folder).parts[1:]]
         *_, submission, study, inner, _ = map(printable, parts)
-        workload = WORKLOAD.fullmatch(inner)
+        workload = run_files.WORKLOAD.fullmatch(inner)
         if depth > _LAYOUT_DEPTH:
             what = "trials below it lie too deep: name this folder to score them"
             self._warn("misplaced", str(Path(folder).parents[3]), what)
         elif not workload or not submission:
             self._warn("misplaced", folder, "a trial in no workload's folder")
         elif not logs:
-            self._warn("no_log", folder, f"no {EVAL_MEASUREMENTS}")
+            self._warn("no_log", folder, f"no {_LOG_NAMES[0]}")
         else:
             if len(logs) > 1:
                 self._warn("two_logs", folder, f"{logs[1]} lies beside {logs[0]}")

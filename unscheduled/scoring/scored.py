@@ -6,18 +6,13 @@ from dataclasses import dataclass, replace
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.rulesets import Ruleset
 from unscheduled.benchmark.targets import Benchmark
+from unscheduled.scoring import times
 from unscheduled.scoring.budget import BudgetUse, budget_use
 from unscheduled.scoring.hardware import hardware_notes
 from unscheduled.scoring.leaderboard import Leaderboard, rank
 from unscheduled.scoring.logs import Reading, Summary, Trial, missing, without_metric
 from unscheduled.scoring.published import Published
-from unscheduled.scoring.times import (
-    RULES,
-    Result,
-    Study,
-    study_results,
-    workload_results,
-)
+from unscheduled.scoring.times import RULES, Result, Study
 from unscheduled.scoring.warnings import LogWarning
 
 MINE = " (mine)"  # after a name that a published submission has too
@@ -104,7 +99,7 @@ def score_group(
         expected = ruleset.n_studies, ruleset.n_trials
         warnings += missing(trials, *expected, benchmark.workloads)
     names = {name: name for name in sorted({trial.submission for trial in trials})}
-    group = {each: study_results(trials, benchmark, each) for each in RULES}
+    group = {each: times.study_results(trials, benchmark, each) for each in RULES}
     notes = []
     if workloads := sorted({trial.workload for trial in unscored}):
         notes.append(
@@ -130,7 +125,7 @@ def score_group(
         notes += [*published.dated, *hardware, *published.notes]
         if baseline is None and "baseline" in theirs:
             baseline = "baseline"
-    results = {each: workload_results(group[each]) for each in RULES}
+    results = {each: times.workload_results(group[each]) for each in RULES}
     notes += _rule_differences(results["documented"], results["official"])
     return Scored(
         benchmark=benchmark,
