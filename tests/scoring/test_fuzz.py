@@ -35,7 +35,7 @@ damages = st.lists(
 
 
 def read(data, metric, zipped=False):
-    """Rows read, and irregularities, as the scorer has them."""
+    """Rows read, and warnings, as the scorer has them."""
     log, notes = parse(data, LOG.with_suffix(".csv.gz") if zipped else LOG)
     values = log.validation.get(metric, [math.nan] * len(log.score))
     names = ("sub", "study_0", "digits_resnet", "jax", 1)
@@ -210,7 +210,7 @@ def test_any_tree(tmp_path_factory, files, links):
     if error:
         assert re.match("No logs found|.* claim to be the same trial", error)
         return
-    notes = reading.irregularities
+    notes = reading.warnings
     assert all(str(note).isprintable() for note in notes)
     assert {note.rule for note in notes} <= RULES_OF_READING.keys()
     for trial in reading.trials:

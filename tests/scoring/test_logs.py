@@ -25,7 +25,7 @@ def names(trials):
 def read(root):
     """Trials, and what was irregular, as sentences."""
     reading = read_logs([root])
-    return reading.trials, [*map(str, reading.irregularities)]
+    return reading.trials, [*map(str, reading.warnings)]
 
 
 def test_reads_columns(tmp_path):
@@ -79,15 +79,15 @@ def test_same_trial_twice(tmp_path):
 
 
 def rules(notes):
-    """The rules by which irregularities were handled, in order."""
+    """The rules by which warnings were handled, in order."""
     return [note.rule for note in notes]
 
 
 def read_one(root):
-    """The one trial below `root`, and irregularities as values."""
+    """The one trial below `root`, and warnings as values."""
     reading = read_logs([root])
     (trial,) = reading.trials
-    return trial, reading.irregularities
+    return trial, reading.warnings
 
 
 def accuracy(trial):
@@ -145,7 +145,7 @@ def test_links_round(tmp_path):
         (tmp_path / this / "other").symlink_to(tmp_path / that)
     reading = read_logs([tmp_path])
     assert [trial.submission for trial in reading.trials] == ["a", "b"]
-    assert set(rules(reading.irregularities)) == {"misplaced", "not_searched"}
+    assert set(rules(reading.warnings)) == {"misplaced", "not_searched"}
 
 
 def test_link_to_itself(tmp_path):
@@ -162,7 +162,7 @@ def test_linked_study(tmp_path):
     (path.parents[3] / "study_0").symlink_to(path.parents[2])
     reading = read_logs([tmp_path])
     assert [trial.study for trial in reading.trials] == ["study_0", "study_1"]
-    (note,) = reading.irregularities
+    (note,) = reading.warnings
     assert note.rule == "copy"
     assert str(note.path.parent).endswith("sub/study_1/digits_resnet_jax/trial_1")
 
@@ -173,7 +173,7 @@ def test_linked_root(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "logs")
     reading = read_logs([tmp_path / "link", tmp_path / "logs"])
     assert len(reading.trials) == 1
-    assert reading.irregularities == []
+    assert reading.warnings == []
 
 
 def test_linked_submission(tmp_path):
@@ -182,7 +182,7 @@ def test_linked_submission(tmp_path):
     (tmp_path / "baseline").symlink_to(tmp_path / "sub")
     reading = read_logs([tmp_path])
     assert [trial.submission for trial in reading.trials] == ["baseline", "sub"]
-    assert reading.irregularities == []
+    assert reading.warnings == []
 
 
 def test_copied_log(tmp_path):
@@ -195,7 +195,7 @@ def test_copied_log(tmp_path):
     write_log(tmp_path, *rows[:2], "3,3,0.50", study="s2")  # a run as good as they
     reading = read_logs([tmp_path])
     assert len(reading.trials) == 6
-    (note,) = reading.irregularities
+    (note,) = reading.warnings
     assert note.rule == "copy"
     assert "/s1/" in str(note.path)
     assert "/s0/" in note.what
@@ -209,7 +209,7 @@ def test_other_files_are_passed_over(tmp_path):
     (path.parents[1] / "trial_2").write_text("")
     reading = read_logs([tmp_path])
     assert len(reading.trials) == 1
-    assert reading.irregularities == []
+    assert reading.warnings == []
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_names_in_the_wild(tmp_path):
     reading = read_logs([tmp_path])
     assert len({trial.submission for trial in reading.trials}) == 7
     assert "Ελένη" in {trial.submission for trial in reading.trials}
-    assert reading.irregularities == []
+    assert reading.warnings == []
 
 
 @pytest.mark.parametrize("text", ["", "\n", HEADER, HEADER + "\n", "\r\n \r\n"])
@@ -311,7 +311,7 @@ def test_harmless_differences(tmp_path):
     np.testing.assert_array_equal(
         trial.validation["accuracy"], [*5 * [math.nan], 0.001]
     )
-    assert reading.irregularities == []
+    assert reading.warnings == []
 
 
 @pytest.mark.parametrize(
@@ -341,7 +341,7 @@ def test_a_corrupt_row_stops_nothing(tmp_path):
     path = write_log(tmp_path, "1,x,0.5", "2,2,0.5", trial=2)
     first, second = read_logs([tmp_path]).trials
     assert (accuracy(first), accuracy(second)) == ([0.5], [0.5])
-    (note,) = read_logs([tmp_path]).irregularities
+    (note,) = read_logs([tmp_path]).warnings
     assert str(note) == (
         f"{path}, line 2: global_step is 'x', not a number "
         "(a row that is not whole is left out)."
@@ -403,7 +403,7 @@ def test_absurd_size(tmp_path):
         file.truncate(1 << 40)  # a hole
     reading = read_logs([tmp_path])
     assert [len(trial.score) for trial in reading.trials] == [1, 0]
-    assert rules(reading.irregularities) == ["unreadable"]
+    assert rules(reading.warnings) == ["unreadable"]
 
 
 @pytest.mark.parametrize(
@@ -426,7 +426,7 @@ def test_no_file(tmp_path, monkeypatch, make):
     monkeypatch.setattr(logs, "read_bytes", read_bytes)
     reading = read_logs([tmp_path])
     assert [len(trial.score) for trial in reading.trials] == [1, 0]
-    (note,) = reading.irregularities
+    (note,) = reading.warnings
     assert (note.rule, note.path) == ("unreadable", path)
 
 
@@ -452,7 +452,7 @@ def test_folder_without_leave(tmp_path, monkeypatch, refused, rule, n_evaluation
         monkeypatch.setattr(os, name, refuse(getattr(os, name)))
     reading = read_logs([tmp_path])
     assert [len(trial.score) for trial in reading.trials] == n_evaluations
-    (note,) = reading.irregularities
+    (note,) = reading.warnings
     assert note.rule == rule
     assert "Permission denied" in str(note)
 

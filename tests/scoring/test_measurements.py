@@ -12,7 +12,7 @@ HEADER = "score,global_step,preemption_count,validation/wer"
 
 
 def read(*rows, header=HEADER):
-    """(score, step, wer) of the rows read, and the irregularities."""
+    """(score, step, wer) of the rows read, and the warnings."""
     text = "".join(f"{line}\n" for line in (header, *rows))
     log, notes = parse(text.encode("utf-8"), Path("log.csv"))
     columns = (log.score, log.global_step, log.validation["wer"])

@@ -24,7 +24,7 @@ def test_one_submission(tmp_path):
         ("sub", f"study_0{NOON}", 3),
         ("sub", f"study_1{LATER}", 4),
     ]
-    told = [str(one) for one in read_logs([tmp_path]).irregularities]
+    told = [str(one) for one in read_logs([tmp_path]).warnings]
     assert len(told) == 2
     assert "sub with a time after it (it is read as more studies of the" in told[0]
 
@@ -43,4 +43,4 @@ def test_other_names(tmp_path):
     for name in names:
         write_log(tmp_path, "1,1,1", submission=name)
     assert [name for name, _, _ in studies(tmp_path)] == names
-    assert read_logs([tmp_path]).irregularities == []
+    assert read_logs([tmp_path]).warnings == []

@@ -38,9 +38,9 @@ def write_report(roots: Sequence[str]) -> int:
     alone = not roots and flags.FLAGS.against is not None
     reading = NOTHING_READ if alone else read_logs(roots)
     scored = score_by_flags(reading)
-    if flags.FLAGS.strict and scored.irregularities:
-        for irregularity in scored.irregularities:
-            print(f"report.py: {irregularity}", file=sys.stderr)
+    if flags.FLAGS.strict and scored.warnings:
+        for warning in scored.warnings:
+            print(f"report.py: {warning}", file=sys.stderr)
         return IRREGULAR
     report, out = make_report(scored, reading.trials), Path(_OUT.value)
     try:

@@ -100,9 +100,9 @@ def report(roots: Sequence[str]) -> int:
         raise UserError(f"--why goes with table, not with {given}.")
     alone = not roots and flags.FLAGS.against is not None
     scored = score_by_flags(NOTHING_READ if alone else read_logs(roots))
-    if flags.FLAGS.strict and scored.irregularities:
-        for irregularity in scored.irregularities:
-            print(f"score.py: {irregularity}", file=sys.stderr)
+    if flags.FLAGS.strict and scored.warnings:
+        for warning in scored.warnings:
+            print(f"score.py: {warning}", file=sys.stderr)
         return IRREGULAR
     assumptions = read_assumptions(_WHAT_IF.value)
     write(

@@ -168,7 +168,7 @@ def as_dict(scored: Scored) -> dict[str, Any]:
                 **_picked(one, "line", "what"),
                 "text": str(one),
             }
-            for one in scored.irregularities
+            for one in scored.warnings
         ],
     }
 

@@ -82,7 +82,7 @@ class Reading:
     """What was read: trials, sorted by `Trial.key`, and what was wrong."""
 
     trials: list[Trial]
-    irregularities: list[LogWarning]
+    warnings: list[LogWarning]
 
     def summary(self) -> Summary:
         return Summary(
@@ -90,7 +90,7 @@ class Reading:
             n_evaluations=sum(len(trial.score) for trial in self.trials),
             submissions=tuple(sorted({trial.submission for trial in self.trials})),
             workloads=tuple(sorted({trial.workload for trial in self.trials})),
-            irregular=dict(Counter(one.rule for one in self.irregularities)),
+            irregular=dict(Counter(one.rule for one in self.warnings)),
         )
 
 

@@ -35,7 +35,7 @@ class Scored:
       own: submissions that were read from logs; the others are published ones.
       part: None where the logs have all of the workloads.
       notes: sentences about the scores.
-      irregularities: about the logs, and what the ruleset expects that they lack.
+      warnings: about the logs, and what the ruleset expects that they lack.
       summary: of what was read; None where nothing was to be read.
       unscored: trials of workloads that the benchmark does not score.
     """
@@ -51,7 +51,7 @@ class Scored:
     leaderboard: Leaderboard
     part: Part | None
     notes: list[str]
-    irregularities: list[LogWarning]
+    warnings: list[LogWarning]
     summary: Summary | None
     unscored: tuple[Trial, ...] = ()
 
@@ -94,7 +94,7 @@ def score_group(
     trials = [t for t in reading.trials if t.workload in benchmark.targets]
     unscored = tuple(t for t in reading.trials if t.workload not in benchmark.targets)
     metrics = {workload: t.metric for workload, t in benchmark.targets.items()}
-    warnings = reading.irregularities + without_metric(trials, metrics)
+    warnings = reading.warnings + without_metric(trials, metrics)
     if ruleset.n_studies is not None and ruleset.n_trials is not None:
         expected = ruleset.n_studies, ruleset.n_trials
         warnings += missing(trials, *expected, benchmark.workloads)
@@ -139,7 +139,7 @@ def score_group(
         leaderboard=rank(results[rule], benchmark, baseline, ruleset.budget_factor),
         part=_part(results[rule], benchmark, names.values(), baseline, ruleset),
         notes=notes,
-        irregularities=warnings,
+        warnings=warnings,
         summary=Reading(reading.trials, warnings).summary() if reading.trials else None,
         unscored=unscored,
     )

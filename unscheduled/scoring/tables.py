@@ -17,7 +17,7 @@ from unscheduled.scoring.uncertainty import Interval
 from unscheduled.scoring.verdicts import verdicts
 from unscheduled.scoring.what_if import WhatIf
 
-_SHOWN = 5  # irregularities of a kind
+_SHOWN = 5  # warnings of a kind
 _PIPE_WIDTH = 10_000  # characters: never cuts a name, and tables don't stretch to it
 
 
@@ -88,12 +88,12 @@ def summary(scored: Scored) -> list[Table | str]:
 
 
 def what_was_read(scored: Scored) -> list[str]:
-    """Counts of what was read, and the first few irregularities of each kind."""
+    """Counts of what was read, and the first few warnings of each kind."""
     if scored.summary is None:
         return []
     lines = []
     for rule, count in scored.summary.irregular.items():
-        found = [str(one) for one in scored.irregularities if one.rule == rule]
+        found = [str(one) for one in scored.warnings if one.rule == rule]
         lines += found[:_SHOWN]
         if count > _SHOWN:
             more = count - _SHOWN
