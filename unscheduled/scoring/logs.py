@@ -4,17 +4,16 @@ The official layout of a log, whatever folder the reader is pointed at, is
 
     <submission>/<study>/<workload>_(jax|pytorch)/trial_<N>/eval_measurements.csv
 
-so the four folders above a file name it. A root may be the folder that holds the
-submissions, one submission's folder, or anything further in; trials that lie deeper
-than that below a root are left out, because several groups of submissions would be
-scored as one. A log may be gzip, `eval_measurements.csv.gz`.
+so a root may be the folder that holds the submissions, or anything further in. Trials
+that lie deeper than that below a root are left out, because several groups of
+submissions would be scored as one.
 """
 
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
@@ -129,13 +128,12 @@ def without_metric(
     trials: Iterable[Trial], metrics: Mapping[str, str]
 ) -> list[LogWarning]:
     """The trials that were evaluated, but not by the metric of their workload."""
-    warnings = []
-    for trial in trials:
-        metric = metrics[trial.workload]
-        if len(trial.score) and metric not in trial.validation:
-            what = f"no column {VALIDATION}{metric}"
-            warnings.append(LogWarning("no_metric", trial.path, what))
-    return warnings
+    return [
+        LogWarning("no_metric", trial.path, f"no column {VALIDATION}{metric}")
+        for trial in trials
+        if len(trial.score)
+        and (metric := metrics[trial.workload]) not in trial.validation
+    ]
 
 
 def missing(
@@ -182,8 +180,8 @@ def find_logs(roots: Sequence[str | Path]) -> tuple[list[FoundLog], list[LogWarn
         if not os.path.isdir(top):
             raise UserError(f"No such folder: {printable(root)}.")
         search.look_into(top)
-    logs, warnings = _join_timestamped(search.logs.values())
-    return sorted(logs, key=lambda log: log.key), [*search.warnings.values(), *warnings]
+    logs = sorted(search.logs.values(), key=lambda log: log.key)
+    return logs, [*search.warnings.values()]
 
 
 class _Search:
@@ -229,6 +227,10 @@ class _Search:
         else:
             if len(logs) > 1:
                 self._warn("two_logs", folder, f"{logs[1]} lies beside {logs[0]}")
+            if stamp := _STAMP.fullmatch(submission):
+                submission, study = stamp[1], study + stamp[2]
+                what = f"{submission} with a time after it"
+                self._warn("timestamped", str(Path(folder).parents[2]), what)
             name, framework = workload.groups()
             path = Path(folder, logs[0])
             log = FoundLog(path, submission, study, name, framework, number)
@@ -239,28 +241,6 @@ class _Search:
 
     def _warn(self, rule: str, path: str, what: str) -> None:
         self.warnings.setdefault((rule, path), LogWarning(rule, Path(path), what))
-
-
-def _join_timestamped(
-    logs: Collection[FoundLog],
-) -> tuple[list[FoundLog], list[LogWarning]]:
-    """Logs of `sub` and of `sub-2026-01-31-23-59-59` as of one submission, `sub`.
-
-    The time becomes a part of the study's name. A submission whose name no other has
-    without its time is left as it is.
-    """
-    names = dict.fromkeys(log.submission for log in logs)
-    stamps = {name: match for name in names if (match := _STAMP.fullmatch(name))}
-    shared = Counter(stamps[name][1] if name in stamps else name for name in names)
-    found, warnings = [], {}
-    for log in logs:
-        stamp = stamps.get(log.submission)
-        if stamp and shared[stamp[1]] > 1:
-            folder, what = log.path.parents[3], f"{stamp[1]} with a time after it"
-            warnings[folder] = LogWarning("timestamped", folder, what)
-            log = replace(log, submission=stamp[1], study=log.study + stamp[2])
-        found.append(log)
-    return found, [*warnings.values()]
 
 
 def _count(n: int, noun: str) -> str:

@@ -35,8 +35,7 @@ class Scored:
       own: submissions that were read from logs; the others are published ones.
       part: None where the logs have all of the workloads.
       notes: sentences about the scores.
-      warnings: about the logs, and what the ruleset expects that they lack.
-      summary: of what was read; None where nothing was to be read.
+      summary: None where there were no logs to read.
       unscored: trials of workloads that the benchmark does not score.
     """
 

@@ -12,7 +12,7 @@ RULES_OF_READING = {
     # folders
     "misplaced": f"it is left out: a log lies at {LAYOUT}",
     "not_searched": "nothing in there is read",
-    "timestamped": "it is read as more studies of the submission without the time",
+    "timestamped": "it is read as studies of the submission without the time",
     "no_log": "the trial is left out, as if never run",
     "two_logs": f"{EVAL_MEASUREMENTS} is read, {ZIPPED} is not",
     # files
