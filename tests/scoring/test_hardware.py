@@ -1,12 +1,10 @@
 """What a trial ran on, and whether its times compare with published ones."""
 
-import doctest
 import json
 import os
 
 import pytest
 
-from unscheduled.scoring import hardware
 from unscheduled.scoring.hardware import gpus, hardware_notes, newest
 from unscheduled.scoring.logs import read_logs
 from unscheduled.scoring.published import load_published
@@ -161,8 +159,3 @@ def test_no_file(tmp_path, make):
     make(tmp_path / "flags_0.json")
     _, (wrong,) = newest(tmp_path, "flags")
     assert wrong.what.startswith(("is not a regular file", "can't be read"))
-
-
-def test_example():
-    """The example in the documentation would show something else than it prints."""
-    assert doctest.testmod(hardware).failed == 0

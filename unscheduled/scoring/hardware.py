@@ -14,13 +14,12 @@ from unscheduled.scoring.published import Published
 from unscheduled.scoring.warnings import LogWarning, unreadable
 
 # The facts that are read, and their types.
-_FACTS = dict.fromkeys(("gpu_count", "cpu_count"), int) | dict.fromkeys(
-    (
-        *("gpu_model_name", "cpu_model_name", "python_version", "torch_version"),
-        *("jax_version", "git_commit_hash", "clock", "tuning_ruleset"),
-    ),
-    str,
-)
+_FACTS = {
+    **dict.fromkeys(("gpu_count", "cpu_count"), int),
+    **dict.fromkeys(("gpu_model_name", "cpu_model_name", "python_version"), str),
+    **dict.fromkeys(("torch_version", "jax_version", "git_commit_hash"), str),
+    **dict.fromkeys(("clock", "tuning_ruleset"), str),
+}
 
 
 def hardware_notes(
@@ -60,11 +59,7 @@ def hardware_notes(
 
 
 def gpus(facts: Mapping[str, Any]) -> str:
-    """The GPUs of a machine; one that has none is recorded by its CPUs alone.
-
-    >>> gpus({"gpu_count": 8, "gpu_model_name": "V100"}), gpus({"cpu_count": 4})
-    ('8 x V100', 'no GPU')
-    """
+    """The GPUs of a machine; one that has none is recorded by its CPUs alone."""
     count = facts.get("gpu_count", 0 if "cpu_count" in facts else None)
     if count is None:
         return "GPUs not recorded"

@@ -142,25 +142,24 @@ def missing(
     """Where a submission has not all workloads, studies and trials that it should."""
     warnings: list[LogWarning] = []
 
-    def expect(wanted: int, kind: str, what: str, n: int, folder: Path) -> None:
-        if n != wanted:
+    def expect(wanted: int, kind: str, what: str, found: list, folder: Path) -> None:
+        if (n := len(found)) != wanted:
             rule = f"{'missing' if n < wanted else 'extra'}_{kind}"
             text = f"{n} of {wanted} {what} have logs"
             warnings.append(LogWarning(rule, folder, text))
 
     trials = sorted(trials, key=lambda trial: trial.key)
-    for _, submission in groupby(trials, lambda trial: trial.submission):
-        first, *_ = own = [*submission]
+    for _, group in groupby(trials, lambda trial: trial.submission):
+        own = [*group]
+        folder = own[0].path.parents[3]
         for workload, cell in groupby(own, lambda trial: trial.workload):
             studies = [[*study] for _, study in groupby(cell, lambda t: t.key[:-1])]
             for study in studies:
-                folder = study[0].path.parents[1]
-                expect(n_trials, "trial", "trials", len(study), folder)
-            folder = studies[0][0].path.parents[3]
-            expect(n_studies, "study", f"studies of {workload}", len(studies), folder)
+                expect(n_trials, "trial", "trials", study, study[0].path.parents[1])
+            expect(n_studies, "study", f"studies of {workload}", studies, folder)
         ran = {trial.workload for trial in own}
         warnings += [
-            LogWarning("missing_workload", first.path.parents[3], f"no {workload}")
+            LogWarning("missing_workload", folder, f"no {workload}")
             for workload in workloads
             if workload not in ran
         ]
