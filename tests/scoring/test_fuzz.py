@@ -15,11 +15,11 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unscheduled.benchmark.errors import UserError
+from unscheduled.benchmark.errors import LogError, UserError
 from unscheduled.benchmark.run_files import EVAL_MEASUREMENTS
 from unscheduled.scoring.logs import Reading, Trial, read_logs, without_metric
-from unscheduled.scoring.measurements import parse
-from unscheduled.scoring.warnings import RULES_OF_READING
+from unscheduled.scoring.measurements import Measurements, parse
+from unscheduled.scoring.warnings import RULES_OF_READING, unreadable
 
 from .damage import CUTS_NUMBERS, KEEPS_NUMBERS, damage_gzip, intact_logs, whole_rows
 from .trees import HEADER
@@ -36,7 +36,10 @@ damages = st.lists(
 
 def read(data, metric, zipped=False):
     """Rows read, and warnings, as the scorer has them."""
-    log, notes = parse(data, LOG.with_suffix(".csv.gz") if zipped else LOG)
+    try:
+        log, notes = parse(data, LOG.with_suffix(".csv.gz") if zipped else LOG)
+    except LogError as error:
+        log, notes = Measurements(), [unreadable("unreadable", LOG, error)]
     values = log.validation.get(metric, [math.nan] * len(log.score))
     names = ("sub", "study_0", "digits_resnet", "jax", 1)
     trial = Trial(LOG, *names, **vars(log))

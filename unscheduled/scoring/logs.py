@@ -108,18 +108,17 @@ def read_logs(roots: Sequence[str | Path]) -> Reading:
         raise UserError(text.rstrip())
     trials, first = [], {}
     for log in logs:
-        measurements = Measurements()
         try:
             data = read_bytes(log.path)
-        except UserError as error:
-            warnings.append(unreadable("unreadable", log.path, error))
-        else:
             measurements, found = parse(data, log.path)
-            warnings += found
-            twin = first.setdefault((log.submission, hash(data)), log)
-            if twin is not log and len(measurements.score) >= _COPIED_ROWS:
-                what = f"the same, byte for byte, as {twin.path}"
-                warnings.append(LogWarning("copy", log.path, what))
+        except UserError as error:
+            data, measurements = b"", Measurements()
+            found = [unreadable("unreadable", log.path, error)]
+        warnings += found
+        twin = first.setdefault((log.submission, hash(data)), log)
+        if twin is not log and len(measurements.score) >= _COPIED_ROWS:
+            what = f"the same, byte for byte, as {twin.path}"
+            warnings.append(LogWarning("copy", log.path, what))
         trials.append(Trial(**vars(log), **vars(measurements)))
     return Reading(trials, warnings)
 

@@ -65,28 +65,23 @@ class _Row(NamedTuple):
 
 
 def parse(data: bytes, path: Path) -> tuple[Measurements, list[LogWarning]]:
-    """The columns of a CSV, or a packed one, and what is wrong with it."""
-    warnings, measurements = FileWarnings(path), Measurements()
-    try:
-        if path.suffix == ".gz":
+    """The columns of a CSV, or a packed one, and what is wrong with it.
+
+    Raises:
+      LogError: it can't be used.
+    """
+    if path.suffix == ".gz":
+        try:
             data = gzip.decompress(data)
-        measurements = _measurements(data, warnings)
-    except (OSError, EOFError, zlib.error) as error:
-        warnings.add("unreadable", f"damaged gzip: {error}")
-    except LogError as error:
-        warnings.add("unreadable", str(error))
-    return measurements, [*warnings.values()]
-
-
-def _measurements(data: bytes, warnings: FileWarnings) -> Measurements:
-    """Raises LogError where the log can't be used."""
+        except (OSError, EOFError, zlib.error) as error:
+            raise LogError(f"damaged gzip: {error}") from error
     text = data.decode("utf-8-sig", "surrogateescape")
     header, _, _ = text.lstrip(" \r\n").partition("\n")
     lines = text.split("\r\n" if header.endswith("\r") else "\n")
     numbered = [(i, line) for i, line in enumerate(lines, 1) if line.strip(" \r\n")]
     if not numbered:
-        warnings.add("no_evaluations", "empty")
-        return Measurements()
+        return Measurements(), [LogWarning("no_evaluations", path, "empty")]
+    warnings = FileWarnings(path)
     names = _names(header.removesuffix("\r"))
     if len(numbered) > 1 and numbered[-1][0] == len(lines):  # without its line end
         warnings.add("cut_off", "cut off", len(lines))
@@ -94,15 +89,14 @@ def _measurements(data: bytes, warnings: FileWarnings) -> Measurements:
     rows = _in_order(_rows(numbered[1:], names, warnings), warnings)
     if not rows:
         warnings.add("no_evaluations", "no evaluation")
-    return Measurements(
-        np.array([row.score for row in rows]),
-        np.array([row.step for row in rows]),
-        {
-            name.removeprefix(VALIDATION): _metric(name, rows, warnings)
-            for name in names
-            if name.startswith(VALIDATION)
-        },
-    )
+    scores, steps = [row.score for row in rows], [row.step for row in rows]
+    metrics = {
+        name.removeprefix(VALIDATION): _metric(name, rows, warnings)
+        for name in names
+        if name.startswith(VALIDATION)
+    }
+    columns = Measurements(np.array(scores), np.array(steps), metrics)
+    return columns, [*warnings.values()]
 
 
 def _names(header: str) -> list[str]:
