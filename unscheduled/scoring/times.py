@@ -8,14 +8,17 @@ workload: the median over the studies present; a miss is inf and takes part
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from statistics import median
+from typing import TypeVar
 
 import numpy as np
 
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.targets import Benchmark, Target
 from unscheduled.scoring.logs import Trial
+
+K = TypeVar("K")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -118,9 +121,10 @@ def study_results(
     """The studies on the workloads of `benchmark`, by one of `RULES` and in order."""
     scored = [trial for trial in trials if trial.workload in benchmark.targets]
     scored.sort(key=lambda trial: trial.key)
+    studies = grouped(scored, lambda trial: trial.key[:-1])
     return [
-        _study([*study], benchmark.targets[workload], rule)
-        for (_, workload, *_), study in groupby(scored, lambda trial: trial.key[:-1])
+        _study(study, benchmark.targets[workload], rule)
+        for (_, workload, *_), study in studies.items()
     ]
 
 
@@ -151,12 +155,19 @@ def workload_results(studies: Iterable[Study]) -> list[Result]:
 
 def by_cell(studies: Iterable[Study]) -> Cells:
     """Studies by submission and workload, in an order that is that of no file."""
-    cells: Cells = {}
-    for study in studies:
-        cells.setdefault((study.submission, study.workload), []).append(study)
-    for cell in cells.values():
-        cell.sort(key=lambda study: (study.hit.time_sec, study.hit.steps, study.study))
-    return dict(sorted(cells.items()))
+    cells = grouped(studies, lambda study: (study.submission, study.workload))
+    return {
+        key: sorted(cells[key], key=lambda s: (s.hit.time_sec, s.hit.steps, s.study))
+        for key in sorted(cells)
+    }
+
+
+def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    """Items by key, both in the order in which they come."""
+    groups: dict[K, list[T]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return groups
 
 
 def times_matrix(
