@@ -6,9 +6,8 @@ without the filters of the score. On each workload
     time to target = steps to target * seconds a step
 
 so a ratio of times is an algorithm's gain (steps) times an implementation's (seconds a
-step), but only where both take the same batch size, see `PARTS_NOTE`. Studies are drawn
-with replacement for each submission by itself, never in pairs: studies of one name
-share no seed in the published logs.
+step), but only where both have the same batch size. Studies are drawn with replacement
+for each submission by itself: studies of one name share no seed in the published logs.
 """
 
 import math
@@ -25,7 +24,6 @@ from unscheduled.scoring.uncertainty import (
     LEVEL,
     N_RESAMPLES,
     Interval,
-    check_resamples,
     percentile_interval,
     resampled_medians,
 )
@@ -52,13 +50,12 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Parts:
-    """A ratio of times and its factors: time = steps * step_sec.
+    """A ratio of times and its factors, time = steps * step_sec.
 
     Attributes:
-      time: NaN where both missed.
-      steps: as `time`.
-      step_sec: median time over median steps for each, so that the product holds; for
-        who missed, the median of what its studies took a step.
+      time, steps: NaN where both missed.
+      step_sec: of median time over median steps; after a miss, of the median over
+        studies of what a step took.
     """
 
     time: Ratio
@@ -123,14 +120,12 @@ def compare(
 
     Args:
       studies: of these and any other submissions.
-      budget_factor: how many times `max_allowed_runtime_sec` the runs were given, as
-        in `budgets_sec`; it decides what a miss counts as, see `Comparison`.
+      budget_factor: as in `budgets_sec`; decides what a miss counts as.
 
     Raises:
-      UserError: one of the two is not there, they have no base workload in common,
-        or one of them ran a workload in both frameworks.
+      UserError: they have no base workload in common, or one of them ran a workload in
+        both frameworks.
     """
-    check_resamples(n_resamples)
     own_a, own_b = (_cells(studies, benchmark, name) for name in (a, b))
     workloads = [w for w in benchmark.base if w in own_a and w in own_b]
     if not workloads:
@@ -152,30 +147,30 @@ def compare(
     log_ratios = profiles.log_time_ratios(times_a, times_b, miss_sec)
     log_mean = _mean(log_ratios, np.full(times_a.shape, True))
     hit = np.isfinite(times_a) & np.isfinite(times_b)
-    several = np.array([min(len(own_a[w]), len(own_b[w])) > 1 for w in workloads])
-    all_several, hit_several = bool(several.all()), bool(several[hit[0]].all())
+    several = [min(len(own_a[w]), len(own_b[w])) > 1 for w in workloads]
+    p_below_1 = both_hit = None
+    if all(several):
+        even = (log_mean[1:] == 0) | np.isnan(log_mean[1:])
+        p_below_1 = float(np.mean((log_mean[1:] < 0) + 0.5 * even))
+    if hit[0].any():
+        means = (_mean(part, hit) for part in parts)
+        both_hit = _parts(means, level, bool(np.array(several)[hit[0]].all()))
+    on_workloads = [
+        WorkloadComparison(
+            workload=w,
+            p_faster=p_faster(_times(own_a[w]), _times(own_b[w])),
+            parts=_parts(parts[:, :, i], level, several[i]),
+            frameworks=(own_a[w][0].framework, own_b[w][0].framework),
+        )
+        for i, w in enumerate(workloads)
+    ]
     return Comparison(
         a=a,
         b=b,
-        time_ratio=_ratio(log_mean, level, all_several),
-        p_faster=_p_below_1(log_mean[1:]) if all_several else None,
-        both_hit=_parts([_mean(part, hit) for part in parts], level, hit_several)
-        if hit[0].any()
-        else None,
-        workloads=tuple(
-            WorkloadComparison(
-                workload=workload,
-                p_faster=p_faster(
-                    *(
-                        [study.hit.time_sec for study in own[workload]]
-                        for own in (own_a, own_b)
-                    )
-                ),
-                parts=_parts(parts[:, :, i], level, bool(several[i])),
-                frameworks=(own_a[workload][0].framework, own_b[workload][0].framework),
-            )
-            for i, workload in enumerate(workloads)
-        ),
+        time_ratio=_ratio(log_mean, level, all(several)),
+        p_faster=p_below_1,
+        both_hit=both_hit,
+        workloads=tuple(on_workloads),
         left_out=tuple(w for w in benchmark.base if (w in own_a) != (w in own_b)),
     )
 
@@ -191,15 +186,16 @@ def p_faster(a_sec: Sequence[float], b_sec: Sequence[float]) -> float:
 
 
 def _cells(
-    studies: Sequence[Study], benchmark: Benchmark, submission: str
+    studies: Iterable[Study], benchmark: Benchmark, submission: str
 ) -> dict[str, list[Study]]:
     """The studies of `submission` on each base workload that it ran."""
     own = [study for study in studies if study.submission == submission]
-    if not own:
-        choices = ", ".join(sorted({study.submission for study in studies}))
-        raise UserError(f"Unknown submission {submission!r}: choose from {choices}.")
     workload_results(own)  # raises where both frameworks were run
     return {w: cell for (_, w), cell in by_cell(own).items() if w in benchmark.base}
+
+
+def _times(studies: Iterable[Study]) -> list[float]:
+    return [study.hit.time_sec for study in studies]
 
 
 def _medians(
@@ -221,10 +217,7 @@ def _medians(
 
 
 def _mean(log_ratios: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """Over the workloads `among`, shape (1 + R,).
-
-    NaN without any, and where one is inf and another -inf.
-    """
+    """Over the workloads `among`, shape (1 + R,); NaN without any, and of inf - inf."""
     with np.errstate(invalid="ignore"):
         return log_ratios.sum(axis=-1, where=among) / among.sum(axis=-1)
 
@@ -241,8 +234,3 @@ def _ratio(log_ratios: np.ndarray, level: float, several: bool) -> Ratio:
     interval = percentile_interval(log_ratios[1:], level)
     low, high = float(np.exp(interval.low)), float(np.exp(interval.high))
     return Ratio(observed, replace(interval, low=low, high=high))
-
-
-def _p_below_1(log_ratios: np.ndarray) -> float:
-    half = (log_ratios == 0) | np.isnan(log_ratios)
-    return float(np.mean((log_ratios < 0) + 0.5 * half))

@@ -8,7 +8,7 @@ scripts/update_published.py makes them.
 import json
 import math
 from collections.abc import Collection
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +53,7 @@ class Published:
         return (f"The published runs are those of {self.date}. {self.source}",)
 
     def only(self, submissions: Collection[str]) -> "Published":
-        """The same without the other submissions.
-
-        Raises:
-          UserError: one of them is not there.
-        """
+        """The same without the other submissions; raises UserError for unknown ones."""
         for name in submissions:
             if name not in self.submissions:
                 raise UserError(
@@ -69,7 +65,7 @@ class Published:
             rule: [study for study in studies if study.submission in submissions]
             for rule, studies in self.studies.items()
         }
-        return Published(**{**vars(self), "studies": studies})
+        return replace(self, studies=studies)
 
 
 def load_published(version: str, ruleset: str) -> Published:
@@ -81,15 +77,11 @@ def load_published(version: str, ruleset: str) -> Published:
     Raises:
       UserError: nothing was published under that name.
     """
-    if version not in VERSIONS or ruleset not in RULESETS:
-        raise UserError(
-            f"Nothing published as version {version!r}, {ruleset!r} tuning: choose "
-            f"from {', '.join(VERSIONS)} and {', '.join(RULESETS)}."
-        )
     path = published_path(version, ruleset)
-    if not path.exists():
+    if version not in VERSIONS or ruleset not in RULESETS or not path.exists():
         raise UserError(
-            f"Nothing is published as version {version} by {ruleset} tuning."
+            f"Nothing is published as version {version} by {ruleset} tuning: versions "
+            f"are {', '.join(VERSIONS)}."
         )
     facts = json.loads(path.read_text(encoding="utf-8"))
     return Published(
@@ -142,9 +134,14 @@ def _studies(facts: dict[str, Any], hits: dict[str, Any]) -> list[Study]:
             workload, _, framework = cell.rpartition("_")
             for study, row in rows.items():
                 figures = dict(zip(facts["columns"], row, strict=True))
-                hit = hits.get(submission, {}).get(cell, {}).get(study, row[:3])
+                time_sec, steps, index = (
+                    hits.get(submission, {}).get(cell, {}).get(study, row[:3])
+                )
+                hit = MISS
+                if index is not None:
+                    hit = Hit(float(time_sec), float(steps), index)
                 names = (submission, workload, study, framework)
-                studies.append(_study(names, _hit(*hit), figures))
+                studies.append(_study(names, hit, figures))
     return studies
 
 
@@ -160,7 +157,7 @@ def _study(names: tuple[str, str, str, str], hit: Hit, figures: dict) -> Study:
         course = Course(known["run_sec"], known["run_sec"] / known["step_sec"])
     return Study(
         *names,
-        hit=hit,
+        hit,
         n_hit=figures["n_hit"],
         n_trials=figures["n_trials"],
         best=known["best"],
@@ -168,9 +165,3 @@ def _study(names: tuple[str, str, str, str], hit: Hit, figures: dict) -> Study:
         step_sec=known["step_sec"],
         course=course,
     )
-
-
-def _hit(time_sec: float | None, steps: float | None, index: float | None) -> Hit:
-    if time_sec is None or steps is None or index is None:
-        return MISS
-    return Hit(float(time_sec), float(steps), index)
