@@ -241,8 +241,7 @@ def test_faster_is_not_worse(times_sec):
     first = min(base)
     faster = base | {first: {w: [t / 2 for t in v] for w, v in base[first].items()}}
     before, after = (
-        resample_scores(make_group(group), BENCHMARK, 20)
-        for group in (base, faster)
+        resample_scores(make_group(group), BENCHMARK, 20) for group in (base, faster)
     )
     assert (after[:, 0] >= before[:, 0]).all()
     assert (after[:, 1:] <= before[:, 1:]).all()

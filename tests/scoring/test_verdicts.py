@@ -12,6 +12,7 @@ from unscheduled.scoring.scored import NOTHING_READ, score_group
 from unscheduled.scoring.times import MISS, Course, Result, Study, by_cell, course
 from unscheduled.scoring.verdicts import (
     cost,
+    framework_facts,
     hit,
     miss,
     step_costs,
@@ -19,7 +20,7 @@ from unscheduled.scoring.verdicts import (
     typical,
     verdicts,
 )
-from unscheduled.scoring.why import COLUMNS, framework_facts, rows, summary
+from unscheduled.scoring.why import COLUMNS, rows, summary
 
 from .made_studies import make_study
 from .test_rolling import scored_group
@@ -231,8 +232,8 @@ def test_published_figures(scored):
     found = verdicts(scored)
     assert len(found) == 17 * 9
     vit = found["schedule_free_adamw_v2", "imagenet_vit"]
-    assert (vit.steps, vit.best) == (112339, 0.65356)
-    assert vit.budget_share == pytest.approx(0.99, abs=0.01)  # its last evaluation
+    assert (vit.run_steps, vit.best) == (112339, 0.65356)
+    assert vit.budget_used == pytest.approx(0.99, abs=0.01)  # its last evaluation
     assert vit.step_sec == pytest.approx(0.847, abs=1e-3)
     assert vit.step_ratio == pytest.approx(1.02, abs=5e-3)
     assert found["nadamw", "imagenet_vit"].kind == "fastest"

@@ -47,7 +47,7 @@ def render(report: Report, read: Sequence[str], out: Path) -> str:
     return _template().render(
         report=report,
         entries={entry.submission: entry for entry in report.entries},
-        coverage=coverage(scored.leaderboard, scored.benchmark),
+        coverage=coverage(scored),
         comparison=comparison(scored),
         parts_note=PARTS_NOTE,
         profile_header=["submission", *(f"{tau:g}x" for tau in _TAUS)],

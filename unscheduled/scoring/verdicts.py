@@ -20,9 +20,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 from unscheduled.benchmark.tables import number
-from unscheduled.benchmark.targets import Target, budgets_sec
+from unscheduled.benchmark.targets import Target
 from unscheduled.scoring import profiles
 from unscheduled.scoring.budget import approach
 from unscheduled.scoring.scored import Scored
@@ -47,8 +48,8 @@ class Verdict:
         `too_slow` or `not_enough`.
       words: the same for a reader, with the figure that decides.
       best: value of the target's metric.
-      budget_share: of the budget, to the target or to the last evaluation.
-      steps: to there.
+      budget_used: share of the budget, to the target or to the last evaluation.
+      run_steps: to there.
       steps_needed: what `too_slow` goes by.
       step_sec: seconds a step.
       step_ratio: of that to the median of the submissions in the same framework.
@@ -57,28 +58,31 @@ class Verdict:
     kind: str
     words: str
     best: float = math.nan
-    budget_share: float = math.nan
-    steps: float = math.nan
+    budget_used: float = math.nan
+    run_steps: float = math.nan
     steps_needed: float = math.nan
     step_sec: float = math.nan
     step_ratio: float = math.nan
 
 
-def verdicts(scored: Scored) -> dict[tuple[str, str], Verdict]:
+NEVER_RAN = Verdict("never_ran", "never ran")
+Verdicts = Mapping[tuple[str, str], Verdict]  # (submission, workload) -> verdict
+
+
+def verdicts(scored: Scored) -> Verdicts:
     """On every submission and every workload that anybody ran."""
-    board, benchmark = scored.leaderboard, scored.benchmark
     cells, costs = by_cell(scored.studies), step_costs(scored.studies)
     results = {(r.submission, r.workload): r for r in scored.results}
-    factor, found = scored.ruleset.budget_factor, {}
-    for workload in board.workloads_run:
-        target = benchmark.targets[workload]
-        budget_sec = float(budgets_sec(benchmark, [workload], factor)[0])
+    found = {}
+    for workload in scored.leaderboard.workloads_run:
+        target = scored.benchmark.targets[workload]
+        budget_sec = scored.ruleset.budget_sec(target.max_allowed_runtime_sec)
         ran = [result for result in scored.results if result.workload == workload]
         fastest = min(ran, key=lambda result: (result.time_sec, result.submission))
-        for row in board.rows:
+        for row in scored.leaderboard.rows:
             key = row.submission, workload
             if key not in results:
-                found[key] = Verdict("never_ran", "never ran")
+                found[key] = NEVER_RAN
                 continue
             study = typical(cells[key], target)
             needed = steps_needed(key, cells, target)
@@ -87,7 +91,7 @@ def verdicts(scored: Scored) -> dict[tuple[str, str], Verdict]:
                 kind, words = miss(study, target, budget_sec, needed, dear)
                 sec, steps = study.course.end_sec, study.course.end_steps
             else:
-                base = dict(zip(benchmark.base, row.ratios, strict=True))
+                base = dict(zip(scored.benchmark.base, row.ratios, strict=True))
                 counts = math.isfinite(base.get(workload, 1.0))
                 kind, words = hit(results[key], fastest, counts)
                 sec, steps = study.hit.time_sec, study.hit.steps
@@ -127,12 +131,12 @@ def miss(
 
     Args:
       needed: steps, NaN where nothing is known of them.
-      dear: what to say of the cost of a step where it is too slow.
+      dear: a remark on the cost of a step, for one that is too slow.
     """
     course = study.course
     share = _over(1, budget_sec)
     if math.isnan(course.end_sec):
-        return "never_ran", "never ran"
+        return NEVER_RAN.kind, NEVER_RAN.words
     if math.isnan(study.best):
         return "diverged", f"diverged: never a finite {target.metric}"
     near = _of_budget(course.near_sec * share)
@@ -189,6 +193,23 @@ def step_costs(studies: Iterable[Study]) -> StepCosts:
             frameworks = costs.setdefault(workload, {})
             frameworks.setdefault(cell[0].framework, {})[submission] = median(known)
     return costs
+
+
+def framework_facts(scored: Scored) -> list[dict[str, Any]]:
+    """Seconds a step by workload and framework over the submissions of the group."""
+    costs = step_costs(scored.studies)
+    return [
+        {
+            "workload": workload,
+            "framework": framework,
+            "step_sec": median(steps_sec.values()),
+            "low_sec": min(steps_sec.values()),
+            "high_sec": max(steps_sec.values()),
+            "n_submissions": len(steps_sec),
+        }
+        for workload in scored.leaderboard.workloads_run
+        for framework, steps_sec in sorted(costs.get(workload, {}).items())
+    ]
 
 
 def cost(study: Study, costs: Mapping[str, Mapping[str, float]]) -> tuple[float, str]:
