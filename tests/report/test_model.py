@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from tests.scoring.trees import make_trial, write_log
 from unscheduled.benchmark.targets import Target
-from unscheduled.report.curves import curve_limit, thinned, window
-from unscheduled.report.model import ratio_word
+from unscheduled.report.model import Workload, ratio_word, thinned
 from unscheduled.report.styles import (
     BASELINE_COLOR,
     COLORS,
@@ -100,7 +99,7 @@ def test_one_style_everywhere(report):
     assert set(styles) == set(SUBMISSIONS)
     assert styles["slow"].color == BASELINE_COLOR
     for workload in report.workloads:
-        drawn = {(c.submission, c.style) for c in workload.curves}
+        drawn = {(c.entry.submission, c.entry.style) for c in workload.curves}
         drawn |= {(c.result.submission, c.entry.style) for c in workload.cells}
         assert drawn <= set(styles.items())
     assert [e.submission for e in report.entries] == ["fast", "slow", HOSTILE]
@@ -113,7 +112,7 @@ def test_misses_are_shown(report):
     miss = digits.cells[-1]
     assert miss.missed
     assert miss.use.misses.value == 0.98
-    assert miss.run_sec == 3
+    assert miss.end("seconds") == 3
     assert [c.missed for c in lm.cells] == [False, False, True]
     assert len(report.runs) == 16
     words = [entry.ratio_words for entry in report.entries]
@@ -158,8 +157,8 @@ def test_trial_that_stands(tmp_path, scale):
     for trial, seconds in ((1, 30), (2, 10), (3, 20)):
         value = target + 0.001 if away else 0.9 - seconds / 1000
         write_log(tmp_path, f"{seconds},5,{value}", trial=trial)
-    curves = read_report(tmp_path, baseline=None).workloads[0].curves
-    assert [curve.stands for curve in curves] == [False, True, False]
+    runs = read_report(tmp_path, baseline=None).workloads[0].runs
+    assert [run.stands for run in runs] == [False, True, False]
 
 
 def test_thinned_report_keeps_hits(tmp_path):
@@ -177,9 +176,7 @@ def test_thinned_report_keeps_hits(tmp_path):
 
 
 @settings(derandomize=True, deadline=None)
-@given(
-    st.integers(0, 300), st.none() | st.integers(2, 50), st.lists(st.integers(0, 299))
-)
+@given(st.integers(0, 300), st.integers(2, 50), st.lists(st.integers(0, 299)))
 def test_thinned(n, limit, keep):
     """Points would be drawn twice, out of order, or not at the ends."""
     keep = [index for index in keep if index < n]
@@ -189,31 +186,22 @@ def test_thinned(n, limit, keep):
         assert shown[0] == 0
         assert shown[-1] == n - 1
     assert set(keep) <= set(shown.tolist())
-    assert len(shown) <= (n if limit is None else min(limit, n) + len(keep))
-
-
-@settings(derandomize=True, deadline=None)
-@given(st.lists(st.integers(1, 1000), min_size=1), st.integers(1, 5000))
-def test_curve_limit(lengths, max_points):
-    """Many long curves would make the file too large to open."""
-    limit = curve_limit(lengths, max_points)
-    drawn = sum(lengths) if limit is None else limit * len(lengths)
-    assert drawn <= max(max_points, 20 * len(lengths))
+    assert len(shown) <= min(limit, n) + len(keep)
 
 
 def test_window_holds_the_target():
     """The target line would be out of sight, or one bad start would hide the rest."""
-    target = Target("loss", 0.1)
     trials = [
         make_trial([(i, i, v) for i, v in enumerate(values)], "loss", study=f"s{k}")
         for k, values in enumerate([[90, 3, 2, 1, 0.5], [80, 3, 2, 1, np.nan]])
     ]
     trials = [make_trial([], study="empty"), *trials]
-    curves = report_of(Reading(_as_lm(trials), []), baseline=None).workloads[0].curves
-    low, high = window(curves, target)
+    target = Target("loss", 0.1)
+    runs = report_of(Reading(_as_lm(trials), []), baseline=None).workloads[0].runs
+    low, high = Workload("x", target, True, [], runs).window
     assert low < 0.1
     assert 3 <= high < 40
-    assert window([], target) == (0.1, 0.1)
+    assert Workload("x", target, True, [], []).window == (0.1, 0.1)
 
 
 def _as_lm(trials):

@@ -45,7 +45,9 @@ def test_files(report, tmp_path):
 def test_curves(report, axis):
     """Curves would be drawn against the other axis, or without hits and target."""
     (panel,) = draw_curves(report, report.workloads[0], axis).axes
-    curve = next(c for c in report.workloads[0].curves if c.submission == "fast")
+    curve = next(
+        run for run in report.workloads[0].curves if run.entry.submission == "fast"
+    )
     drawn = [line.get_xydata().tolist() for line in panel.lines]
     points = zip(on_axis(axis, curve).tolist(), curve.values.tolist(), strict=True)
     assert [list(point) for point in points] in drawn

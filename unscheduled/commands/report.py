@@ -51,12 +51,11 @@ def write_report(roots: Sequence[str]) -> int:
 
             save_figures(report, Path(_FIGURES.value))
     except ModuleNotFoundError as error:
-        library = (error.name or "").partition(".")[0]
-        if library not in ("jinja2", "plotly", "matplotlib"):
-            raise
+        library = str(error.name).partition(".")[0]
         raise UserError(f"A report needs {library}: pip install {library}.") from None
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(render(report, reading.summary().lines(), out), encoding="utf-8")
+    text = render(report, reading.summary().lines(), out)
+    out.write_text(text, encoding="utf-8", errors="backslashreplace")
     print(f"Report: {out}")
     return 0
 
