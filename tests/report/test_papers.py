@@ -59,7 +59,7 @@ def test_misses_are_drawn(report):
     """A submission that missed would have no row."""
     (panel,) = draw_times(report.workloads[0], "seconds").axes
     labels = [label.get_text() for label in panel.get_yticklabels()]
-    assert labels[-1] == f"{HOSTILE}\nmissed, best 0.98 of 0.985"
+    assert labels[-1] == f"{HOSTILE}\nmissed, accuracy 0.98, 0.5% below 0.985"
     assert panel.lines[-1].get_marker() == "x"
     assert panel.lines[-1].get_xydata().tolist() == [[3, 2]]
 

@@ -139,7 +139,7 @@ def ratios_chart(report: Report) -> go.Figure:
     figure.add_scatter(
         x=columns.tolist(),
         y=rows.tolist(),
-        text=[text.replace("held-out ", "held-out<br>") for text in texts[missed]],
+        text=texts[missed].tolist(),
         mode="text",
         hoverinfo="skip",
     )

@@ -6,7 +6,7 @@ the leaderboard, workloads in that of the benchmark, base workloads first.
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -16,7 +16,6 @@ import numpy as np
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.targets import Target
 from unscheduled.report.styles import Style, make_styles
-from unscheduled.scoring import profiles
 from unscheduled.scoring.budget import BudgetUse
 from unscheduled.scoring.comparison import Comparison
 from unscheduled.scoring.intervals import Intervals, all_intervals
@@ -25,9 +24,11 @@ from unscheduled.scoring.logs import Trial
 from unscheduled.scoring.scored import MINE, Scored
 from unscheduled.scoring.times import MISS, Hit, Result, Study, by_cell, first_hit
 from unscheduled.scoring.uncertainty import ResultIntervals, ScoreInterval
+from unscheduled.scoring.verdicts import Verdicts, verdicts
 
 MAX_POINTS = 100_000  # evaluations drawn in all: about 2 MB of the file
 MIN_POINTS = 20  # of one curve
+_RATIO_WORDS = {"never_ran": "never ran", "filtered": "filtered"}  # by verdict
 
 
 def on_axis(axis: str, values: Any) -> Any:
@@ -45,7 +46,7 @@ class Entry:
         where the two ran no base workload in common.
       is_published: its figures come with the package, without curves and files.
       ratios: time over the fastest on each of `Report.base_run`; inf for a miss.
-      ratio_words: the same in words, see `ratio_word`.
+      ratio_words: the same in words, or why it counts as a miss.
     """
 
     place: int
@@ -182,6 +183,7 @@ class Report:
     scored: Scored
     entries: Sequence[Entry]
     workloads: Sequence[Workload]
+    verdicts: Verdicts
     max_curve_points: int | None
 
     @property
@@ -212,7 +214,8 @@ def make_report(
     trials = [trial for trial in trials if trial.workload in benchmark.targets]
     limit = max(MIN_POINTS, max_points // max(len(trials), 1))
     intervals = all_intervals(scored)
-    entries = _entries(scored, intervals)
+    found = verdicts(scored)
+    entries = _entries(scored, intervals, found)
     by_key = {study.key: study for study in scored.studies}
     runs, cells = defaultdict(list), defaultdict(list)
     for trial in trials:
@@ -225,8 +228,8 @@ def make_report(
     studies = by_cell(scored.studies)
     for result in scored.results:
         key = (result.submission, result.workload)
-        found = (intervals.medians[key], intervals.budgets[key], studies[key])
-        cells[result.workload].append(Cell(entries[key[0]], result, *found))
+        figures = (intervals.medians[key], intervals.budgets[key], studies[key])
+        cells[result.workload].append(Cell(entries[key[0]], result, *figures))
     workloads = [
         Workload(
             name=name,
@@ -238,7 +241,8 @@ def make_report(
         for name in board.workloads_run
     ]
     is_thinned = any(len(trial.score) > limit for trial in trials)
-    return Report(scored, [*entries.values()], workloads, limit if is_thinned else None)
+    max_curve_points = limit if is_thinned else None
+    return Report(scored, [*entries.values()], workloads, found, max_curve_points)
 
 
 def thinned(n: int, limit: int, keep: Iterable[float]) -> np.ndarray:
@@ -257,39 +261,20 @@ def thinned(n: int, limit: int, keep: Iterable[float]) -> np.ndarray:
     return np.unique([*even, *kept]).astype(int)
 
 
-def ratio_word(ratio: float, times_sec: Mapping[str, float], submission: str) -> str:
-    """A ratio on a workload in words, or why it counts as a miss.
-
-    Args:
-      ratio: after the filters of the score.
-      times_sec: submission -> median on that workload, before the filters.
-
-    >>> ratio_word(math.inf, {"a": 10.0, "b": 50.0}, "b")
-    'over 4x'
-    """
-    if math.isfinite(ratio):
-        return f"{ratio:.2f}"
-    if submission not in times_sec:
-        return "no logs"
-    if math.isinf(times_sec[submission]):
-        return "missed"
-    slowest_sec = profiles.SLOWEST * min(times_sec.values())
-    return "over 4x" if times_sec[submission] > slowest_sec else "held-out missed"
-
-
-def _entries(scored: Scored, intervals: Intervals) -> dict[str, Entry]:
+def _entries(scored: Scored, intervals: Intervals, found: Verdicts) -> dict[str, Entry]:
     """By submission, in the order of the leaderboard."""
     rows, base_run = scored.leaderboard.rows, scored.leaderboard.base_run
     styles = make_styles([row.submission for row in rows], scored.baseline)
     scores = [row.score for row in rows]
-    times_sec = defaultdict(dict)  # workload -> submission -> seconds
-    for result in scored.results:
-        times_sec[result.workload][result.submission] = result.time_sec
     entries = {}
     for row in rows:
         name = row.submission
         on_base = dict(zip(scored.benchmark.base, row.ratios, strict=True))
-        words = [ratio_word(on_base[w], times_sec[w], name) for w in base_run]
+        words = []
+        for workload in base_run:
+            ratio, kind = on_base[workload], found[name, workload].kind
+            why_none = _RATIO_WORDS.get(kind, "missed")
+            words.append(f"{ratio:.2f}" if math.isfinite(ratio) else why_none)
         entries[name] = Entry(
             place=1 + scores.index(row.score),
             row=row,

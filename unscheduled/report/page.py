@@ -21,7 +21,6 @@ from unscheduled.scoring import profiles, why
 from unscheduled.scoring.comparison import PARTS_NOTE
 from unscheduled.scoring.irregularities import RULES_OF_READING
 from unscheduled.scoring.tables import comparison, coverage
-from unscheduled.scoring.verdicts import verdicts
 
 _HERE = Path(__file__).parent
 _TAUS = (1.0, 1.1, 1.25, 1.5, 2.0, 3.0, 4.0)  # of the table of profiles
@@ -54,7 +53,6 @@ def render(report: Report, read: Sequence[str], out: Path) -> str:
         taus=dict(zip(_TAUS, columns.tolist(), strict=True)),
         faint=[run for w in report.workloads for run in w.curves if not run.stands],
         why=why,
-        verdicts=verdicts(scored),
         files=_files,
         address=lambda path: address(path, out),
         read=read,

@@ -109,7 +109,6 @@ def draw_ratios(report: Report) -> Figure:
     place = {"ha": "center", "va": "center", "fontsize": 7}
     for row, entry in enumerate(report.entries):
         for column, told in enumerate(entry.ratio_words):
-            told = told.replace("held-out ", "held-out\n")
             color = "white" if shown[row, column] < 1 else "black"
             panel.text(column, row, told, color=color, **place)
     panel.set_xticks(range(n_columns), report.base_run, rotation=35, ha="right")

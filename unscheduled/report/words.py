@@ -4,6 +4,7 @@ import math
 
 from unscheduled.benchmark.targets import Target
 from unscheduled.report.model import Cell, Run, on_axis
+from unscheduled.scoring.budget import approach
 from unscheduled.scoring.uncertainty import Interval
 
 TAU = "time over the fastest (tau)"
@@ -43,18 +44,14 @@ def interval(found: Interval | None) -> str:
 
 
 def missed(best: float, target: Target) -> str:
-    """How a miss is told: with how close it came, in as many digits as show that.
+    """How a miss is told: with how close it came.
 
-    >>> missed(0.71, Target("accuracy", 0.72)), missed(0.71999, Target("ssim", 0.72))
-    ('missed, best 0.71 of 0.72', 'missed, best 0.71999 of 0.72')
+    >>> missed(0.71, Target("accuracy", 0.72))
+    'missed, accuracy 0.71, 1.4% below 0.72'
     """
     if math.isnan(best):
         return "missed, never evaluated to a finite value"
-    for digits in range(4, 18):
-        told = f"{best:.{digits}g}"
-        if told != f"{target.value:.{digits}g}":
-            break
-    return f"missed, best {told} of {target.value:.{digits}g}"
+    return f"missed, {approach(best, target).words}"
 
 
 def to_target(cell: Cell, target: Target, axis: str = "seconds") -> str:

@@ -37,11 +37,9 @@ PARTS_NOTE = (
 
 @dataclass(frozen=True)
 class Ratio:
-    """Of a's figure over b's: below 1, `a` needs less.
+    """Of a's figure over b's: inf where only `a` missed, NaN where it is unknown.
 
-    Attributes:
-      value: inf where only `a` missed, 0 where only `b` did, NaN where it is unknown.
-      interval: bootstrap; None where it is unknown, or one of them ran one study.
+    The interval is bootstrap; None where one of them ran one study, or of NaN.
     """
 
     value: float
@@ -52,10 +50,8 @@ class Ratio:
 class Parts:
     """A ratio of times and its factors, time = steps * step_sec.
 
-    Attributes:
-      time, steps: NaN where both missed.
-      step_sec: of median time over median steps; after a miss, of the median over
-        studies of what a step took.
+    `step_sec` is of median time over median steps; after a miss, of the median over
+    studies.
     """
 
     time: Ratio
@@ -65,13 +61,9 @@ class Parts:
 
 @dataclass(frozen=True)
 class WorkloadComparison:
-    """On one workload.
+    """On one workload: ratios of the medians, and `p_faster` of pairs of studies.
 
-    Attributes:
-      p_faster: share of the pairs of one study of `a` and one of `b` in which that of
-        `a` is faster; a hit beats a miss, ties and two misses count half.
-      parts: of the medians.
-      frameworks: of `a` and of `b`; where they differ, so may the cost of a step.
+    Where the frameworks of `a` and `b` differ, so may the cost of a step.
     """
 
     workload: str
@@ -91,9 +83,8 @@ class Comparison:
         the other hit, by times longer than any.
       p_faster: share of the resamples with a time ratio below 1; a ratio of just 1 and
         an unknown one count half. None where one of them ran a workload in one study.
-      both_hit: geometric means over the workloads that both hit, with nothing assumed
-        about misses, or None without any; in each resample, over those hit there.
-      workloads: in the order of the benchmark.
+      both_hit: geometric means over the workloads that both hit, if any; in each
+        resample, over those hit there.
       left_out: base workloads that only one of the two ran.
     """
 
@@ -126,7 +117,12 @@ def compare(
       UserError: they have no base workload in common, or one of them ran a workload in
         both frameworks.
     """
-    own_a, own_b = (_cells(studies, benchmark, name) for name in (a, b))
+    compared = [study for study in studies if study.submission in (a, b)]
+    workload_results(compared)  # raises where both frameworks were run
+    own_a, own_b = (
+        {w: cell for (s, w), cell in by_cell(compared).items() if s == name}
+        for name in (a, b)
+    )
     workloads = [w for w in benchmark.base if w in own_a and w in own_b]
     if not workloads:
         ran_a, ran_b = (", ".join(own) or "none" for own in (own_a, own_b))
@@ -176,22 +172,9 @@ def compare(
 
 
 def p_faster(a_sec: Sequence[float], b_sec: Sequence[float]) -> float:
-    """P(a < b) + P(a = b) / 2 for a time of each, drawn at random; inf is a miss.
-
-    >>> p_faster([1.0, 3.0], [2.0, float("inf")])
-    0.75
-    """
+    """P(a < b) + P(a = b) / 2 for a time of each, drawn at random; inf is a miss."""
     a, b = np.array(a_sec)[:, None], np.array(b_sec)
     return float(np.mean((a < b) + 0.5 * (a == b)))
-
-
-def _cells(
-    studies: Iterable[Study], benchmark: Benchmark, submission: str
-) -> dict[str, list[Study]]:
-    """The studies of `submission` on each base workload that it ran."""
-    own = [study for study in studies if study.submission == submission]
-    workload_results(own)  # raises where both frameworks were run
-    return {w: cell for (_, w), cell in by_cell(own).items() if w in benchmark.base}
 
 
 def _times(studies: Iterable[Study]) -> list[float]:

@@ -20,9 +20,7 @@ class Row:
       n_hit: base workloads whose median study reached the target.
       time_ratio: geometric mean of time over the baseline's time, below 1 is faster;
         NaN where it is not known, None where no baseline was named.
-      both_ratio: the same over the workloads that both reached, so that no miss takes
-        part; NaN where there are none, None where no baseline was named.
-      n_both: how many workloads those are.
+      both_ratio: the same over the `n_both` workloads that both reached.
       ratios: time over the group's fastest on each base workload, in the benchmark's
         order, after all filters; inf where it counts as a miss.
       profile: share of the base workloads within tau, on `profiles.TAU`.

@@ -74,8 +74,8 @@ def median_coverage(n: int, k: int = 1) -> float:
 
         1 - 2 P(Bin(n, 1/2) < k); for [min, max] that is 1 - 2 * 0.5**n
 
-    Exact for a continuous distribution, a lower bound for any other. By hand, because
-    `scipy.stats.binom.cdf` is off by some ulp and takes half a second to import.
+    Exact for a continuous distribution, a lower bound for any other. By hand: scipy is
+    off by some ulp, and half a second to import.
 
     >>> [median_coverage(n) for n in (1, 2, 3, 5)]
     [0.0, 0.5, 0.75, 0.9375]
@@ -139,9 +139,6 @@ def resampled_medians(values: np.ndarray, draws: np.ndarray) -> np.ndarray:
     Args:
       values: of n studies each, without NaN, shape (..., n).
       draws: which n studies each of the R resamples has, shape (R, ..., n).
-
-    >>> resampled_medians(np.array([7.0, 9.0, 8.0]), np.array([[0, 1, 2], [1, 1, 0]]))
-    array([8., 9.])
     """
     drawn = np.sort(np.take_along_axis(values[None], draws, axis=-1), axis=-1)
     n = values.shape[-1]
@@ -156,11 +153,8 @@ def resample_scores(
 ) -> np.ndarray:
     """Scores of the whole group for each resample of everyone's studies.
 
-    Each submission's studies on each workload, held-out ones included, are drawn with
-    replacement, as many as there are; all cells independently and at the same time.
-
-    Returns:
-      Shape (n_resamples, S), the submissions in alphabetical order.
+    Each submission's studies on each workload are drawn with replacement, as many as
+    there are, all cells independently. Shape (n_resamples, S), in alphabetical order.
     """
     cells = by_cell(study for study in studies if study.workload in benchmark.workloads)
     by_size = grouped(cells, lambda key: len(cells[key]))

@@ -86,7 +86,7 @@ def verdicts(scored: Scored) -> Verdicts:
                 continue
             study = typical(cells[key], target)
             needed = steps_needed(key, cells, target)
-            ratio, dear = cost(study, costs[workload])
+            ratio, dear = cost(study, costs.get(workload, {}))
             if study.hit == MISS:
                 kind, words = miss(study, target, budget_sec, needed, dear)
                 sec, steps = study.course.end_sec, study.course.end_steps

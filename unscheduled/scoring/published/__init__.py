@@ -26,10 +26,7 @@ class Published:
 
     Attributes:
       date: of the source, as 2026-06-26; None for a version that is closed.
-      gpu_model_name, gpu_count: what all of them ran on.
-      notes: sentences about their scores.
-      studies: of the scored workloads, by rule: the trial that stands for a study may
-        be another.
+      studies: by rule: the trial that stands for a study may be another.
     """
 
     version: str
@@ -56,10 +53,10 @@ class Published:
         """The same without the other submissions; raises UserError for unknown ones."""
         for name in submissions:
             if name not in self.submissions:
+                choices = ", ".join(self.submissions)
                 raise UserError(
                     f"No published submission {name!r} in version {self.version}, "
-                    f"{self.ruleset} tuning: choose from "
-                    f"{', '.join(self.submissions)}."
+                    f"{self.ruleset} tuning: choose from {choices}."
                 )
         studies = {
             rule: [study for study in studies if study.submission in submissions]
@@ -69,13 +66,10 @@ class Published:
 
 
 def load_published(version: str, ruleset: str) -> Published:
-    """Load the published submissions of one ruleset of one version.
+    """The published submissions; raises UserError where there are none.
 
     >>> load_published("0.6", "external").submissions
     ('baseline', 'shampoo')
-
-    Raises:
-      UserError: nothing was published under that name.
     """
     path = published_path(version, ruleset)
     if version not in VERSIONS or ruleset not in RULESETS or not path.exists():
@@ -84,19 +78,13 @@ def load_published(version: str, ruleset: str) -> Published:
             f"are {', '.join(VERSIONS)}."
         )
     facts = json.loads(path.read_text(encoding="utf-8"))
-    return Published(
-        version=facts["version"],
-        ruleset=facts["ruleset"],
-        source=facts["_source"],
-        date=facts.get("date"),
-        gpu_model_name=facts["gpu_model_name"],
-        gpu_count=facts["gpu_count"],
-        notes=tuple(facts["notes"]),
-        studies={
-            "documented": _studies(facts, {}),
-            "official": _studies(facts, facts["official"]),
-        },
-    )
+    studies = {
+        "documented": _studies(facts, {}),
+        "official": _studies(facts, facts["official"]),
+    }
+    hardware = (facts["gpu_model_name"], facts["gpu_count"])
+    about = (facts["_source"], facts.get("date"), *hardware, tuple(facts["notes"]))
+    return Published(version, ruleset, *about, studies)
 
 
 def published_path(version: str, ruleset: str, folder: Path = FOLDER) -> Path:
@@ -106,13 +94,10 @@ def published_path(version: str, ruleset: str, folder: Path = FOLDER) -> Path:
 
 
 def parse_against(text: str, ruleset: str) -> Published:
-    """The published submissions that `published:<version>[/<name>,...]` stands for.
+    """What `published:<version>[/<name>,...]` stands for; else raises UserError.
 
     >>> parse_against("published:0.5/schedule_free_adamw", "self").submissions
     ('schedule_free_adamw',)
-
-    Raises:
-      UserError: it stands for none.
     """
     scheme, _, rest = text.partition(":")
     version, slash, names = rest.partition("/")
