@@ -132,7 +132,7 @@ def keep_watching(roots: Sequence[str]) -> None:
     if _FORMAT.value != "table" or flags.FLAGS.strict or _INTERVALS.value:
         raise UserError("--watch goes without --format, --strict and --intervals.")
     with contextlib.suppress(KeyboardInterrupt):
-        watch(sys.stdout, roots, score_by_flags, _WATCH.value)
+        watch(sys.stdout, roots, score_by_flags, _WATCH.value or 5.0)
 
 
 def main(argv: Sequence[str]) -> int:

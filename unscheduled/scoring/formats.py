@@ -15,9 +15,14 @@ from unscheduled.benchmark.targets import Benchmark
 from unscheduled.scoring import profiles
 from unscheduled.scoring.intervals import Intervals
 from unscheduled.scoring.leaderboard import Leaderboard
-from unscheduled.scoring.logs import Trial
 from unscheduled.scoring.scored import Scored
-from unscheduled.scoring.tables import comparison, coverage, score_table, what_was_read
+from unscheduled.scoring.tables import (
+    comparison,
+    coverage,
+    score_table,
+    unscored_run,
+    what_was_read,
+)
 from unscheduled.scoring.times import Study
 from unscheduled.scoring.uncertainty import result_intervals
 from unscheduled.scoring.verdicts import NEVER_RAN, framework_facts, verdicts
@@ -60,18 +65,13 @@ def to_csv(scored: Scored) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n")
     writer.writeheader()
+    names = (scored.benchmark.version, scored.ruleset.name, scored.rule)
+    how = dict(zip(("benchmark", "ruleset", "rule"), names, strict=True))
     rows = {row.submission: row for row in scored.leaderboard.rows}
     for cell in cells(scored):
         row = rows[cell["submission"]]
-        line = {
-            "benchmark": scored.benchmark.version,
-            "ruleset": scored.ruleset.name,
-            "rule": scored.rule,
-            "n_hit_base": row.n_hit,
-            **_picked(row, "score", "time_ratio", "both_ratio", "n_both"),
-            **cell,
-        }
-        writer.writerow(_finite(line))
+        of_all = _picked(row, "score", "time_ratio", "both_ratio", "n_both")
+        writer.writerow(_finite({**how, "n_hit_base": row.n_hit, **of_all, **cell}))
     return text.getvalue()
 
 
@@ -97,32 +97,26 @@ def to_markdown(scored: Scored) -> str:
 
 def as_dict(scored: Scored) -> dict[str, Any]:
     """Everything, as plain values; missed times are inf, unknown ones NaN or None."""
-    benchmark, rows, part = scored.benchmark, scored.leaderboard.rows, scored.part
+    benchmark, part = scored.benchmark, scored.part
+    published = ("version", "ruleset", "source", "submissions")
+    published += ("gpu_model_name", "gpu_count")
+    targets = {}
+    for workload, target in benchmark.targets.items():
+        budget_sec = target.max_allowed_runtime_sec
+        targets[workload] = {
+            **_picked(target, "metric", "value", "max_allowed_runtime_sec"),
+            "miss_counts_as_sec": scored.ruleset.miss_sec(budget_sec),
+        }
     return {
         "format": FORMAT,
         "nulls": NULLS,
         "benchmark": {
-            "version": benchmark.version,
-            "base": benchmark.base,
-            "held_out": benchmark.held_out,
-            "targets": {
-                workload: {
-                    **_picked(target, "metric", "value", "max_allowed_runtime_sec"),
-                    "miss_counts_as_sec": scored.ruleset.miss_sec(
-                        target.max_allowed_runtime_sec
-                    ),
-                }
-                for workload, target in benchmark.targets.items()
-            },
+            **_picked(benchmark, "version", "base", "held_out"),
+            "targets": targets,
         },
         "ruleset": vars(scored.ruleset),
         **_picked(scored, "rule", "baseline"),
-        "published": scored.published
-        and _picked(
-            scored.published,
-            *("version", "ruleset", "source", "submissions"),
-            *("gpu_model_name", "gpu_count"),
-        ),
+        "published": scored.published and _picked(scored.published, *published),
         "leaderboard": [
             {**row, "source": scored.source(row["submission"])}
             for row in _scores(scored.leaderboard, benchmark)
@@ -136,10 +130,10 @@ def as_dict(scored: Scored) -> dict[str, Any]:
         "cells": cells(scored),
         "studies": [_study(study, scored) for study in scored.studies],
         "frameworks": framework_facts(scored),
-        "unscored": [_unscored(trial) for trial in scored.unscored],
+        "unscored": [unscored_run(trial) for trial in scored.unscored],
         "profiles": {
             "tau": profiles.TAU.tolist(),
-            "share": {row.submission: row.profile for row in rows},
+            "share": {r.submission: r.profile for r in scored.leaderboard.rows},
         },
         "coverage": coverage(scored),
         "comparison": comparison(scored),
@@ -168,7 +162,7 @@ def cells(scored: Scored) -> list[dict[str, Any]]:
         ratios = dict(zip(benchmark.base, row.ratios, strict=True))
         for workload in benchmark.workloads:
             key = (row.submission, workload)
-            cell = {
+            cell: dict[str, Any] = {
                 "submission": row.submission,
                 "source": scored.source(row.submission),
                 "workload": workload,
@@ -181,15 +175,14 @@ def cells(scored: Scored) -> list[dict[str, Any]]:
                 **dict.fromkeys(("time_low_sec", "time_high_sec", "time_level")),
             }
             if result := results.get(key):
+                interval, misses = intervals[key].time_sec, use[key].misses
                 cell |= _picked(result, "time_sec", "steps", "n_hit", "n_studies")
                 cell["status"] = _status(result.time_sec)
                 cell["budget_share"] = use[key].to_target
-                if misses := use[key].misses:
-                    cell["closest_miss"] = misses.words
-                if interval := intervals[key].time_sec:
-                    cell["time_low_sec"] = interval.low
-                    cell["time_high_sec"] = interval.high
-                    cell["time_level"] = interval.level
+                cell["closest_miss"] = misses and misses.words
+                cell["time_low_sec"] = interval and interval.low
+                cell["time_high_sec"] = interval and interval.high
+                cell["time_level"] = interval and interval.level
             verdict = {**vars(judged.get(key, NEVER_RAN))}
             cell |= {"verdict": verdict.pop("kind"), "why": verdict.pop("words")}
             found.append(cell | verdict)
@@ -204,35 +197,17 @@ def _status(time_sec: float) -> str:
     return "missed" if math.isinf(time_sec) else "hit"
 
 
-def _unscored(trial: Trial) -> dict[str, Any]:
-    ran = len(trial.score) > 0
-    return {
-        **_picked(trial, "submission", "workload", "framework", "study"),
-        "trial": trial.number,
-        "time_sec": float(trial.score[-1]) if ran else None,
-        "steps": float(trial.global_step[-1]) if ran else None,
-        "n_evaluations": len(trial.score),
-    }
-
-
 def _what_if(if_so: WhatIf) -> dict[str, Any]:
-    return {
-        "assumptions": [
-            {
-                **vars(change.assumption),
-                "times_sec": [
-                    {"workload": workload, "before": before, "after": after}
-                    for workload, (before, after) in change.times_sec.items()
-                ],
-                "score_alone": change.score,
-            }
-            for change in if_so.changes
-        ],
-        "scores": [
-            {**asdict(if_so.intervals[name]), "before": if_so.before[name]}
-            for name in if_so.after
-        ],
-    }
+    assumptions, scores = [], []
+    for change in if_so.changes:
+        names = ("workload", "before", "after")
+        times = [(workload, *pair) for workload, pair in change.times_sec.items()]
+        times_sec = [dict(zip(names, row, strict=True)) for row in times]
+        facts = {"times_sec": times_sec, "score_alone": change.score}
+        assumptions.append(vars(change.assumption) | facts)
+    for name in if_so.after:
+        scores.append({**asdict(if_so.intervals[name]), "before": if_so.before[name]})
+    return {"assumptions": assumptions, "scores": scores}
 
 
 def _scores(leaderboard: Leaderboard, benchmark: Benchmark) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console
 
@@ -13,6 +13,7 @@ from unscheduled.scoring.budget import BudgetUse
 from unscheduled.scoring.comparison import PARTS_NOTE, Ratio
 from unscheduled.scoring.intervals import Intervals
 from unscheduled.scoring.leaderboard import Leaderboard
+from unscheduled.scoring.logs import Trial
 from unscheduled.scoring.scored import Scored
 from unscheduled.scoring.uncertainty import Interval
 from unscheduled.scoring.verdicts import Verdicts, verdicts
@@ -88,21 +89,19 @@ def what_was_read(scored: Scored) -> list[str]:
 
 def workload_table(workload: str, scored: Scored, found: Verdicts) -> Table:
     """A row a submission, fastest first; who did not run the workload comes last."""
-    headings = ["submission", "median seconds to target", "median steps to target"]
-    headings.append("studies hit")
-    use = scored.budget_use()
     ran = [result for result in scored.results if result.workload == workload]
-    missed = any(math.isinf(result.time_sec) for result in ran)
-    if missed:
-        headings += ["closest miss", "why"]
-    rows = []
+    missed = {r.submission for r in ran if math.isinf(r.time_sec)}
+    headings = (
+        *("submission", "median seconds to target", "median steps to target"),
+        *("studies hit", *(("closest miss", "why") if missed else ())),
+    )
+    use, rows = scored.budget_use(), []
     for result in sorted(ran, key=lambda r: (r.time_sec, r.submission)):
-        row = [result.submission, number(result.time_sec), number(result.steps, ".10g")]
-        row.append(f"{result.n_hit}/{result.n_studies}")
+        name, hits = result.submission, f"{result.n_hit}/{result.n_studies}"
+        row = [name, number(result.time_sec), number(result.steps, ".10g"), hits]
         if missed:
-            key = result.submission, workload
-            reason = found[key].words if math.isinf(result.time_sec) else ""
-            row += [_closest(use[key]), reason]
+            reason = found[name, workload].words if name in missed else ""
+            row += [_closest(use[name, workload]), reason]
         rows.append(row)
     names = {result.submission for result in ran}
     rows += [[name, "-", "-", "-"] for name in scored.submissions if name not in names]
@@ -110,22 +109,33 @@ def workload_table(workload: str, scored: Scored, found: Verdicts) -> Table:
     return Table(title, headings, rows, "lrrrl")
 
 
+def unscored_run(trial: Trial) -> dict[str, Any]:
+    """Of a trial that there is no target for: what its last evaluation says."""
+    ran = len(trial.score) > 0
+    return {
+        "submission": trial.submission,
+        "workload": trial.workload,
+        "framework": trial.framework,
+        "study": trial.study,
+        "trial": trial.number,
+        "time_sec": float(trial.score[-1]) if ran else None,
+        "steps": float(trial.global_step[-1]) if ran else None,
+        "n_evaluations": len(trial.score),
+    }
+
+
 def unscored_table(scored: Scored) -> Table:
-    """A row a trial that there is no target for: what its last evaluation says."""
+    """A row a trial, as `unscored_run` says."""
     rows = []
-    for trial in scored.unscored:
-        names = (f"{trial.workload}_{trial.framework}", f"trial_{trial.number}")
-        end = ["-", "-"]
-        if len(trial.score):
-            end = [number(trial.score[-1]), number(trial.global_step[-1], ".10g")]
-        n = str(len(trial.score))
-        rows.append([trial.submission, trial.study, *names, *end, n])
-    return Table(
-        "Without a target: times and steps at the last evaluation",
-        ("submission", "study", "workload", "trial", "seconds", "steps", "evaluations"),
-        rows,
-        "llllr",
-    )
+    for run in map(unscored_run, scored.unscored):
+        names = (f"{run['workload']}_{run['framework']}", f"trial_{run['trial']}")
+        end = (number(run["time_sec"]), number(run["steps"], ".10g"))
+        n = str(run["n_evaluations"])
+        rows.append([run["submission"], run["study"], *names, *end, n])
+    title = "Without a target: times and steps at the last evaluation"
+    names = ("submission", "study", "workload", "trial")
+    headings = (*names, "seconds", "steps", "evaluations")
+    return Table(title, headings, rows, "llllr")
 
 
 def score_table(
@@ -165,12 +175,9 @@ def why_tables(
     """A page for each of `submissions`, and what a step takes by framework."""
     parts: list[Table | str] = []
     for name in submissions:
-        rows = why.rows(scored, name, found)
-        parts.append(Table(name, why.COLUMNS, rows, "llr"))
+        parts.append(why.page(scored, name, found))
         parts.append(why.summary(scored, name, found))
-    title, rows = "Milliseconds a step, by framework", why.framework_rows(scored)
-    frameworks = Table(title, why.FRAMEWORK_COLUMNS, rows, "llr")
-    return [*parts, why.NOTE, frameworks, why.FRAMEWORK_NOTE]
+    return [*parts, why.NOTE, why.frameworks(scored), why.FRAMEWORK_NOTE]
 
 
 def interval_tables(scored: Scored, found: Intervals) -> list[Table | str]:
@@ -262,13 +269,12 @@ def what_if_tables(if_so: WhatIf) -> list[Table | str]:
         found, before = if_so.intervals[submission], if_so.before[submission]
         cells = (_ends(found.interval, 4), f"{100 * found.p_best:.1f}%")
         together.append((submission, f"{score:.4f}", f"{before:.4f}", *cells))
-    columns = ("workload", "seconds", "assumed", "AlgoPerf score", "worth")
-    scores = ("AlgoPerf score", "as it is", "95% interval", "best of the group")
+    changes = ("assumption", "workload", "seconds", "assumed", "AlgoPerf score")
+    scores = ("submission", "AlgoPerf score", "as it is", "95% interval")
+    scores += ("best of the group",)
     return [
-        Table("What if: each assumption alone", ("assumption", *columns), alone),
-        Table(
-            "What if: the scores with all of them", ("submission", *scores), together
-        ),
+        Table("What if: each assumption alone", (*changes, "worth"), alone),
+        Table("What if: the scores with all of them", scores, together),
         "The interval is what drawing the studies anew gives, as --intervals says; a "
         "time that was given is the same in every study.",
     ]

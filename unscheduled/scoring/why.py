@@ -7,16 +7,12 @@ import math
 
 import numpy as np
 
-from unscheduled.benchmark.tables import number
+from unscheduled.benchmark.tables import Table, number
 from unscheduled.scoring import profiles
 from unscheduled.scoring.comparison import PARTS_NOTE
 from unscheduled.scoring.scored import Scored
 from unscheduled.scoring.verdicts import Verdicts, framework_facts
 
-COLUMNS = (
-    *("workload", "verdict", "seconds", "fastest", "budget", "steps, needed"),
-    *("ms a step, of usual", "best, target"),
-)
 NOTE = (
     "Seconds: the median to the target; fastest: of the group. The rest is about the "
     "middle study, up to its hit or its last evaluation. Needed: by the submission's "
@@ -24,18 +20,15 @@ NOTE = (
     "usual: over the median ms a step of all submissions in the same framework. "
     f"{PARTS_NOTE}"
 )
-FRAMEWORK_COLUMNS = (
-    *("workload", "framework", "ms a step", "lowest", "highest", "entries"),
-)
 FRAMEWORK_NOTE = (
     "What the choice of a framework decides before any algorithm does: the median over "
     "the submissions of the group, whose batch sizes may differ."
 )
 
 
-def rows(scored: Scored, submission: str, found: Verdicts) -> list[list[str]]:
-    """A row a workload, with `COLUMNS`."""
-    lines = []
+def page(scored: Scored, submission: str, found: Verdicts) -> Table:
+    """A row a workload."""
+    rows = []
     for workload in scored.leaderboard.workloads_run:
         ran = [r for r in scored.results if r.workload == workload]
         times = {r.submission: r.time_sec for r in ran}
@@ -46,7 +39,7 @@ def rows(scored: Scored, submission: str, found: Verdicts) -> list[list[str]]:
             scored.benchmark.targets[workload],
         )
         ratio = number(verdict.step_ratio, ",.2f", unit="x")
-        lines.append(
+        rows.append(
             [
                 workload,
                 verdict.words,
@@ -58,7 +51,11 @@ def rows(scored: Scored, submission: str, found: Verdicts) -> list[list[str]]:
                 f"{number(verdict.best, ',.4f')}, {target.value:g}",
             ]
         )
-    return lines
+    headings = (
+        *("workload", "verdict", "seconds", "fastest", "budget", "steps, needed"),
+        *("ms a step, of usual", "best, target"),
+    )
+    return Table(submission, headings, rows, "llr")
 
 
 def summary(scored: Scored, submission: str, found: Verdicts) -> str:
@@ -76,17 +73,15 @@ def summary(scored: Scored, submission: str, found: Verdicts) -> str:
     )
 
 
-def framework_rows(scored: Scored) -> list[list[str]]:
-    """A row a workload and framework, with `FRAMEWORK_COLUMNS`."""
-    return [
-        [
-            fact["workload"],
-            fact["framework"],
-            *(_figure(1e3 * fact[key]) for key in ("step_sec", "low_sec", "high_sec")),
-            str(fact["n_submissions"]),
-        ]
-        for fact in framework_facts(scored)
-    ]
+def frameworks(scored: Scored) -> Table:
+    """A row a workload and framework: milliseconds a step."""
+    rows = []
+    for fact in framework_facts(scored):
+        sec = [fact[key] for key in ("step_sec", "low_sec", "high_sec")]
+        figures = (*(_figure(1e3 * each) for each in sec), str(fact["n_submissions"]))
+        rows.append((fact["workload"], fact["framework"], *figures))
+    headings = ("workload", "framework", "ms a step", "lowest", "highest", "entries")
+    return Table("Milliseconds a step, by framework", headings, rows, "llr")
 
 
 def _figure(value: float) -> str:
