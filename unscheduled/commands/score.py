@@ -125,16 +125,18 @@ def pages(scored: Scored) -> list[str]:
     return _WHY.value
 
 
-def keep_watching(roots: Sequence[str]) -> None:
+def keep_watching(roots: Sequence[str], every_sec: float) -> None:
     """Show what goes on below `roots` until interrupted."""
     if not roots:
         raise UserError("--watch needs LOGS to watch.")
     if _FORMAT.value != "table" or flags.FLAGS.strict or _INTERVALS.value:
         raise UserError("--watch goes without --format, --strict and --intervals.")
     with contextlib.suppress(KeyboardInterrupt):
-        watch(sys.stdout, roots, score_by_flags, _WATCH.value or 5.0)
+        watch(sys.stdout, roots, score_by_flags, every_sec)
 
 
 def main(argv: Sequence[str]) -> int:
-    work = show_scores if _WATCH.value is None else keep_watching
-    return run_program("score.py", lambda: work(argv[1:]))
+    every_sec, roots = _WATCH.value, argv[1:]
+    if every_sec is None:
+        return run_program("score.py", lambda: show_scores(roots))
+    return run_program("score.py", lambda: keep_watching(roots, every_sec))

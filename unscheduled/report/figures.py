@@ -112,22 +112,21 @@ def curves_chart(workload: Workload, axis: str) -> go.Figure:
 
 def ratios_chart(report: Report) -> go.Figure:
     """Time over the fastest, a row a submission and a column a base workload."""
-    submissions = [_plain(entry.submission) for entry in report.entries]
-    workloads = [_plain(name) for name in report.base_run]
+    submissions = np.array([_plain(entry.submission) for entry in report.entries])
+    workloads = np.array([_plain(name) for name in report.base_run])
     ratios = np.array([entry.ratios for entry in report.entries])
     texts = np.array([entry.ratio_words for entry in report.entries])
     missed = ~np.isfinite(ratios)
     height = 170 + 34 * len(submissions)
     figure = _figure(height, margin={"l": 8, "r": 40, "t": 8, "b": 8})
     figure.add_heatmap(
+        x=workloads,
+        y=submissions,
         z=np.where(missed, np.nan, np.log2(ratios)).tolist(),
         text=np.where(missed, "", texts).tolist(),
-        customdata=[
-            [[name, workload] for workload in workloads] for name in submissions
-        ],
         texttemplate="%{text}",
         textfont={"size": 12},
-        hovertemplate="%{customdata[0]}<br>%{customdata[1]}: %{text}<extra></extra>",
+        hovertemplate="%{y}<br>%{x}: %{text}<extra></extra>",
         colorscale=_SCALE,
         zmin=0,
         zmax=2,
@@ -136,29 +135,13 @@ def ratios_chart(report: Report) -> go.Figure:
         ygap=2,
     )
     rows, columns = np.nonzero(missed)
-    figure.add_scatter(
-        x=columns.tolist(),
-        y=rows.tolist(),
-        text=texts[missed].tolist(),
-        mode="text",
-        hoverinfo="skip",
-    )
-    figure.update_xaxes(
-        tickvals=[*range(len(workloads))],
-        ticktext=workloads,
-        tickangle=-60,
-        ticklabeloverflow="allow",  # or a phone loses the last one
-        side="top",
-        range=[-0.5, len(workloads) - 0.5],
-    )
-    figure.update_yaxes(
-        tickvals=[*range(len(submissions))],
-        ticktext=[f"{name} " for name in submissions],
-        range=[len(submissions) - 0.5, -0.5],
-    )
-    return figure.update_layout(
-        {f"{axis}axis": {"showgrid": False, "fixedrange": True} for axis in "xy"}
-    )
+    words_of_none = {"text": texts[missed], "mode": "text", "hoverinfo": "skip"}
+    figure.add_scatter(x=workloads[columns], y=submissions[rows], **words_of_none)
+    axes = {"type": "category", "showgrid": False, "fixedrange": True}
+    # Without the overflow a phone loses the last workload.
+    overflow = {"ticklabeloverflow": "allow", "side": "top", "tickangle": -60}
+    figure.update_xaxes(**axes, **overflow)
+    return figure.update_yaxes(**axes, ticksuffix=" ", autorange="reversed")
 
 
 def _figure(height: int, margin: dict[str, int] | None = None) -> go.Figure:

@@ -42,8 +42,7 @@ class Entry:
 
     Attributes:
       place: from 1; equal scores share one.
-      comparison: with the baseline; None for the baseline itself, without one, and
-        where the two ran no base workload in common.
+      comparison: with the baseline; None without a base workload in common.
       is_published: its figures come with the package, without curves and files.
       ratios: time over the fastest on each of `Report.base_run`; inf for a miss.
       ratio_words: the same in words, or why it counts as a miss.
@@ -104,9 +103,7 @@ class Run:
     """One trial: how it ended, and its curve, thinned to what a page can hold.
 
     Attributes:
-      best: value of the target's metric; NaN if there is none.
-      stands: whether the trial stands for its study, as the only one, by the rule, or
-        where all missed as the one that came closest.
+      stands: whether the trial stands for its study; where all missed, the closest.
       time_sec, steps, values: of the curve; empty without an evaluation by the metric.
       hit_value: of the metric at the hit; NaN for a miss.
     """
@@ -133,13 +130,7 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Workload:
-    """A workload with logs or published figures.
-
-    Attributes:
-      is_base: whether it counts in the score; held-out variants only disqualify.
-      cells: of the submissions that ran it; the fastest first, and then the misses,
-        the closest to the target first.
-    """
+    """A workload that was run; its cells are the fastest first, and the misses last."""
 
     name: str
     target: Target
@@ -157,8 +148,7 @@ class Workload:
     def window(self) -> tuple[float, float]:
         """The part of the metric's axis with the target and the ends of training.
 
-        From what a typical curve has left behind after a fifth of its evaluations (the
-        median over curves of that quantile) to the best value of all, and the target.
+        It begins where a typical curve is after a fifth of its evaluations.
         """
         target = self.target
         values = [run.values[np.isfinite(run.values)] for run in self.runs]
@@ -174,11 +164,7 @@ class Workload:
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """All that a report shows.
-
-    Attributes:
-      max_curve_points: of each curve; None where all are drawn whole.
-    """
+    """All that a report shows; `max_curve_points` is None where all are drawn whole."""
 
     scored: Scored
     entries: Sequence[Entry]
@@ -199,15 +185,7 @@ class Report:
 def make_report(
     scored: Scored, trials: Iterable[Trial], max_points: int = MAX_POINTS
 ) -> Report:
-    """What to show of a scored group.
-
-    Args:
-      trials: that were read; those of workloads that do not count are passed over.
-      max_points: of all curves together; longer ones are thinned.
-
-    Raises:
-      UserError: no submission has a score.
-    """
+    """What to show of a scored group and its trials; at most `max_points` of curves."""
     board, benchmark = scored.leaderboard, scored.benchmark
     if not board.rows:
         raise UserError(f"There is nothing to report. {' '.join(scored.notes)}")
@@ -248,8 +226,7 @@ def make_report(
 def thinned(n: int, limit: int, keep: Iterable[float]) -> np.ndarray:
     """Indices of the points of a curve of `n` that are drawn.
 
-    All of them, or `limit` at equal distances, first and last included, and those of
-    `keep`: the hit and the best value are never left out.
+    All, or `limit` at equal distances and those of `keep`: the hit and the best value.
 
     >>> thinned(9, 3, keep=[5]).tolist()
     [0, 4, 5, 8]

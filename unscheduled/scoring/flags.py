@@ -24,16 +24,14 @@ def define_flags() -> None:
         "benchmark",
         "auto",
         "Targets to score by: ext, 0.6, 0.5, rolling, the path of a targets file, or "
-        "auto for the first of the four that has every workload found; with --against "
-        "its version.",
+        "auto: the first of the four with every workload found, or that of --against.",
     )
     flags.DEFINE_enum(
         "ruleset",
         "self",
         list(RULESETS),
-        "How the runs were tuned. It says how many times max_allowed_runtime_sec a run "
-        "was given (self 1.5, in version 0.5 3; external 1), so what a miss counts as "
-        "in ratios of times, and how many studies and trials are expected.",
+        "How the runs were tuned. It decides the budget that a miss counts as, and how "
+        "many studies and trials are expected.",
     )
     flags.DEFINE_enum(
         "rule",
@@ -45,8 +43,8 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "baseline",
         None,
-        "Submission to compare times with, as a geometric mean; with --against, the "
-        "published one called baseline is the default.",
+        "Submission to compare times with; with --against by default the published one "
+        "called baseline.",
     )
     flags.DEFINE_string(
         "against",

@@ -64,12 +64,10 @@ def rank(
     """Score the submissions of `results` against one another.
 
     Args:
-      baseline: name of the submission that times are compared with.
-      budget_factor: in that comparison, a miss counts as one second more than this
-        many times the workload's budget; where it is None, as unknown.
-
-    Raises:
-      UserError: the baseline is not among the submissions.
+      baseline: name of the submission that times are compared with; UserError is
+        raised where it is not there.
+      budget_factor: as in `budgets_sec`; in that comparison, a miss counts as one
+        second more than the budget.
     """
     submissions = sorted({result.submission for result in results})
     if baseline is not None and baseline not in submissions:

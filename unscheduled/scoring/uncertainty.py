@@ -31,12 +31,7 @@ _CHUNK = 250  # resamples scored at once: bounds the memory
 
 @dataclass(frozen=True)
 class Interval:
-    """From `low` to `high`, both included.
-
-    Attributes:
-      level: the probability of covering: at least this where `kind` is exact, nominal
-        where it is bootstrap.
-    """
+    """From `low` to `high`, both included; covers with the probability `level`."""
 
     low: float
     high: float
@@ -57,10 +52,8 @@ class ScoreInterval:
     """What resampling the studies of the whole group does to a submission's score.
 
     Attributes:
-      score: as ranked.
       interval: bootstrap; None where one of its workloads was run in one study only.
-      p_best: share of the resamples in which it has the highest score; those that tie
-        share a resample.
+      p_best: share of the resamples that it leads; those that tie share a resample.
     """
 
     submission: str
@@ -86,8 +79,7 @@ def median_coverage(n: int, k: int = 1) -> float:
 def median_interval(values: Sequence[float], level: float = LEVEL) -> Interval | None:
     """The shortest [x_(k), x_(n+1-k)] that covers the median at `level`, exactly.
 
-    With up to 5 studies no such interval reaches 0.95; it is then [min, max] at the
-    level that this has. One study has none.
+    Up to 5 studies none reaches 0.95; it is [min, max] then, with the level of that.
 
     >>> median_interval([30.0, 10.0, math.inf])
     Interval(low=10.0, high=inf, level=0.75, kind='exact')
@@ -117,9 +109,8 @@ def result_intervals(
 def percentile_interval(samples: np.ndarray, level: float = LEVEL) -> Interval:
     """What is left of resampled figures, shape (R,), less (1 - level)/2 at each end.
 
-    A figure that is unknown in a resample, NaN, may be anything: it counts as lowest at
-    the lower end and as highest at the upper end, which neither `np.quantile` nor
-    `scipy.stats.bootstrap` can do.
+    An unknown figure, NaN, may be anything: it counts as lowest at the lower end and as
+    highest at the upper, which `np.quantile` and `scipy.stats.bootstrap` can't do.
 
     >>> percentile_interval(np.arange(100.0), 0.9)
     Interval(low=5.0, high=94.0, level=0.9, kind='bootstrap')
@@ -185,12 +176,7 @@ def score_intervals(
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
 ) -> dict[str, ScoreInterval]:
-    """An interval for the score of every submission in its group, by name.
-
-    Raises:
-      UserError: there are no studies, or a submission ran a workload in both
-        frameworks.
-    """
+    """An interval for the score of every submission in its group, by name."""
     board = rank(workload_results(studies), benchmark)
     if not board.rows:
         raise UserError("There are no studies to resample.")

@@ -40,19 +40,15 @@ StepCosts = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 @dataclass(frozen=True)
 class Verdict:
-    """On one submission on one workload; a figure is NaN where there is none.
+    """On one submission on one workload; a figure is NaN where it is unknown.
 
     Attributes:
       kind: `fastest`, `reached` or `filtered` (over 4x the fastest, or by a held-out
         variant) for a hit; for a miss `never_ran`, `diverged`, `stopped`, `ended`,
         `too_slow` or `not_enough`.
-      words: the same for a reader, with the figure that decides.
-      best: value of the target's metric.
       budget_used: share of the budget, to the target or to the last evaluation.
       run_steps: to there.
-      steps_needed: what `too_slow` goes by.
-      step_sec: seconds a step.
-      step_ratio: of that to the median of the submissions in the same framework.
+      step_ratio: of `step_sec` to the median of the submissions in the same framework.
     """
 
     kind: str
@@ -102,10 +98,7 @@ def verdicts(scored: Scored) -> Verdicts:
 
 
 def hit(result: Result, fastest: Result, counts: bool = True) -> tuple[str, str]:
-    """The kind and words of a hit.
-
-    Args:
-      counts: whether its time is left after the filters of the score.
+    """The kind and words of a hit, which `counts` if the filters of the score leave it.
 
     >>> hit(Result("a", "x", 6.0, 9, 3, 3), Result("b", "x", 4.0, 3, 3, 3))
     ('reached', '1.50x the time of b: 3.00x the steps, 0.50x the time a step')
@@ -127,12 +120,7 @@ def hit(result: Result, fastest: Result, counts: bool = True) -> tuple[str, str]
 def miss(
     study: Study, target: Target, budget_sec: float, needed: float, dear: str = ""
 ) -> tuple[str, str]:
-    """The kind and words of a miss, by the rules above.
-
-    Args:
-      needed: steps, NaN where nothing is known of them.
-      dear: a remark on the cost of a step, for one that is too slow.
-    """
+    """The kind and words of a miss, by the rules above; `dear` goes to a slow one."""
     course = study.course
     share = _over(1, budget_sec)
     if math.isnan(course.end_sec):
@@ -160,10 +148,7 @@ def miss(
 
 
 def typical(studies: Sequence[Study], target: Target) -> Study:
-    """The middle one of the hits, by time, or of the misses, by closeness.
-
-    Of the hits where they decide the median, else of the misses.
-    """
+    """The middle one of the hits, by time, where they decide; else of the misses."""
     hits = [study for study in studies if study.hit != MISS]
     if 2 * len(hits) > len(studies):
         return sorted(hits, key=lambda s: s.hit.time_sec)[(len(hits) - 1) // 2]
@@ -218,16 +203,19 @@ def cost(study: Study, costs: Mapping[str, Mapping[str, float]]) -> tuple[float,
     One framework is dearer than another where both its median and its lowest are, so
     that a few runs on slow machines don't make it so.
     """
-    own = sorted(costs.get(study.framework, {}).values())
+    own_framework = study.framework
+    own = sorted(costs.get(own_framework, {}).values())
     ratio = _over(study.step_sec, median(own or [math.nan]))
     if ratio >= DEAR:
-        usual = f"{ratio:.1f}x as long as usual in {study.framework}"
-        return ratio, f"; a step takes {usual}"
+        return (
+            ratio,
+            f"; a step takes {ratio:.1f}x as long as usual in {study.framework}",
+        )
     for name, by_submission in costs.items():
         other = by_submission.values()
         times = _over(median(own or [0]), median(other))
         if times >= DEAR and own[0] >= DEAR * min(other):
-            dearer = f"{times:.1f}x as long in {study.framework} as in {name}"
+            dearer = f"{times:.1f}x as long in {own_framework} as in {name}"
             return ratio, f"; a step takes {dearer}"
     return ratio, ""
 

@@ -35,7 +35,7 @@ _FIGURE = re.compile(rf"{_NUMBER} ?(s|steps)|(ms|steps) ?[*x] ?{_NUMBER}")
 
 @dataclass(frozen=True)
 class Assumption:
-    """`text` as it was given; of `submission` on `workload`, or on `all`."""
+    """`text` as it was given, in parts."""
 
     text: str
     submission: str
@@ -45,12 +45,7 @@ class Assumption:
 
 @dataclass(frozen=True)
 class Change:
-    """What one assumption does, the others left out.
-
-    Attributes:
-      times_sec: workload -> median before and after, where they differ.
-      score: of the submission with this assumption alone.
-    """
+    """What one assumption does alone: medians before and after, by workload."""
 
     assumption: Assumption
     times_sec: Mapping[str, tuple[float, float]]
@@ -59,12 +54,7 @@ class Change:
 
 @dataclass(frozen=True)
 class WhatIf:
-    """A group as it is and as it would be.
-
-    Attributes:
-      before, after: scores by submission; after with all assumptions, best first.
-      intervals: of the scores after, by resampling the studies.
-    """
+    """Scores by submission as they are and with all assumptions, best first."""
 
     changes: tuple[Change, ...]
     before: Mapping[str, float]
@@ -77,9 +67,6 @@ def read_assumptions(given: Sequence[str]) -> list[Assumption]:
 
     >>> read_assumptions(["a/wmt=ms*0.94"])[0].what
     'ms*0.94'
-
-    Raises:
-      UserError: there is no such file, or one of them is no assumption.
     """
     lines: list[str] = []
     for text in given:
@@ -91,11 +78,7 @@ def read_assumptions(given: Sequence[str]) -> list[Assumption]:
 def what_if(
     scored: Scored, assumptions: Sequence[Assumption], n_resamples: int = N_RESAMPLES
 ) -> WhatIf:
-    """Score the group with all of the assumptions, and with each alone.
-
-    Raises:
-      UserError: an assumption names what is not there, or can't be.
-    """
+    """Score the group with all of the assumptions, and with each alone."""
     after = scored.studies
     for assumption in assumptions:
         after = _assume(after, assumption, scored)
