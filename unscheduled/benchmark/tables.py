@@ -14,11 +14,9 @@ from rich import table as rich_table
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under headings, a column each; a row may have fewer cells.
+    """Rows of text under headings; a row may have fewer cells.
 
-    Attributes:
-      align: `l` or `r` for each column, left for text and right for numbers; the last
-        one is that of all columns that follow.
+    `align` has `l` or `r` for each column, the last one for all columns that follow.
     """
 
     title: str

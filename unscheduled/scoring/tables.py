@@ -43,11 +43,7 @@ def print_scores(
     pages: Sequence[str] = (),
     if_so: WhatIf | None = None,
 ) -> None:
-    """Print to `file` a table a workload, the warnings, the scores, the notes.
-
-    Args:
-      pages: submissions to print `why` of.
-    """
+    """Print to `file` a table a workload, the warnings, the scores, the notes."""
     console, found = console_for(file), verdicts(scored)
     for workload in scored.leaderboard.workloads_run:
         console.print(workload_table(workload, scored, found))
@@ -111,16 +107,14 @@ def workload_table(workload: str, scored: Scored, found: Verdicts) -> Table:
 
 def unscored_run(trial: Trial) -> dict[str, Any]:
     """Of a trial that there is no target for: what its last evaluation says."""
-    ran = len(trial.score) > 0
+    n = len(trial.score)
+    names = ("submission", "workload", "framework", "study")
     return {
-        "submission": trial.submission,
-        "workload": trial.workload,
-        "framework": trial.framework,
-        "study": trial.study,
+        **{name: getattr(trial, name) for name in names},
         "trial": trial.number,
-        "time_sec": float(trial.score[-1]) if ran else None,
-        "steps": float(trial.global_step[-1]) if ran else None,
-        "n_evaluations": len(trial.score),
+        "time_sec": float(trial.score[-1]) if n else None,
+        "steps": float(trial.global_step[-1]) if n else None,
+        "n_evaluations": n,
     }
 
 
@@ -145,11 +139,7 @@ def score_table(
     scored: Scored,
     with_runs: bool = False,
 ) -> Table:
-    """A row a submission, best AlgoPerf score first.
-
-    Args:
-      with_runs: whether to say where the runs come from though none are published.
-    """
+    """A row a submission, best score first; `with_runs`: where its runs are from."""
     with_runs = with_runs or scored.published is not None
     compared = any(row.time_ratio is not None for row in leaderboard.rows)
     headings = ["submission", *(["runs"] if with_runs else [])]
@@ -214,23 +204,21 @@ def interval_tables(scored: Scored, found: Intervals) -> list[Table | str]:
 
 
 def _comparisons(scored: Scored, found: Intervals) -> Table:
-    rows = []
+    rows, title = [], f"Compared with {scored.baseline}: ratios, below 1 needs less"
     for submission, pair in found.comparisons.items():
         both = pair.both_hit
         parts = (both.time, both.steps, both.step_sec) if both else ()
         p = "n/a" if pair.p_faster is None else f"{100 * pair.p_faster:.1f}%"
         rows.append((submission, p, *map(_ratio, (pair.time_ratio, *parts))))
     headings = ("faster with", "time", "time, both hit", "steps", "seconds a step")
-    title = f"Compared with {scored.baseline}: ratios, below 1 needs less"
     return Table(title, ("submission", *headings), rows)
 
 
 def _medians(scored: Scored, found: Intervals) -> Table:
     """A row a workload and submission, fastest first."""
     order, rows = scored.leaderboard.workloads_run, []
-    for result in sorted(
-        scored.results, key=lambda r: (order.index(r.workload), r.time_sec)
-    ):
+    fastest_first = sorted(scored.results, key=lambda result: result.time_sec)
+    for result in sorted(fastest_first, key=lambda r: order.index(r.workload)):
         key = (result.submission, result.workload)
         interval, use = found.medians[key].time_sec, found.budgets[key]
         span = covers = "-"
@@ -238,15 +226,13 @@ def _medians(scored: Scored, found: Intervals) -> Table:
             span = f"{number(interval.low)} to {number(interval.high, inf='a miss')}"
             span = "missed" if math.isinf(interval.low) else span
             covers = f"{100 * interval.level:.0f}%"
-        rows.append(
-            (
-                *(result.workload, result.submission, number(result.time_sec)),
-                *(span, covers),
-                number(100 * use.to_target, ".1f", "unknown", "%"),
-                number(100 * use.run, ".1f", "unknown", "%"),
-                *(f"{use.n_hit}/{use.n_studies}", _closest(use)),
-            )
-        )
+        names = (result.workload, result.submission)
+        shares = [
+            number(100 * s, ".1f", "unknown", "%") for s in (use.to_target, use.run)
+        ]
+        hits = f"{use.n_hit}/{use.n_studies}"
+        times = (number(result.time_sec), span, covers)
+        rows.append((*names, *times, *shares, hits, _closest(use)))
     headings = (
         *("workload", "submission", "seconds to target", "interval", "covers"),
         *("of the budget", "longest run", "studies hit", "closest miss"),
@@ -323,6 +309,10 @@ def comparison(scored: Scored) -> list[str]:
             "or no workload at all."
         )
     return lines
+
+
+def _percent(share: float) -> str:
+    return number(100 * share, ".1f", "unknown", "%")
 
 
 def _closest(use: BudgetUse) -> str:

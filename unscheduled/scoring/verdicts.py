@@ -68,16 +68,15 @@ Verdicts = Mapping[tuple[str, str], Verdict]  # (submission, workload) -> verdic
 def verdicts(scored: Scored) -> Verdicts:
     """On every submission and every workload that anybody ran."""
     cells, costs = by_cell(scored.studies), step_costs(scored.studies)
-    results = {(r.submission, r.workload): r for r in scored.results}
     found = {}
     for workload in scored.leaderboard.workloads_run:
         target = scored.benchmark.targets[workload]
         budget_sec = scored.ruleset.budget_sec(target.max_allowed_runtime_sec)
-        ran = [result for result in scored.results if result.workload == workload]
-        fastest = min(ran, key=lambda result: (result.time_sec, result.submission))
+        ran = {r.submission: r for r in scored.results if r.workload == workload}
+        fastest = min(ran.values(), key=lambda r: (r.time_sec, r.submission))
         for row in scored.leaderboard.rows:
             key = row.submission, workload
-            if key not in results:
+            if row.submission not in ran:
                 found[key] = NEVER_RAN
                 continue
             study = typical(cells[key], target)
@@ -89,7 +88,7 @@ def verdicts(scored: Scored) -> Verdicts:
             else:
                 base = dict(zip(scored.benchmark.base, row.ratios, strict=True))
                 counts = math.isfinite(base.get(workload, 1.0))
-                kind, words = hit(results[key], fastest, counts)
+                kind, words = hit(ran[row.submission], fastest, counts)
                 sec, steps = study.hit.time_sec, study.hit.steps
             share = _over(sec, budget_sec)
             figures = (study.best, share, steps, needed, study.step_sec, ratio)
@@ -203,21 +202,17 @@ def cost(study: Study, costs: Mapping[str, Mapping[str, float]]) -> tuple[float,
     One framework is dearer than another where both its median and its lowest are, so
     that a few runs on slow machines don't make it so.
     """
-    own_framework = study.framework
-    own = sorted(costs.get(own_framework, {}).values())
+    framework, dear = study.framework, ""
+    own = sorted(costs.get(framework, {}).values())
     ratio = _over(study.step_sec, median(own or [math.nan]))
-    if ratio >= DEAR:
-        return (
-            ratio,
-            f"; a step takes {ratio:.1f}x as long as usual in {study.framework}",
-        )
     for name, by_submission in costs.items():
         other = by_submission.values()
         times = _over(median(own or [0]), median(other))
-        if times >= DEAR and own[0] >= DEAR * min(other):
-            dearer = f"{times:.1f}x as long in {own_framework} as in {name}"
-            return ratio, f"; a step takes {dearer}"
-    return ratio, ""
+        if not dear and times >= DEAR and own[0] >= DEAR * min(other):
+            dear = f"; a step takes {times:.1f}x as long in {framework} as in {name}"
+    if ratio >= DEAR:
+        dear = f"; a step takes {ratio:.1f}x as long as usual in {framework}"
+    return ratio, dear
 
 
 def _over(value: float, other: float) -> float:
