@@ -227,9 +227,7 @@ def _medians(scored: Scored, found: Intervals) -> Table:
             span = "missed" if math.isinf(interval.low) else span
             covers = f"{100 * interval.level:.0f}%"
         names = (result.workload, result.submission)
-        shares = [
-            number(100 * s, ".1f", "unknown", "%") for s in (use.to_target, use.run)
-        ]
+        shares = (_percent(use.to_target), _percent(use.run))
         hits = f"{use.n_hit}/{use.n_studies}"
         times = (number(result.time_sec), span, covers)
         rows.append((*names, *times, *shares, hits, _closest(use)))
