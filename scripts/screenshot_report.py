@@ -15,13 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from absl import app, flags
-from playwright.sync_api import (
-    Browser,
-    FloatRect,
-    Page,
-    ViewportSize,
-    sync_playwright,
-)
+from playwright.sync_api import Browser, Page, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 QUIET = [  # Chromium, without what it would ask of a network
@@ -57,8 +51,9 @@ def open_report(
     colors: Literal["light", "dark"] = "light",
 ) -> Page:
     """The page of a report in a window of that width, once all charts are drawn."""
-    size = ViewportSize(width=width, height=900)
-    page = chromium.new_page(viewport=size, color_scheme=colors)
+    page = chromium.new_page(
+        viewport={"width": width, "height": 900}, color_scheme=colors
+    )
     page.goto(path.resolve().as_uri())
     wait_for_charts(page)
     return page
@@ -83,11 +78,13 @@ def main(argv: Sequence[str]) -> None:
     if path is None or len(argv) != 2:
         problem = "name one report" if path else f"no {', '.join(NAMES)} on the PATH"
         raise app.UsageError(f"{problem}.")
-    width, height = _WIDTH.value, _HEIGHT.value
     with browser(path) as chromium:
-        page = open_report(chromium, Path(argv[1]), width)
-        clip = FloatRect(x=0, y=0, width=width, height=height)
-        page.screenshot(path=_OUT.value, full_page=True, clip=clip)
+        page = open_report(chromium, Path(argv[1]), _WIDTH.value)
+        page.screenshot(
+            path=_OUT.value,
+            full_page=True,
+            clip={"x": 0, "y": 0, "width": _WIDTH.value, "height": _HEIGHT.value},
+        )
 
 
 if __name__ == "__main__":

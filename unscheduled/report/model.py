@@ -103,20 +103,20 @@ class Run:
     """One trial: how it ended, and its curve, thinned to what a page can hold.
 
     Attributes:
+      hit_value: of the metric at the hit; NaN for a miss.
       stands: whether the trial stands for its study; where all missed, the closest.
       time_sec, steps, values: of the curve; empty without an evaluation by the metric.
-      hit_value: of the metric at the hit; NaN for a miss.
     """
 
     entry: Entry
     trial: Trial
     hit: Hit
+    hit_value: float
     best: float
     stands: bool
     time_sec: np.ndarray
     steps: np.ndarray
     values: np.ndarray
-    hit_value: float
 
     @property
     def name(self) -> str:
@@ -191,8 +191,7 @@ def make_report(
         raise UserError(f"There is nothing to report. {' '.join(scored.notes)}")
     trials = [trial for trial in trials if trial.workload in benchmark.targets]
     limit = max(MIN_POINTS, max_points // max(len(trials), 1))
-    intervals = all_intervals(scored)
-    found = verdicts(scored)
+    intervals, found = all_intervals(scored), verdicts(scored)
     entries = _entries(scored, intervals, found)
     by_key = {study.key: study for study in scored.studies}
     runs, cells = defaultdict(list), defaultdict(list)
@@ -208,16 +207,11 @@ def make_report(
         key = (result.submission, result.workload)
         figures = (intervals.medians[key], intervals.budgets[key], studies[key])
         cells[result.workload].append(Cell(entries[key[0]], result, *figures))
-    workloads = [
-        Workload(
-            name=name,
-            target=benchmark.targets[name],
-            is_base=name in benchmark.base,
-            cells=sorted(cells[name], key=_speed),
-            runs=runs[name],
-        )
-        for name in board.workloads_run
-    ]
+    workloads = []
+    for name in board.workloads_run:
+        target, is_base = benchmark.targets[name], name in benchmark.base
+        ran = sorted(cells[name], key=_speed)
+        workloads.append(Workload(name, target, is_base, ran, runs[name]))
     is_thinned = any(len(trial.score) > limit for trial in trials)
     max_curve_points = limit if is_thinned else None
     return Report(scored, [*entries.values()], workloads, found, max_curve_points)
@@ -231,9 +225,7 @@ def thinned(n: int, limit: int, keep: Iterable[float]) -> np.ndarray:
     >>> thinned(9, 3, keep=[5]).tolist()
     [0, 4, 5, 8]
     """
-    if n <= limit:
-        return np.arange(n)
-    even = np.linspace(0, n - 1, limit).round()
+    even = np.linspace(0, n - 1, min(n, limit)).round()
     kept = [index for index in keep if math.isfinite(index)]
     return np.unique([*even, *kept]).astype(int)
 
@@ -270,19 +262,12 @@ def _run(trial: Trial, entry: Entry, study: Study, target: Target, limit: int) -
     values = trial.validation.get(target.metric, np.empty(0))
     hit, best = first_hit(trial, target), target.best(values)
     reached = hit != MISS
+    hit_value = float(values[int(hit.index)]) if reached else math.nan
+    stands = hit == study.hit and (reached or best == study.best)
     kept = [hit.index, *np.flatnonzero(values == best)[:1]]
     shown = thinned(len(values), limit, kept)
-    return Run(
-        entry=entry,
-        trial=trial,
-        hit=hit,
-        best=best,
-        stands=hit == study.hit and (reached or best == study.best),
-        time_sec=trial.score[shown],
-        steps=trial.global_step[shown],
-        values=values[shown],
-        hit_value=float(values[int(hit.index)]) if reached else math.nan,
-    )
+    curve = (trial.score[shown], trial.global_step[shown], values[shown])
+    return Run(entry, trial, hit, hit_value, best, stands, *curve)
 
 
 def _speed(cell: Cell) -> tuple[float, float, str]:

@@ -27,12 +27,7 @@ _TAUS = (1.0, 1.1, 1.25, 1.5, 2.0, 3.0, 4.0)  # of the table of profiles
 
 
 def render(report: Report, read: Sequence[str], out: Path) -> str:
-    """The whole file.
-
-    Args:
-      read: sentences that count what was read, see `Reading.summary`.
-      out: where the file will lie; links to logs are relative to its folder.
-    """
+    """The whole file, to lie at `out`, with sentences that count what was `read`."""
     scored = report.scored
     environment = Environment(
         autoescape=True,

@@ -89,11 +89,11 @@ def draw_curves(report: Report, workload: Workload, axis: str) -> Figure:
             panel.plot(on_axis(axis, run.hit), run.hit_value, color=style.color, **mark)
     value, (low, high) = workload.target.value, workload.window
     panel.axhline(value, color="black", linestyle="--", linewidth=1)
-    place = {"xycoords": ("axes fraction", "data"), "ha": "left", "va": "bottom"}
+    place = {"xycoords": ("axes fraction", "data"), "va": "bottom"}
     panel.annotate(f"target {value:g}", (0.01, value), **place)
-    ylabel, ylim = f"validation {workload.target.metric}", (low, high)
+    ylabel = f"validation {workload.target.metric}"
     panel.set(xlabel=words.AXES[axis], ylabel=ylabel, title=workload.name)
-    panel.set_ylim(ylim if low < high else None)
+    panel.set_ylim((low, high) if low < high else None)
     panel.set_xlim(left=0)
     _legend(panel, report, {run.entry.submission for run in workload.curves})
     return figure
@@ -119,7 +119,6 @@ def draw_ratios(report: Report) -> Figure:
 
 
 def _new(width: float, height: float) -> tuple[Figure, Any]:
-    """A chart of fixed size: files are cut to what surrounds it, however long."""
     figure = Figure(figsize=(width, height), facecolor="white")
     return figure, figure.subplots()
 

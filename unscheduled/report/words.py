@@ -37,7 +37,7 @@ def percent(share: float | None) -> str:
 
 
 def interval(found: Interval | None) -> str:
-    """Of a median, as in `1,310 to 1,402 (94%)`; of one study there is none."""
+    """Of a median, as in `1,310 to 1,402 (94%)`."""
     if found is None:
         return "from one study"
     return f"{number(found.low)} to {number(found.high)} ({100 * found.level:.0f}%)"

@@ -38,11 +38,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Submissions, best score first, and the workloads that stand behind the scores.
+    """Submissions, best score first, and the workloads that have logs.
 
-    Attributes:
-      base_run: base workloads with logs; the others count as missed by everyone.
-      held_out_run: held-out workloads with logs; the others disqualify nobody.
+    The other base workloads count as missed, the other held-out ones disqualify nobody.
     """
 
     rows: tuple[Row, ...]
@@ -96,11 +94,9 @@ def rank(
         )
         for i, submission in enumerate(submissions)
     ]
-    return Leaderboard(
-        rows=tuple(sorted(rows, key=lambda row: (-row.score, row.submission))),
-        base_run=tuple(w for w in benchmark.base if w in run),
-        held_out_run=held_out_run,
-    )
+    best_first = sorted(rows, key=lambda row: (-row.score, row.submission))
+    base_run = tuple(w for w in benchmark.base if w in run)
+    return Leaderboard(tuple(best_first), base_run, held_out_run)
 
 
 def ratios_after_filters(

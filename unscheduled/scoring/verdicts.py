@@ -1,19 +1,8 @@
 """Why a submission has the time that it has on a workload, or none: in words, by rules.
 
 A miss is judged by one study, the middle one of those that missed, the closest first.
-The first of these that holds is its verdict:
-
-never ran          it has no logs, or no evaluation in them
-diverged           at its end it had lost a third of its progress, or was not finite
-stopped improving  it came hardly closer in the last tenth of its run; or in the last
-                   half, where it took fewer steps than are needed
-ended early        its last evaluation was before 90% of the budget
-too slow           it took fewer steps than are needed
-not enough         it took as many, and was still short
-
-The steps that are needed: those of the submission's own studies that reached the
-target, else those of the other submissions, the median; else, where nobody reached it,
-the benchmark's `step_hint`. Steps compare only where batch sizes are equal.
+docs/leaderboard.md has the rules in their order, and what the steps needed are. Steps
+compare only where batch sizes are equal.
 """
 
 import math
@@ -119,7 +108,12 @@ def hit(result: Result, fastest: Result, counts: bool = True) -> tuple[str, str]
 def miss(
     study: Study, target: Target, budget_sec: float, needed: float, dear: str = ""
 ) -> tuple[str, str]:
-    """The kind and words of a miss, by the rules above; `dear` goes to a slow one."""
+    """The kind and words of a miss: the first rule that holds.
+
+    Args:
+      needed: steps, NaN where nothing is known of them.
+      dear: a remark on the cost of a step, for a study that is too slow.
+    """
     course = study.course
     share = _over(1, budget_sec)
     if math.isnan(course.end_sec):

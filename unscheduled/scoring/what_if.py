@@ -1,13 +1,6 @@
 """What a change would be worth: a group scored with some of its cells assumed.
 
-An assumption is `SUBMISSION/WORKLOAD=WHAT`; WORKLOAD may be `all`, and WHAT is one of
-
-NAME or NAME,NAME   the studies of NAME; of several, those of the fastest there
-3640s               seconds to the target, in every study
-57000steps          steps to the target, at what a step takes in each study
-ms*0.94             a factor on what a step takes
-steps*0.5           a factor on the steps to the target
-
+An assumption is `SUBMISSION/WORKLOAD=WHAT`; docs/leaderboard.md says what WHAT may be.
 Assumptions hold one after another. Under a factor, a study that was too slow (see
 `verdicts`) reaches the target in the steps that are needed, where they fit into the
 budget; one that missed for another reason misses still.
@@ -22,7 +15,6 @@ from statistics import median
 
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import read_text
-from unscheduled.benchmark.targets import Target
 from unscheduled.scoring.leaderboard import Leaderboard, rank
 from unscheduled.scoring.scored import Scored
 from unscheduled.scoring.times import MISS, Cells, Hit, Study, by_cell, workload_results
@@ -112,9 +104,7 @@ def _assume(
     workloads = every if workload == "all" else [workload]
     replaced = {(name, w): _cell(assumption, w, cells, scored) for w in workloads}
     if workload != "all" and not replaced[name, workload]:
-        raise UserError(
-            f"--what_if={assumption.text}: there are no studies of {workload}."
-        )
+        raise _error(assumption, f"there are no studies of {workload}.")
     kept = [s for s in studies if not replaced.get((s.submission, s.workload))]
     return kept + [study for cell in replaced.values() for study in cell]
 
@@ -131,21 +121,30 @@ def _cell(
     amount, unit, scaled, factor = figure.groups()
     value = float(amount or factor)
     if not value:
-        raise UserError(f"--what_if={assumption.text}: {value:g} is not above 0.")
+        raise _error(assumption, f"{value:g} is not above 0.")
     budget_sec = scored.ruleset.budget_sec(target.max_allowed_runtime_sec)
     if unit == "s":
         if value > budget_sec:
-            raise UserError(
-                f"--what_if={assumption.text}: {workload} has {budget_sec:.0f} s."
-            )
+            raise _error(assumption, f"{workload} has {budget_sec:.0f} s.")
         mine = {s.study: s.framework for s in scored.studies if s.submission == name}
         blank = [Study(name, workload, *each, MISS, 0, 1) for each in mine.items()]
         return [_reached(s, value, value / s.step_sec, math.inf) for s in own or blank]
     if unit == "steps":
         return [_reached(s, value * s.step_sec, value, budget_sec) for s in own]
     by = {"ms": 1.0, "steps": 1.0, scaled: value}
-    needed = steps_needed((name, workload), cells, target) if own else math.nan
-    return [_scaled(s, by["ms"], by["steps"], needed, target, budget_sec) for s in own]
+    changed = []
+    for study in own:
+        steps = study.hit.steps
+        if study.hit == MISS:
+            steps = steps_needed((name, workload), cells, target)
+            if miss(study, target, budget_sec, steps)[0] != "too_slow":
+                changed.append(study)
+                continue
+        scaled_study = replace(study, step_sec=by["ms"] * study.step_sec)
+        steps *= by["steps"]
+        sec = steps * scaled_study.step_sec
+        changed.append(_reached(scaled_study, sec, steps, budget_sec))
+    return changed
 
 
 def _studies_of_fastest(
@@ -158,24 +157,6 @@ def _studies_of_fastest(
     ran = [cells[name, workload] for name in names if (name, workload) in cells]
     fastest = min(ran, key=lambda c: median(s.hit.time_sec for s in c), default=[])
     return [replace(study, submission=assumption.submission) for study in fastest]
-
-
-def _scaled(
-    study: Study,
-    ms: float,
-    steps: float,
-    needed: float,
-    target: Target,
-    budget_sec: float,
-) -> Study:
-    """A study by factors on the time a step and on the steps to the target."""
-    taken = study.hit.steps
-    if study.hit == MISS:
-        if miss(study, target, budget_sec, needed)[0] != "too_slow":
-            return study
-        taken = needed
-    study = replace(study, step_sec=ms * study.step_sec)
-    return _reached(study, steps * taken * study.step_sec, steps * taken, budget_sec)
 
 
 def _reached(study: Study, sec: float, steps: float, budget_sec: float) -> Study:
@@ -203,7 +184,9 @@ def _scores(board: Leaderboard) -> dict[str, float]:
 
 def _choose(assumption: Assumption, kind: str, name: str, among: Sequence[str]) -> None:
     if name not in among:
-        raise UserError(
-            f"--what_if={assumption.text}: no {kind} {name!r}, choose from "
-            f"{', '.join(among)}."
-        )
+        choices = ", ".join(among)
+        raise _error(assumption, f"no {kind} {name!r}, choose from {choices}.")
+
+
+def _error(assumption: Assumption, what: str) -> UserError:
+    return UserError(f"--what_if={assumption.text}: {what}")
