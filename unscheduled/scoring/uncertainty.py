@@ -22,7 +22,7 @@ from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.targets import Benchmark
 from unscheduled.scoring import profiles
 from unscheduled.scoring.leaderboard import rank, ratios_after_filters
-from unscheduled.scoring.times import Study, by_cell, grouped, workload_results
+from unscheduled.scoring.times import Study, by_cell, workload_results
 
 LEVEL = 0.95
 N_RESAMPLES = 5000
@@ -148,7 +148,7 @@ def resample_scores(
     there are, all cells independently. Shape (n_resamples, S), in alphabetical order.
     """
     cells = by_cell(study for study in studies if study.workload in benchmark.workloads)
-    by_size = grouped(cells, lambda key: len(cells[key]))
+    sizes = sorted({len(cell) for cell in cells.values()})
     submissions = sorted({study.submission for study in studies})
     run = {workload for _, workload in cells}
     held_out_run = [workload for workload in benchmark.held_out if workload in run]
@@ -157,7 +157,8 @@ def resample_scores(
     for start in range(0, n_resamples, _CHUNK):
         n_drawn = min(_CHUNK, n_resamples - start)
         times_sec = np.full((n_drawn, len(submissions), len(workloads)), np.nan)
-        for n, keys in sorted(by_size.items()):
+        for n in sizes:
+            keys = [key for key, cell in cells.items() if len(cell) == n]
             values = [[study.hit.time_sec for study in cells[key]] for key in keys]
             draws = rng.integers(n, size=(n_drawn, len(keys), n), dtype=np.uint16)
             rows = [submissions.index(submission) for submission, _ in keys]
