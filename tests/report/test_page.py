@@ -115,7 +115,7 @@ def test_plotly_reads_no_tags(logs):
             [
                 trace.get(key)
                 for trace in json.loads(figure.to_json())["data"]
-                for key in ("hovertemplate", "text", "customdata")
+                for key in ("hovertemplate", "text", "y")
             ]
         )
         assert "<img" not in told
