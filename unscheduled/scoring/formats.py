@@ -87,10 +87,8 @@ def to_markdown(scored: Scored) -> str:
     sec = {(r.submission, r.workload): r.time_sec for r in scored.results}
     rows = [[w, *(number(sec.get((s, w))) for s in names)] for w in board.workloads_run]
     tables.append(Table("Median seconds to target", ["workload", *names], rows))
-    sentences = (
-        *(*coverage(scored), *comparison(scored)),
-        *(*scored.notes, *what_was_read(scored)),
-    )
+    sentences = coverage(scored) + comparison(scored) + scored.notes
+    sentences += what_was_read(scored)
     notes = "\n".join(f"- {markdown_text(sentence)}" for sentence in sentences)
     return "\n\n".join([*(table.markdown() for table in tables), notes]) + "\n"
 

@@ -87,10 +87,8 @@ def workload_table(workload: str, scored: Scored, found: Verdicts) -> Table:
     """A row a submission, fastest first; who did not run the workload comes last."""
     ran = [result for result in scored.results if result.workload == workload]
     missed = {r.submission for r in ran if math.isinf(r.time_sec)}
-    headings = (
-        *("submission", "median seconds to target", "median steps to target"),
-        *("studies hit", *(("closest miss", "why") if missed else ())),
-    )
+    headings = ["submission", "median seconds to target", "median steps to target"]
+    headings += ["studies hit", *(["closest miss", "why"] if missed else [])]
     use, rows = scored.budget_use(), []
     for result in sorted(ran, key=lambda r: (r.time_sec, r.submission)):
         name, hits = result.submission, f"{result.n_hit}/{result.n_studies}"
@@ -255,10 +253,10 @@ def what_if_tables(if_so: WhatIf) -> list[Table | str]:
         together.append((submission, f"{score:.4f}", f"{before:.4f}", *cells))
     changes = ("assumption", "workload", "seconds", "assumed", "AlgoPerf score")
     scores = ("submission", "AlgoPerf score", "as it is", "95% interval")
-    scores += ("best of the group",)
+    last = "best of the group"
     return [
         Table("What if: each assumption alone", (*changes, "worth"), alone),
-        Table("What if: the scores with all of them", scores, together),
+        Table("What if: the scores with all of them", (*scores, last), together),
         "The interval is what drawing the studies anew gives, as --intervals says; a "
         "time that was given is the same in every study.",
     ]
