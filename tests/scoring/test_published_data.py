@@ -118,7 +118,7 @@ def test_nothing_to_score_against(text):
 
 def test_unknown_group():
     """A version that was never published would be a missing file."""
-    with pytest.raises(UserError, match=r"choose from 0.5, 0.6, rolling and self"):
+    with pytest.raises(UserError, match=r"versions are 0.5, 0.6, rolling"):
         load_published("0.4", "self")
     with pytest.raises(UserError, match="published as version rolling by external"):
         load_published("rolling", "external")

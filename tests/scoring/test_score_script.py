@@ -454,3 +454,12 @@ def test_imports_are_light():
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert done.stderr.strip() == ""
+
+
+def test_nothing_but_an_empty_log(tmp_path):
+    """A run that has just begun would end in a traceback."""
+    write_text(tmp_path, "")
+    done = score(tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    row = ["missed", "missed", "0/1", "never", "ran"]
+    assert row in cells(done.stdout, "sub")

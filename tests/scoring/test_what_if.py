@@ -128,7 +128,7 @@ def test_file(scored, tmp_path):
         (f"{V2}/ogb=3640s", "no workload 'ogb', choose from criteo1tb"),
         (f"{V2}/ogbg=v3", "no submission 'v3'"),
         (f"{V2}/ogbg=ms*0", "0 is not above 0"),
-        (f"{V2}/ogbg=1.2.3s", "1.2.3 is not above 0"),
+        (f"{V2}/ogbg=1.2.3s", "no submission '1.2.3s'"),
         (f"{V2}/imagenet_resnet=80000s", "imagenet_resnet has 74877 s"),
         (f"{V2}/ogbg=ms*-1", "no submission 'ms"),
     ],
