@@ -137,22 +137,26 @@ OWN = {
 }
 
 
-@pytest.mark.parametrize("kind", ["fifo", "device", "bytes"])
+@pytest.mark.parametrize("kind", ["fifo", "device", "link out", "broken link", "bytes"])
 @pytest.mark.parametrize(("name", "rule"), OWN.items(), ids=OWN)
 def test_what_is_no_file_of_the_folder(tmp_path, name, rule, kind):
-    """A pipe that is waited for, or a device that is read for ever."""
-    submission = write(tmp_path, "import helper")
-    path = tmp_path / name
+    """A pipe that is waited for, a device read for ever, a file of others' sent in."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    submission = write(folder, "import helper")
+    path = folder / name
     path.unlink(missing_ok=True)
+    (tmp_path / "secret").write_text("x = 1\n")
     if kind == "fifo":
         os.mkfifo(path)
     elif kind == "bytes":
         path.write_bytes(b"\xff\xfe\x00")
     else:
-        path.symlink_to("/dev/zero")
+        target = {"device": "/dev/zero", "link out": tmp_path / "secret"}
+        path.symlink_to(target.get(kind, tmp_path / "nowhere"))
     found = check_files(submission, "external" if "space" in name else None)
-    if (name, kind) in [("LICENSE", "fifo"), ("LICENSE", "device")] or (
-        name == "helper.py" and kind != "bytes"
+    if (name, kind) == ("LICENSE", "fifo") or (
+        name == "helper.py" and kind in ("fifo", "device", "broken link")
     ):
         assert found == []  # no module that Python would import, no text to read
         return

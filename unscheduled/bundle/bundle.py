@@ -10,7 +10,7 @@ from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import parse_python, read_text
 from unscheduled.bundle.imports import home, imports_of, into_bundle
 from unscheduled.check.folder import REQUIREMENTS, SEARCH_SPACE, check_points
-from unscheduled.check.sources import LIBRARY, PROJECT, Code, sources
+from unscheduled.check.sources import LIBRARY, PROJECT, Code, read_own, sources
 from unscheduled.runner.search_space import read_search_space
 
 # `SPEC` leads to a module that looks for algoperf and falls back on a mirror. Under the
@@ -50,7 +50,7 @@ def bundle(
     requirements = submission.resolve().parent / REQUIREMENTS
     _check_imports(files, framework, requirements.exists())
     if requirements.exists():
-        files[REQUIREMENTS] = read_text(requirements)
+        files[REQUIREMENTS] = read_own(requirements)
     if search_space is not None:
         _check_names(search_space, files["submission.py"])
         files[SEARCH_SPACE] = read_text(search_space)

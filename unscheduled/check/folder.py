@@ -15,7 +15,7 @@ from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import read_text, read_yaml
 from unscheduled.benchmark.text import printable
 from unscheduled.check.findings import ALGOPERF, Finding, finding
-from unscheduled.check.sources import Code
+from unscheduled.check.sources import Code, leads_out
 from unscheduled.check.workload import workload_names
 from unscheduled.runner.search_space import read_search_space
 
@@ -60,6 +60,8 @@ def check_folder(folder: Path, ruleset: str, given: Path | None) -> Iterator[Fin
 def _read(path: Path, code: str, found: Iterator[Finding]) -> Iterator[Finding]:
     """The findings; the last one says why, if the file can't be read."""
     try:
+        if problem := leads_out(path, path.parent):
+            raise UserError(f"{path} {problem}.")
         yield from found
     except UserError as error:
         problem = str(error).removeprefix(f"{path} ").removesuffix(".")

@@ -147,11 +147,32 @@ def sources(submission: Path, without: Collection[str] = ()) -> dict[str, Code]:
         name, path = pending.popleft()
         if path is None or name in found or name in without:
             continue
+        if own in path.parents and (problem := leads_out(path, own)):
+            raise SourceError(path, 1, problem)
         found[name] = Code(name, path)
         for module, attribute in _imports(found[name]):
             inner = _locate(f"{module}.{attribute}".strip("."), own)
             pending.append(inner if inner[1] else _locate(module, own))
     return found
+
+
+def leads_out(path: Path, folder: Path) -> str | None:
+    """What is wrong with a path in a folder that is a link to something outside."""
+    is_own = path.exists() and path.resolve().is_relative_to(folder.resolve())
+    if is_own or not path.is_symlink():
+        return None
+    return "is a link out of the submission's folder"
+
+
+def read_own(path: Path) -> str:
+    """The text of a file in a submission's folder.
+
+    Raises:
+      UserError: where it can't be read, or is a link out of the folder.
+    """
+    if problem := leads_out(path, path.parent):
+        raise UserError(f"{path} {problem}.")
+    return read_text(path)
 
 
 def is_library(name: str) -> bool:

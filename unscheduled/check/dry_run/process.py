@@ -56,7 +56,8 @@ def run(
             },
             Path(temporary, "printed"),
         )
-        lines = [json.loads(line) for line in told.read_text().splitlines()]
+        whole = told.read_text().rpartition("\n")[0]  # without a line cut short
+        lines = [json.loads(line) for line in whole.splitlines()]
     findings = [Finding(*value) for kind, value in lines if kind == FOUND]
     reached = ["its start", *(value for kind, value in lines if kind == REACHED)][-1]
     if [DONE, None] not in lines:
