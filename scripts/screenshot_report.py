@@ -10,7 +10,6 @@ chromium, chromium-browser or google-chrome on the PATH.
 import contextlib
 import os
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -60,17 +59,13 @@ def open_report(
     return page
 
 
-def wait_for_charts(page: Page, timeout_sec: float = 60.0) -> None:
-    """Until no chart is stale; `page.js` keeps the list.
-
-    Raises:
-      TimeoutError: some still are.
-    """
-    for _ in range(int(timeout_sec / 0.05)):
+def wait_for_charts(page: Page) -> None:
+    """Wait until no chart is stale, a minute at most; `page.js` keeps the list."""
+    for _ in range(1200):
         if not page.evaluate("stale.size"):  # CSP forbids page.wait_for_function
             return
         page.wait_for_timeout(50)
-    raise TimeoutError(f"Charts were not drawn in {timeout_sec:g} s.")
+    raise TimeoutError("Charts were not drawn in a minute.")
 
 
 _OUT = flags.DEFINE_string("out", "report.png", "The picture to write.")
@@ -78,12 +73,11 @@ _WIDTH = flags.DEFINE_integer("width", 1280, "Of the window, in pixels.", 1)
 _HEIGHT = flags.DEFINE_integer("height", 1400, "Of the picture, from the top.", 1)
 
 
-def main(argv: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> None:
     path = find_chromium()
     if path is None or len(argv) != 2:
         problem = "name one report" if path else f"no {', '.join(NAMES)} on the PATH"
-        print(f"screenshot_report.py: {problem}.", file=sys.stderr)
-        return 1
+        raise app.UsageError(f"{problem}.")
     with browser(path) as chromium:
         page = open_report(chromium, Path(argv[1]), _WIDTH.value)
         page.screenshot(
@@ -91,7 +85,6 @@ def main(argv: Sequence[str]) -> int:
             full_page=True,
             clip={"x": 0, "y": 0, "width": _WIDTH.value, "height": _HEIGHT.value},
         )
-    return 0
 
 
 if __name__ == "__main__":

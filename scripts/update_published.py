@@ -28,7 +28,6 @@ from unscheduled.benchmark.rulesets import RULESETS
 from unscheduled.benchmark.targets import BENCHMARKS, Benchmark, load_benchmark
 from unscheduled.benchmark.text import printable
 from unscheduled.scoring import published
-from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.leaderboard import rank
 from unscheduled.scoring.logs import Trial, read_logs
 from unscheduled.scoring.times import RULES, Study, study_results, workload_results
@@ -86,7 +85,7 @@ def recorded(trials: Iterable[Trial]) -> dict[tuple[str, str], Any]:
     The workload is empty for the hardware, which all trials share.
 
     Raises:
-      ScoringError: two trials say different things.
+      UserError: two trials say different things.
     """
     found: dict[tuple[str, str], Any] = {}
     for trial in trials:
@@ -97,7 +96,7 @@ def recorded(trials: Iterable[Trial]) -> dict[tuple[str, str], Any]:
             for name, key in keys.items():
                 value = meta.get(name)
                 if value is not None and found.setdefault(key, value) != value:
-                    raise ScoringError(
+                    raise UserError(
                         f"{path} has {name} {value}, runs before it {found[key]}: "
                         "they don't belong to one board."
                     )
@@ -136,7 +135,7 @@ def update(roots: Sequence[str]) -> None:
     try:
         datetime.date.fromisoformat(date)
     except ValueError:
-        raise ScoringError(f"--date is {date!r}: give it as 2026-06-26.") from None
+        raise UserError(f"--date is {date!r}: give it as 2026-06-26.") from None
     targets_file = BENCHMARKS[version]
     figures_file = published.published_path(version, ruleset)
     targets, old = _earlier(targets_file), _earlier(figures_file)
@@ -155,7 +154,7 @@ def update(roots: Sequence[str]) -> None:
     official = read_json(_TARGETS.value or targets_file)
     scored = [*official["base_workloads"], *official["held_out_workloads"]]
     if lacking := [workload for workload in scored if workload not in budgets]:
-        raise ScoringError(f"No budget is recorded for {', '.join(lacking)}.")
+        raise UserError(f"No budget is recorded for {', '.join(lacking)}.")
     facts = {
         "_source": f"{_SOURCE.value}: targets and step hints of workload_targets.json, "
         f"{BUDGET} as the runs record it in meta_data_<n>.json.",

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from tests.scoring.trees import make_trial, write_log
 from unscheduled.benchmark.targets import Target
-from unscheduled.report.curves import curve_limit, thinned, window
-from unscheduled.report.model import ratio_word
+from unscheduled.report.model import Workload, thinned
 from unscheduled.report.styles import (
     BASELINE_COLOR,
     COLORS,
@@ -100,7 +99,7 @@ def test_one_style_everywhere(report):
     assert set(styles) == set(SUBMISSIONS)
     assert styles["slow"].color == BASELINE_COLOR
     for workload in report.workloads:
-        drawn = {(c.submission, c.style) for c in workload.curves}
+        drawn = {(c.entry.submission, c.entry.style) for c in workload.curves}
         drawn |= {(c.result.submission, c.entry.style) for c in workload.cells}
         assert drawn <= set(styles.items())
     assert [e.submission for e in report.entries] == ["fast", "slow", HOSTILE]
@@ -113,11 +112,11 @@ def test_misses_are_shown(report):
     miss = digits.cells[-1]
     assert miss.missed
     assert miss.use.misses.value == 0.98
-    assert miss.run_sec == 3
+    assert miss.end("seconds") == 3
     assert [c.missed for c in lm.cells] == [False, False, True]
     assert len(report.runs) == 16
     words = [entry.ratio_words for entry in report.entries]
-    assert words == [("1.00", "1.00"), ("3.00", "3.00"), ("missed",) * 2]
+    assert words == [("1.00", "1.00"), ("3.00", "3.00"), ("missed", "never ran")]
 
 
 def test_comparison_with_the_baseline(report):
@@ -158,8 +157,8 @@ def test_trial_that_stands(tmp_path, scale):
     for trial, seconds in ((1, 30), (2, 10), (3, 20)):
         value = target + 0.001 if away else 0.9 - seconds / 1000
         write_log(tmp_path, f"{seconds},5,{value}", trial=trial)
-    curves = read_report(tmp_path, baseline=None).workloads[0].curves
-    assert [curve.stands for curve in curves] == [False, True, False]
+    runs = read_report(tmp_path, baseline=None).workloads[0].runs
+    assert [run.stands for run in runs] == [False, True, False]
 
 
 def test_thinned_report_keeps_hits(tmp_path):
@@ -177,9 +176,7 @@ def test_thinned_report_keeps_hits(tmp_path):
 
 
 @settings(derandomize=True, deadline=None)
-@given(
-    st.integers(0, 300), st.none() | st.integers(2, 50), st.lists(st.integers(0, 299))
-)
+@given(st.integers(0, 300), st.integers(2, 50), st.lists(st.integers(0, 299)))
 def test_thinned(n, limit, keep):
     """Points would be drawn twice, out of order, or not at the ends."""
     keep = [index for index in keep if index < n]
@@ -189,31 +186,22 @@ def test_thinned(n, limit, keep):
         assert shown[0] == 0
         assert shown[-1] == n - 1
     assert set(keep) <= set(shown.tolist())
-    assert len(shown) <= (n if limit is None else min(limit, n) + len(keep))
-
-
-@settings(derandomize=True, deadline=None)
-@given(st.lists(st.integers(1, 1000), min_size=1), st.integers(1, 5000))
-def test_curve_limit(lengths, max_points):
-    """Many long curves would make the file too large to open."""
-    limit = curve_limit(lengths, max_points)
-    drawn = sum(lengths) if limit is None else limit * len(lengths)
-    assert drawn <= max(max_points, 20 * len(lengths))
+    assert len(shown) <= min(limit, n) + len(keep)
 
 
 def test_window_holds_the_target():
     """The target line would be out of sight, or one bad start would hide the rest."""
-    target = Target("loss", 0.1)
     trials = [
         make_trial([(i, i, v) for i, v in enumerate(values)], "loss", study=f"s{k}")
         for k, values in enumerate([[90, 3, 2, 1, 0.5], [80, 3, 2, 1, np.nan]])
     ]
     trials = [make_trial([], study="empty"), *trials]
-    curves = report_of(Reading(_as_lm(trials), []), baseline=None).workloads[0].curves
-    low, high = window(curves, target)
+    target = Target("loss", 0.1)
+    runs = report_of(Reading(_as_lm(trials), []), baseline=None).workloads[0].runs
+    low, high = Workload("x", target, True, [], runs).window
     assert low < 0.1
     assert 3 <= high < 40
-    assert window([], target) == (0.1, 0.1)
+    assert Workload("x", target, True, [], []).window == (0.1, 0.1)
 
 
 def _as_lm(trials):
@@ -221,31 +209,11 @@ def _as_lm(trials):
     return [type(t)(**{**vars(t), "workload": "stdlib_lm"}) for t in trials]
 
 
-@pytest.mark.parametrize(
-    ("times_sec", "submission", "word"),
-    [
-        ({"a": 1.0}, "b", "no logs"),
-        ({"a": 1.0, "b": math.inf}, "b", "missed"),
-        ({"a": 1.0, "b": 4.1}, "b", "over 4x"),
-        ({"a": 1.0, "b": 2.0}, "b", "held-out missed"),
-    ],
-)
-def test_ratio_word(times_sec, submission, word):
-    """A reader would not learn why a time counts as a miss."""
-    assert ratio_word(math.inf, times_sec, submission) == word
-
-
-@pytest.mark.parametrize(
-    ("best", "told"),
-    [
-        (0.71, "best 0.71 of 0.72"),
-        (0.7199999, "best 0.7199999 of 0.72"),
-        (math.nan, "missed, never evaluated to a finite value"),
-    ],
-)
-def test_missed(best, told):
-    """A near miss would be told as a hit: best 0.72 of 0.72."""
-    assert told in missed(best, Target("accuracy", 0.72))
+def test_missed():
+    """A near miss would be told as a hit, or a diverged run as a number."""
+    target = Target("accuracy", 0.72)
+    assert missed(0.7199999, target) == "missed, accuracy 0.72, 1e-05% below 0.72"
+    assert missed(math.nan, target) == "missed, never evaluated to a finite value"
 
 
 def test_number():

@@ -33,7 +33,7 @@ def test_made_up_tree(tmp_path):
     subprocess.run(command, check=True)
     reading = read_logs([tmp_path])
     summary = reading.summary()
-    assert reading.irregularities == []
+    assert reading.warnings == []
     assert (summary.n_trials, summary.n_evaluations) == (400, 400 * 20)
 
 

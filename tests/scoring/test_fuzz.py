@@ -15,11 +15,11 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unscheduled.benchmark.errors import LogError, UserError
 from unscheduled.benchmark.run_files import EVAL_MEASUREMENTS
-from unscheduled.scoring.errors import ScoringError
-from unscheduled.scoring.irregularities import RULES_OF_READING
 from unscheduled.scoring.logs import Reading, Trial, read_logs, without_metric
-from unscheduled.scoring.measurements import parse
+from unscheduled.scoring.measurements import Measurements, parse
+from unscheduled.scoring.warnings import RULES_OF_READING, unreadable
 
 from .damage import CUTS_NUMBERS, KEEPS_NUMBERS, damage_gzip, intact_logs, whole_rows
 from .trees import HEADER
@@ -35,11 +35,14 @@ damages = st.lists(
 
 
 def read(data, metric, zipped=False):
-    """Rows read, and irregularities, as the scorer has them."""
-    log, notes = parse(data, LOG.with_suffix(".csv.gz") if zipped else LOG)
+    """Rows read, and warnings, as the scorer has them."""
+    try:
+        log, notes = parse(data, LOG.with_suffix(".csv.gz") if zipped else LOG)
+    except LogError as error:
+        log, notes = Measurements(), [unreadable("unreadable", LOG, error)]
     values = log.validation.get(metric, [math.nan] * len(log.score))
     names = ("sub", "study_0", "digits_resnet", "jax", 1)
-    trial = Trial(LOG, *names, *log)
+    trial = Trial(LOG, *names, **vars(log))
     notes = [*notes, *without_metric([trial], {"digits_resnet": metric})]
     columns = (log.score.tolist(), log.global_step.tolist(), list(map(float, values)))
     return list(zip(*columns, strict=True)), notes
@@ -204,13 +207,13 @@ def test_any_tree(tmp_path_factory, files, links):
             os.symlink(folders[b % len(folders)], place)
     try:
         reading, error = read_logs([os.fsdecode(root)]), ""
-    except ScoringError as stopped:
+    except UserError as stopped:
         reading, error = Reading([], []), str(stopped)
     assert error.isprintable()
     if error:
         assert re.match("No logs found|.* claim to be the same trial", error)
         return
-    notes = reading.irregularities
+    notes = reading.warnings
     assert all(str(note).isprintable() for note in notes)
     assert {note.rule for note in notes} <= RULES_OF_READING.keys()
     for trial in reading.trials:

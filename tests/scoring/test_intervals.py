@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.rulesets import ruleset
 from unscheduled.benchmark.targets import BENCHMARKS, load_benchmark
 from unscheduled.scoring.comparison import PARTS_NOTE
-from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.intervals import all_intervals
 from unscheduled.scoring.published import load_published
 from unscheduled.scoring.scored import NOTHING_READ, score_group
@@ -95,7 +95,7 @@ def test_options(scored):
     assert ratio is not None
     assert median is not None
     assert (score.level, ratio.level, median.level) == (0.5, 0.5, 0.625)
-    with pytest.raises(ScoringError, match="level is 95"):
+    with pytest.raises(UserError, match="level is 95"):
         all_intervals(scored, level=95)
 
 

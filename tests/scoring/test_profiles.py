@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unscheduled.benchmark import targets
+from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.targets import Benchmark, Target
-from unscheduled.scoring import profiles, times
-from unscheduled.scoring.errors import ScoringError
+from unscheduled.scoring import budget, profiles
 from unscheduled.scoring.leaderboard import rank
 from unscheduled.scoring.times import Result
 
@@ -173,7 +173,7 @@ def test_profile_and_ratios_stand_behind_the_score():
 
 def test_unknown_baseline():
     """A misspelt baseline would be left out without a word."""
-    with pytest.raises(ScoringError, match="Unknown baseline 'z': choose from x, y"):
+    with pytest.raises(UserError, match="Unknown baseline 'z': choose from x, y"):
         rank(results(y={"a": 1.0}, x={"a": 1.0}), benchmark("a"), baseline="z")
 
 
@@ -201,7 +201,7 @@ def test_oracle(rows):
         assert (row.both_ratio, row.n_both) == expected_row
 
 
-@pytest.mark.parametrize("module", [profiles, targets, times])
+@pytest.mark.parametrize("module", [budget, profiles, targets])
 def test_examples(module):
     """The examples in the documentation would show something else than they print."""
     outcome = doctest.testmod(module, extraglobs={"np": np})

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from unscheduled.benchmark import rulesets
+from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.rulesets import RULESETS, ruleset
 from unscheduled.benchmark.targets import BENCHMARKS, load_benchmark
 from unscheduled.scoring import published
-from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.leaderboard import rank
 from unscheduled.scoring.published import load_published, parse_against
 from unscheduled.scoring.times import MISS, RULES, workload_results
@@ -103,24 +103,24 @@ def test_only_some():
     some = parse_against("published:0.5/baseline,schedule_free_adamw", "external")
     assert some.submissions == ("baseline", "schedule_free_adamw")
     assert {s.submission for s in some.studies["official"]} == set(some.submissions)
-    with pytest.raises(ScoringError, match=r"'shampo' .*choose from baseline, shampoo"):
+    with pytest.raises(UserError, match=r"'shampo' .*choose from baseline, shampoo"):
         parse_against("published:0.6/shampo", "external")
-    with pytest.raises(ScoringError, match="No published submission ''"):
+    with pytest.raises(UserError, match="No published submission ''"):
         parse_against("published:0.6/", "external")
 
 
 @pytest.mark.parametrize("text", ["published:0.7", "0.5", "published", "", "x:0.5"])
 def test_nothing_to_score_against(text):
     """A misspelt group would be a traceback, or another group."""
-    with pytest.raises(ScoringError, match=r"choose from published:0.5, published:0.6"):
+    with pytest.raises(UserError, match=r"choose from published:0.5, published:0.6"):
         parse_against(text, "self")
 
 
 def test_unknown_group():
     """A version that was never published would be a missing file."""
-    with pytest.raises(ScoringError, match=r"choose from 0.5, 0.6, rolling and self"):
+    with pytest.raises(UserError, match=r"versions are 0.5, 0.6, rolling"):
         load_published("0.4", "self")
-    with pytest.raises(ScoringError, match="published as version rolling by external"):
+    with pytest.raises(UserError, match="published as version rolling by external"):
         load_published("rolling", "external")
 
 
@@ -146,7 +146,7 @@ def test_rulesets(version, name, factor, n_studies, n_trials):
 
 def test_unknown_ruleset():
     """A misspelt ruleset would be scored as the other."""
-    with pytest.raises(ScoringError, match="'slef': choose from self, external"):
+    with pytest.raises(UserError, match="'slef': choose from self, external"):
         ruleset("slef", "0.5")
 
 

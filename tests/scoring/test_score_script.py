@@ -265,7 +265,10 @@ def test_against_published(fastmri):
     assert "On the workloads with logs alone: fastmri" in done.stdout
     assert "is called baseline (mine), as baseline is a published" in done.stdout
     assert "8 x Tesla V100-SXM2-16GB" in done.stdout
-    assert "Warning: not so 1 of 1 trials in the logs (1 x NVIDIA H200)" in done.stdout
+    assert (
+        "1 of 1 trials in the logs ran on other hardware (1 x NVIDIA H200)"
+        in done.stdout
+    )
     assert "1 of 3 studies of fastmri have logs" in done.stdout
     assert "no criteo1tb (it counts as missed)" in done.stdout
 
@@ -451,3 +454,12 @@ def test_imports_are_light():
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert done.stderr.strip() == ""
+
+
+def test_nothing_but_an_empty_log(tmp_path):
+    """A run that has just begun would end in a traceback."""
+    write_text(tmp_path, "")
+    done = score(tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    row = ["missed", "missed", "0/1", "never", "ran"]
+    assert row in cells(done.stdout, "sub")

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.rulesets import ruleset
 from unscheduled.benchmark.targets import BENCHMARKS, Benchmark, Target, load_benchmark
-from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.formats import as_dict, to_csv, to_json, to_markdown
 from unscheduled.scoring.logs import Reading
 from unscheduled.scoring.published import load_published
@@ -183,7 +183,7 @@ def test_name_of_a_published_submission():
 
 def test_unknown_rule():
     """A misspelt rule would be scored by another."""
-    with pytest.raises(ScoringError, match="'fast': choose from documented, official"):
+    with pytest.raises(UserError, match="'fast': choose from documented, official"):
         group(runs(x={"a": 1.0}), benchmark("a"), rule="fast")
 
 

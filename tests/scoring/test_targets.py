@@ -7,13 +7,13 @@ import os
 import numpy as np
 import pytest
 
+from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.targets import (
     BENCHMARKS,
     Target,
     choose_benchmark,
     load_benchmark,
 )
-from unscheduled.scoring.errors import ScoringError
 
 BASE = {
     "criteo1tb",
@@ -133,7 +133,7 @@ def test_variant_of_the_longest_base_name(tmp_path, facts):
 )
 def test_no_benchmark(name, workloads, message):
     """The user would not learn which names are valid."""
-    with pytest.raises(ScoringError, match=message):
+    with pytest.raises(UserError, match=message):
         choose_benchmark(name, workloads)
 
 
@@ -176,9 +176,7 @@ def test_bad_targets_file(tmp_path, facts, path, value, message):
     else:
         entry[last] = value
     file = write(tmp_path, root)
-    with pytest.raises(
-        ScoringError, match=rf"^{file} is not a targets file: .*{message}"
-    ):
+    with pytest.raises(UserError, match=rf"^{file} is not a targets file: .*{message}"):
         load_benchmark(file)
 
 
@@ -197,14 +195,14 @@ def test_bad_targets_file(tmp_path, facts, path, value, message):
 )
 def test_targets_file_is_another(tmp_path, text, message):
     """A file of another kind would be a traceback."""
-    with pytest.raises(ScoringError, match=message):
+    with pytest.raises(UserError, match=message):
         load_benchmark(write(tmp_path, text))
 
 
 def test_targets_from_a_pipe(tmp_path):
     """A pipe would be waited for for ever."""
     os.mkfifo(tmp_path / "targets.json")
-    with pytest.raises(ScoringError, match="not a regular file"):
+    with pytest.raises(UserError, match="not a regular file"):
         load_benchmark(tmp_path / "targets.json")
-    with pytest.raises(ScoringError, match="Unknown benchmark"):
+    with pytest.raises(UserError, match="Unknown benchmark"):
         choose_benchmark(str(tmp_path / "targets.json"), ["speech"])

@@ -7,11 +7,13 @@ import pytest
 
 from unscheduled.benchmark.rulesets import ruleset
 from unscheduled.benchmark.targets import BENCHMARKS, Target, load_benchmark
+from unscheduled.scoring import why
 from unscheduled.scoring.published import load_published
 from unscheduled.scoring.scored import NOTHING_READ, score_group
 from unscheduled.scoring.times import MISS, Course, Result, Study, by_cell, course
 from unscheduled.scoring.verdicts import (
     cost,
+    framework_facts,
     hit,
     miss,
     step_costs,
@@ -19,7 +21,6 @@ from unscheduled.scoring.verdicts import (
     typical,
     verdicts,
 )
-from unscheduled.scoring.why import COLUMNS, framework_facts, rows, summary
 
 from .made_studies import make_study
 from .test_rolling import scored_group
@@ -231,8 +232,8 @@ def test_published_figures(scored):
     found = verdicts(scored)
     assert len(found) == 17 * 9
     vit = found["schedule_free_adamw_v2", "imagenet_vit"]
-    assert (vit.steps, vit.best) == (112339, 0.65356)
-    assert vit.budget_share == pytest.approx(0.99, abs=0.01)  # its last evaluation
+    assert (vit.run_steps, vit.best) == (112339, 0.65356)
+    assert vit.budget_used == pytest.approx(0.99, abs=0.01)  # its last evaluation
     assert vit.step_sec == pytest.approx(0.847, abs=1e-3)
     assert vit.step_ratio == pytest.approx(1.02, abs=5e-3)
     assert found["nadamw", "imagenet_vit"].kind == "fastest"
@@ -255,17 +256,15 @@ def test_page(scored):
     """A submission's page would leave out where it loses, or to whom."""
     name = "schedule_free_adamw_v2"
     found = verdicts(scored)
-    page = {
-        row[0]: dict(zip(COLUMNS, row, strict=True))
-        for row in rows(scored, name, found)
-    }
+    table = why.page(scored, name, found)
+    page = {row[0]: dict(zip(table.headings, row, strict=True)) for row in table.rows}
     assert list(page) == list(scored.benchmark.base)
     assert page["finewebedu_lm"]["fastest"] == "12,875 schedule_free_adamw_jax"
     assert page["imagenet_resnet"]["fastest"] == "nobody"
     assert page["imagenet_resnet"]["seconds"] == "missed"
     assert page["imagenet_vit"]["steps, needed"] == "112,339, 158,334"
     assert page["imagenet_vit"]["ms a step, of usual"] == "847, 1.02x"
-    text = summary(scored, name, found)
+    text = why.summary(scored, name, found)
     assert "is the fastest on fastmri, wmt. It loses 0.111 on imagenet_resnet" in text
 
 

@@ -13,7 +13,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from unscheduled.benchmark.rulesets import ruleset
@@ -72,14 +71,12 @@ def score_group_of(*trials):
 def test_progress():
     """The last evaluation, the best one and the budget used would be mixed up."""
     trial = make_trial([(3, 10, 0.4), (6, 20, 0.6), (12, 40, 0.5)])
-    at = progress(trial, score_group_of(trial))
-    assert (at.time_sec, at.steps, at.value) == (12, 40, 0.5)
-    assert at.closest == "accuracy 0.6, 25.0% below 0.8"
-    assert at.budget_share == 12 / 30  # 1.5 times 20 s
-    assert at.hit_sec == math.inf
-    assert str(at) == (
-        "sub study_0 digits_resnet_jax trial_1: 12.00 s, step 40, last 0.5, best so "
-        "far accuracy 0.6, 25.0% below 0.8, 40.0 % of the budget"
+    (row,) = progress([trial], score_group_of(trial))
+    assert row == (
+        "sub study_0 digits_resnet_jax trial_1",
+        *("12.00", "40", "0.5"),
+        "best so far accuracy 0.6, 25.0% below 0.8",
+        "40.0 %",  # of 1.5 times 20 s
     )
 
 
@@ -94,15 +91,15 @@ def test_progress():
 def test_progress_without_a_best(rows, metric, words):
     """A run without a finite metric yet would end the watching."""
     trial = make_trial(rows, metric=metric)
-    assert words in str(progress(trial, score_group_of(trial)))
+    (row,) = progress([trial], score_group_of(trial))
+    assert row[4].startswith(words)
 
 
 def test_no_progress():
     """A run before its first evaluation, or of another workload, would end it too."""
     some = make_trial([(1, 1, 0.1)])
-    assert progress(make_trial([]), score_group_of(some)) is None
     other = make_trial([(1, 1, 0.1)], workload="mnist")
-    assert progress(other, score_group_of(some)) is None
+    assert progress([make_trial([]), other], score_group_of(some)) == []
 
 
 def test_unknown_budget():
@@ -111,8 +108,8 @@ def test_unknown_budget():
     benchmark = Benchmark("t", ("digits_resnet",), {}, {"digits_resnet": target})
     trial = make_trial([(1, 1, 0.1)])
     scored = score_group(Reading([trial], []), benchmark, ruleset("self", "t"))
-    assert np.isnan(progress(trial, scored).budget_share)
-    assert "unknown share of the budget" in str(progress(trial, scored))
+    (row,) = progress([trial], scored)
+    assert row[-1] == "unknown share"
 
 
 def test_lines_when_logs_grow(tmp_path):

@@ -1,7 +1,7 @@
 """Tables of text: on a terminal by rich, or as Markdown.
 
-Markdown is written by hand: it is two lines, and tabulate and rich would pad the cells,
-so that one longer number changes every line of a page.
+Markdown is written by hand: tabulate and rich would pad the cells, so that one longer
+number changes every line of a page.
 """
 
 import math
@@ -14,12 +14,9 @@ from rich import table as rich_table
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under headings, that rich prints.
+    """Rows of text under headings; a row may have fewer cells.
 
-    Attributes:
-      headings: a column each; a row may have fewer cells.
-      align: `l` or `r` for each column, left for text and right for numbers; the last
-        one is that of all columns that follow.
+    `align` has `l` or `r` for each column, the last one for all columns that follow.
     """
 
     title: str
@@ -28,6 +25,7 @@ class Table:
     align: str = "lr"
 
     def __rich__(self) -> rich_table.Table:
+        """What rich prints."""
         shown = rich_table.Table(
             title=self.title, title_justify="left", box=box.SIMPLE_HEAD
         )
@@ -38,6 +36,12 @@ class Table:
         for row in self.rows:
             shown.add_row(*row)
         return shown
+
+    def markdown(self) -> str:
+        """A heading and a table, in which the texts are no markup."""
+        cells = ([markdown_text(cell) for cell in row] for row in self.rows)
+        table = markdown_table([*map(markdown_text, self.headings)], cells)
+        return f"### {markdown_text(self.title)}\n\n{table}"
 
 
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -52,14 +56,28 @@ def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> st
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def markdown_text(text: str) -> str:
+    r"""`text` on one line, with what Markdown would read as markup escaped.
+
+    >>> print(markdown_text("a|b_[c]"))
+    a\|b\_\[c\]
+    """
+    text = " ".join(text.split())
+    return "".join(f"\\{c}" if c in r"\`*_[]<>|" else c for c in text)
+
+
 def number(
-    value: float | None, form: str = ".2f", unknown: str = "-", unit: str = ""
+    value: float | None,
+    form: str = ".2f",
+    unknown: str = "-",
+    unit: str = "",
+    inf: str = "missed",
 ) -> str:
-    """A number as a cell says it: inf is a target that was missed.
+    """A number as a cell says it; inf is a target that was missed.
 
     >>> number(1.5, unit=" s"), number(math.inf), number(math.nan, unknown="n/a")
     ('1.50 s', 'missed', 'n/a')
     """
     if value is None or math.isnan(value):
         return unknown
-    return "missed" if math.isinf(value) else f"{value:{form}}{unit}"
+    return inf if math.isinf(value) else f"{value:{form}}{unit}"

@@ -8,8 +8,8 @@ from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.rulesets import ruleset
 from unscheduled.benchmark.targets import choose_benchmark
 from unscheduled.benchmark.text import fenced, printable
+from unscheduled.scoring.hardware import newest
 from unscheduled.scoring.logs import Trial, read_logs
-from unscheduled.scoring.meta_data import newest
 from unscheduled.scoring.scored import score_group
 from unscheduled.scoring.tables import print_scores
 

@@ -11,21 +11,14 @@ Ends with 0, with 1 where arguments or logs can't be scored, and with 2 where --
 is given and something is irregular.
 """
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
 
 from unscheduled.benchmark.errors import UserError
-from unscheduled.benchmark.text import printable
 from unscheduled.report.model import make_report
-from unscheduled.scoring.errors import ScoringError
-from unscheduled.scoring.flags import define_flags, score_by_flags
-from unscheduled.scoring.logs import read_logs
-from unscheduled.scoring.scored import NOTHING_READ
-
-ERROR, IRREGULAR = 1, 2  # exit codes
+from unscheduled.scoring.flags import define_flags, read_and_score, run_program
 
 define_flags()
 _OUT = flags.DEFINE_string("out", "report.html", "The file to write.")
@@ -34,15 +27,9 @@ _FIGURES = flags.DEFINE_string(
 )
 
 
-def write_report(roots: Sequence[str]) -> int:
-    """Read the logs below `roots`, write the report, and return the exit code."""
-    alone = not roots and flags.FLAGS.against is not None
-    reading = NOTHING_READ if alone else read_logs(roots)
-    scored = score_by_flags(reading)
-    if flags.FLAGS.strict and scored.irregularities:
-        for irregularity in scored.irregularities:
-            print(f"report.py: {irregularity}", file=sys.stderr)
-        return IRREGULAR
+def write_report(roots: Sequence[str]) -> None:
+    """Read the logs below `roots`, and write the report."""
+    reading, scored = read_and_score("report.py", roots)
     report, out = make_report(scored, reading.trials), Path(_OUT.value)
     try:
         from unscheduled.report.page import render
@@ -52,21 +39,13 @@ def write_report(roots: Sequence[str]) -> int:
 
             save_figures(report, Path(_FIGURES.value))
     except ModuleNotFoundError as error:
-        library = (error.name or "").partition(".")[0]
-        if library not in ("jinja2", "plotly", "matplotlib"):
-            raise
-        raise ScoringError(
-            f"A report needs {library}: pip install {library}."
-        ) from None
+        library = str(error.name).partition(".")[0]
+        raise UserError(f"A report needs {library}: pip install {library}.") from None
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(render(report, reading.summary().lines(), out), encoding="utf-8")
+    text = render(report, reading.summary().lines(), out)
+    out.write_text(text, encoding="utf-8", errors="backslashreplace")
     print(f"Report: {out}")
-    return 0
 
 
 def main(argv: Sequence[str]) -> int:
-    try:
-        return write_report(argv[1:])
-    except (UserError, OSError) as error:
-        print(f"report.py: {printable(error)}", file=sys.stderr)
-        return ERROR
+    return run_program("report.py", lambda: write_report(argv[1:]))

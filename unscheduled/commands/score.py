@@ -15,30 +15,31 @@ Ends with 0, with 1 where arguments or logs can't be scored, and with 2 where --
 is given and something is irregular. docs/scoring.md has the columns of each format.
 """
 
-import os
+import contextlib
 import sys
 from collections.abc import Sequence
 
 from absl import flags
 
 from unscheduled.benchmark.errors import UserError
-from unscheduled.benchmark.text import printable
-from unscheduled.scoring.errors import ScoringError
-from unscheduled.scoring.flags import define_flags, score_by_flags
+from unscheduled.scoring.flags import (
+    define_flags,
+    read_and_score,
+    run_program,
+    score_by_flags,
+)
 from unscheduled.scoring.formats import to_csv, to_json, to_markdown
-from unscheduled.scoring.intervals import Intervals, all_intervals
-from unscheduled.scoring.logs import read_logs
-from unscheduled.scoring.scored import NOTHING_READ, Scored
+from unscheduled.scoring.intervals import all_intervals
+from unscheduled.scoring.scored import Scored
 from unscheduled.scoring.tables import comparison, print_scores, what_was_read
 from unscheduled.scoring.watch import watch
-from unscheduled.scoring.what_if import WhatIf, read_assumptions, what_if
+from unscheduled.scoring.what_if import read_assumptions, what_if
 
-FORMATS = ("table", "json", "csv", "markdown")
-ERROR, IRREGULAR = 1, 2  # exit codes
+FORMATS = ["table", "json", "csv", "markdown"]
 
 define_flags()
 _FORMAT = flags.DEFINE_enum(
-    "format", "table", list(FORMATS), "What to print; json has everything."
+    "format", "table", FORMATS, "What to print; json has everything."
 )
 _INTERVALS = flags.DEFINE_bool(
     "intervals",
@@ -46,7 +47,6 @@ _INTERVALS = flags.DEFINE_bool(
     "Whether to say how sure the figures are, by drawing the studies anew many times: "
     "intervals, comparisons with the baseline, budgets. With --format table or json.",
 )
-
 _WHY = flags.DEFINE_list(
     "why",
     [],
@@ -88,47 +88,20 @@ _WATCH = flags.DEFINE(
 flags.FLAGS["watch"].boolean = True  # may stand without a value
 
 
-def report(roots: Sequence[str]) -> int:
-    """Read the logs below `roots`, print their scores, and return the exit code."""
+def show_scores(roots: Sequence[str]) -> None:
+    """Read the logs below `roots` and print their scores in the chosen format."""
     given = _FORMAT.value
-    for flag, is_given in (
-        ("intervals", _INTERVALS.value),
-        ("what_if", _WHAT_IF.value),
-    ):
-        if is_given and given not in ("table", "json"):
-            raise ScoringError(f"--{flag} goes with table and json, not with {given}.")
+    for flag in (_INTERVALS, _WHAT_IF):
+        if flag.value and given not in ("table", "json"):
+            raise UserError(
+                f"--{flag.name} goes with table and json, not with {given}."
+            )
     if _WHY.value and given != "table":
-        raise ScoringError(f"--why goes with table, not with {given}.")
-    alone = not roots and flags.FLAGS.against is not None
-    scored = score_by_flags(NOTHING_READ if alone else read_logs(roots))
-    if flags.FLAGS.strict and scored.irregularities:
-        for irregularity in scored.irregularities:
-            print(f"score.py: {irregularity}", file=sys.stderr)
-        return IRREGULAR
+        raise UserError(f"--why goes with table, not with {given}.")
+    _, scored = read_and_score("score.py", roots)
     assumptions = read_assumptions(_WHAT_IF.value)
-    write(
-        scored,
-        all_intervals(scored) if _INTERVALS.value else None,
-        what_if(scored, assumptions) if assumptions else None,
-    )
-    sys.stdout.flush()
-    return 0
-
-
-def pages(scored: Scored) -> list[str]:
-    """The submissions that --why names."""
-    if _WHY.value == ["all"]:
-        return [row.submission for row in scored.leaderboard.rows]
-    for name in _WHY.value:
-        if name not in scored.submissions:
-            choices = ", ".join(scored.submissions)
-            raise ScoringError(f"--why={name}: choose from all, {choices}.")
-    return _WHY.value
-
-
-def write(scored: Scored, intervals: Intervals | None, if_so: WhatIf | None) -> None:
-    """Print the scores in the chosen format, with intervals and what would be."""
-    given = _FORMAT.value
+    intervals = all_intervals(scored) if _INTERVALS.value else None
+    if_so = what_if(scored, assumptions) if assumptions else None
     if given == "json":
         sys.stdout.write(to_json(scored, intervals, if_so))
     elif given == "markdown":
@@ -141,26 +114,29 @@ def write(scored: Scored, intervals: Intervals | None, if_so: WhatIf | None) -> 
         print_scores(sys.stdout, scored, intervals, pages(scored), if_so)
 
 
+def pages(scored: Scored) -> list[str]:
+    """The submissions that --why names."""
+    if _WHY.value == ["all"]:
+        return [row.submission for row in scored.leaderboard.rows]
+    for name in _WHY.value:
+        if name not in scored.submissions:
+            choices = ", ".join(scored.submissions)
+            raise UserError(f"--why={name}: choose from all, {choices}.")
+    return _WHY.value
+
+
 def keep_watching(roots: Sequence[str], every_sec: float) -> None:
     """Show what goes on below `roots` until interrupted."""
     if not roots:
-        raise ScoringError("--watch needs LOGS to watch.")
+        raise UserError("--watch needs LOGS to watch.")
     if _FORMAT.value != "table" or flags.FLAGS.strict or _INTERVALS.value:
-        raise ScoringError("--watch goes without --format, --strict and --intervals.")
-    watch(sys.stdout, roots, score_by_flags, every_sec)
+        raise UserError("--watch goes without --format, --strict and --intervals.")
+    with contextlib.suppress(KeyboardInterrupt):
+        watch(sys.stdout, roots, score_by_flags, every_sec)
 
 
 def main(argv: Sequence[str]) -> int:
-    try:
-        if _WATCH.value is None:
-            return report(argv[1:])
-        keep_watching(argv[1:], _WATCH.value)
-    except KeyboardInterrupt:
-        return 0
-    except BrokenPipeError:  # whoever read the output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (UserError, OSError) as error:
-        print(f"score.py: {printable(error)}", file=sys.stderr)
-        return ERROR
-    return 0
+    every_sec, roots = _WATCH.value, argv[1:]
+    if every_sec is None:
+        return run_program("score.py", lambda: show_scores(roots))
+    return run_program("score.py", lambda: keep_watching(roots, every_sec))

@@ -7,19 +7,17 @@ page shows and hides it.
 
 import html
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
+from unscheduled.benchmark.targets import Target
 from unscheduled.report import words
-from unscheduled.report.curves import Curve
-from unscheduled.report.model import Cell, Report, Workload, on_axis
+from unscheduled.report.model import Cell, Entry, Report, Workload, on_axis
 from unscheduled.report.styles import Style
 from unscheduled.scoring import profiles
-from unscheduled.scoring.times import MISS
-from unscheduled.scoring.uncertainty import Interval
 
 # Ratios from 1 (the fastest) to 4 (where a time begins to count as a miss).
 _SCALE = "Cividis"
@@ -33,8 +31,8 @@ def to_json(report: Report) -> str:
     charts = {"profiles": profile_chart(report), "ratios": ratios_chart(report)}
     for axis in words.AXES:
         for i, workload in enumerate(report.workloads):
-            charts[f"times/{axis}/{i}"] = times_chart(report, workload, axis)
-            charts[f"curves/{axis}/{i}"] = curves_chart(report, workload, axis)
+            charts[f"times/{axis}/{i}"] = times_chart(workload, axis)
+            charts[f"curves/{axis}/{i}"] = curves_chart(workload, axis)
     texts = [f'"{name}": {chart.to_json()}' for name, chart in charts.items()]
     return f"{{{', '.join(texts)}}}"
 
@@ -43,53 +41,64 @@ def profile_chart(report: Report) -> go.Figure:
     """Share of base workloads within tau of the fastest, a step line a submission."""
     figure = _figure(height=400)
     for entry in report.entries:
-        figure.add_scatter(
-            x=_floats(profiles.TAU),
-            y=_floats(np.array(entry.row.profile)),
-            line={**_line(entry.style), "width": 2.5, "shape": "hv"},
-            mode="lines",
-            legendgroup=entry.submission,
-            hovertemplate=_hover(
-                entry.submission, "%{y:.0%} of workloads within %{x:.2f}x"
-            ),
-        )
+        line = {**_line(entry.style), "width": 2.5, "shape": "hv"}
+        hover = "%{y:.0%} of workloads within %{x:.2f}x"
+        taus, shares = _floats(profiles.TAU), _floats(entry.row.profile)
+        _add(figure, entry, taus, shares, hover, mode="lines", line=line)
     figure.update_xaxes(title_text=words.TAU, range=[0.98, 4], ticksuffix="x")
     figure.update_yaxes(title_text=words.SHARE, range=[-0.02, 1.04], tickformat=".0%")
     return figure
 
 
-def times_chart(report: Report, workload: Workload, axis: str) -> go.Figure:
+def times_chart(workload: Workload, axis: str) -> go.Figure:
     """Median to target with its interval and all studies, a row a submission."""
     cells = workload.cells
     height = 46 + _ROW_PX * len(cells)
     figure = _figure(height, margin={"l": 8, "r": 12, "t": 4, "b": 40})
-    right = 1.04 * max(_reaches(cells, axis), default=1.0)
+    ends = [end for cell in cells for end in (*cell.hits(axis), cell.end(axis))]
+    right = 1.04 * max((end for end in ends if math.isfinite(end)), default=1.0)
     for row, cell in enumerate(cells):
-        for trace in _times_row(cell, workload, axis, -row, right):
-            figure.add_scatter(**trace, legendgroup=cell.entry.submission)
+        _add_times(figure, cell, workload.target, axis, -row, right)
+    figure.update_traces(cliponaxis=False)
     figure.update_xaxes(title_text=words.AXES[axis], range=[0, right], nticks=6)
     figure.update_yaxes(range=[0.35 - len(cells), 0.75], visible=False, fixedrange=True)
     return figure
 
 
-def curves_chart(report: Report, workload: Workload, axis: str) -> go.Figure:
+def curves_chart(workload: Workload, axis: str) -> go.Figure:
     """The target's metric in every trial, the target, and where it was reached."""
-    figure = _figure(height=460)
-    for curve in sorted(workload.curves, key=lambda curve: curve.stands):
-        figure.add_scatter(**_curve(curve, axis))
-    for curve in workload.curves:
-        if curve.stands and curve.hit != MISS:
-            figure.add_scatter(**_hit(curve, axis))
+    figure, value = _figure(height=460), workload.target.value
+    for run in workload.curves:
+        _add(
+            figure,
+            run.entry,
+            _floats(on_axis(axis, run)),
+            _floats(run.values),
+            _AT.format(axis),
+            name=run.name,
+            mode="lines+markers" if len(run.values) <= _MARKED else "lines",
+            line={**_line(run.entry.style), "width": 1.6},
+            marker={"size": 4, "color": run.entry.style.color},
+            opacity=0.85 if run.stands else 0.15,
+        )
+    for run in workload.curves:
+        if run.stands and run.reached:
+            x, hover = on_axis(axis, run.hit), f"target reached: {_AT.format(axis)}"
+            _mark(figure, run.entry, [x], run.hit_value, hover, name=run.name)
     for cell in workload.cells:
-        if cell.entry.is_published and not cell.missed:
-            figure.add_scatter(**_published_hit(cell, workload, axis))
-    value, side = workload.target.value, workload.quiet_side(axis)
+        if cell.entry.is_published and not cell.missed:  # without curves
+            x, symbol = (
+                on_axis(axis, cell.result),
+                f"{cell.entry.style.symbol.name}-open",
+            )
+            hover = f"published median: %{{x:,.6g}} {axis}"
+            _mark(figure, cell.entry, [x], value, hover, symbol, 12, 2.5)
     figure.add_hline(y=value, line={"dash": "dash", "width": 1.5})
     figure.add_annotation(
         text=f"<b>target {value:g}</b>",
-        x={"left": 0.008, "right": 0.992}[side],
+        x=0.008,
         xref="paper",
-        xanchor=side,
+        xanchor="left",
         y=value,
         yanchor="bottom",
         showarrow=False,
@@ -103,22 +112,21 @@ def curves_chart(report: Report, workload: Workload, axis: str) -> go.Figure:
 
 def ratios_chart(report: Report) -> go.Figure:
     """Time over the fastest, a row a submission and a column a base workload."""
-    submissions = [_plain(entry.submission) for entry in report.entries]
-    workloads = [_plain(name) for name in report.base_run]
+    submissions = np.array([_plain(entry.submission) for entry in report.entries])
+    workloads = np.array([_plain(name) for name in report.base_run])
     ratios = np.array([entry.ratios for entry in report.entries])
     texts = np.array([entry.ratio_words for entry in report.entries])
     missed = ~np.isfinite(ratios)
     height = 170 + 34 * len(submissions)
     figure = _figure(height, margin={"l": 8, "r": 40, "t": 8, "b": 8})
     figure.add_heatmap(
+        x=workloads,
+        y=submissions,
         z=np.where(missed, np.nan, np.log2(ratios)).tolist(),
         text=np.where(missed, "", texts).tolist(),
-        customdata=[
-            [[name, workload] for workload in workloads] for name in submissions
-        ],
         texttemplate="%{text}",
         textfont={"size": 12},
-        hovertemplate="%{customdata[0]}<br>%{customdata[1]}: %{text}<extra></extra>",
+        hovertemplate="%{y}<br>%{x}: %{text}<extra></extra>",
         colorscale=_SCALE,
         zmin=0,
         zmax=2,
@@ -127,29 +135,13 @@ def ratios_chart(report: Report) -> go.Figure:
         ygap=2,
     )
     rows, columns = np.nonzero(missed)
-    figure.add_scatter(
-        x=columns.tolist(),
-        y=rows.tolist(),
-        text=[text.replace("held-out ", "held-out<br>") for text in texts[missed]],
-        mode="text",
-        hoverinfo="skip",
-    )
-    figure.update_xaxes(
-        tickvals=[*range(len(workloads))],
-        ticktext=workloads,
-        tickangle=-60,
-        ticklabeloverflow="allow",  # or a phone loses the last one
-        side="top",
-        range=[-0.5, len(workloads) - 0.5],
-    )
-    figure.update_yaxes(
-        tickvals=[*range(len(submissions))],
-        ticktext=[f"{name} " for name in submissions],
-        range=[len(submissions) - 0.5, -0.5],
-    )
-    return figure.update_layout(
-        {f"{axis}axis": {"showgrid": False, "fixedrange": True} for axis in "xy"}
-    )
+    words_of_none = {"text": texts[missed], "mode": "text", "hoverinfo": "skip"}
+    figure.add_scatter(x=workloads[columns], y=submissions[rows], **words_of_none)
+    axes = {"type": "category", "showgrid": False, "fixedrange": True}
+    # Without the overflow a phone loses the last workload.
+    overflow = {"ticklabeloverflow": "allow", "side": "top", "tickangle": -60}
+    figure.update_xaxes(**axes, **overflow)
+    return figure.update_yaxes(**axes, ticksuffix=" ", autorange="reversed")
 
 
 def _figure(height: int, margin: dict[str, int] | None = None) -> go.Figure:
@@ -170,128 +162,83 @@ def _figure(height: int, margin: dict[str, int] | None = None) -> go.Figure:
     )
 
 
-def _times_row(
-    cell: Cell, workload: Workload, axis: str, y: float, right: float
-) -> list[dict[str, Any]]:
+def _add_times(
+    figure: go.Figure, cell: Cell, target: Target, axis: str, y: float, right: float
+) -> None:
     """The traces of one submission: label, interval, studies, and median or miss."""
-    name, style, result = cell.entry.submission, cell.entry.style, cell.result
-    label = words.to_target(cell, workload.target, axis)
-    count = f"{result.n_hit} of {result.n_studies} studies reached the target"
-    interval, hits = on_axis(axis, cell.intervals), cell.hits(axis)
-    about = f"{label}<br>interval {words.interval(interval)}<br>{count}"
-    strokes = _marks(hits, [y] * len(hits), "line-ns-open", 11, style.color, 1.5)
-    strokes["hovertemplate"] = _hover(name, f"a study: %{{x:,.6g}} {axis}")
-    if cell.missed:
-        end = min(cell.spent(axis), right)
-        mark = _marks([end], [y], "x-thin-open", 12, style.color, 2.5)
-    else:
-        end = on_axis(axis, result)
-        mark = _marks([end], [y], style.symbol.name, 12, style.color, 0)
-    mark |= {"cliponaxis": False, "hovertemplate": _hover(name, about)}
-    traces = [_label(f"{_plain(name)} <b>{label}</b>", y)]
+    entry, result = cell.entry, cell.result
+    told = words.to_target(cell, target, axis)
+    _add(  # above the row: a phone has no room for names beside a chart
+        figure,
+        entry,
+        [0],
+        [y + 0.42],
+        text=[f"{_plain(entry.submission)} <b>{told}</b>"],
+        mode="text",
+        textposition="middle right",
+        textfont={"size": 12},
+    )
+    interval = on_axis(axis, cell.intervals)
     if interval is not None and math.isfinite(interval.low):
-        traces.append(_segment(interval, style.color, y, right))
-    return [*traces, strokes, mark]
+        arrow = 0 if interval.high <= right else 15  # where it goes on
+        marker = {"symbol": "triangle-right", "size": [0, arrow], "line": {"width": 0}}
+        _add(
+            figure,
+            entry,
+            [interval.low, min(interval.high, right)],
+            [y, y],
+            mode="lines+markers",
+            line={"color": entry.style.color, "width": 7},
+            marker={**marker, "color": entry.style.color},
+            opacity=0.35,
+        )
+    study = f"a study: %{{x:,.6g}} {axis}"
+    _mark(figure, entry, cell.hits(axis), y, study, "line-ns-open", 11, 1.5)
+    hover = (
+        f"{told}<br>interval {words.interval(interval)}<br>{result.n_hit} of "
+        f"{result.n_studies} studies reached the target"
+    )
+    look = ("x-thin-open", 12, 2.5) if cell.missed else (entry.style.symbol.name, 12, 0)
+    _mark(figure, entry, [min(cell.end(axis), right)], y, hover, *look)
 
 
-def _marks(
+def _add(
+    figure: go.Figure, entry: Entry, x: Any, y: Any, hover="", name="", **look: Any
+) -> None:
+    """A trace of one submission; `hover` may have plotly's own templates."""
+    look["hoverinfo"] = None if hover else "skip"
+    if hover:
+        title = f"<b>{_plain(name or entry.submission)}</b>"
+        look["hovertemplate"] = f"{title}<br>{hover}<extra></extra>"
+    figure.add_scatter(x=x, y=y, legendgroup=entry.submission, **look)
+
+
+def _mark(
+    figure: go.Figure,
+    entry: Entry,
     x: list[float],
-    y: list[float],
-    symbol: str,
-    size: int,
-    color: str,
+    y: float,
+    hover: str,
+    symbol: str = "",
+    size: int = 11,
     line_width: float | None = None,
-) -> dict[str, Any]:
-    marker: dict[str, Any] = {"symbol": symbol, "size": size, "color": color}
-    if line_width is not None:
-        marker["line"] = {"width": line_width}
-    return {"x": x, "y": y, "mode": "markers", "marker": marker}
-
-
-def _label(text: str, y: float) -> dict[str, Any]:
-    """Above the row, at the left: a phone has no room for names beside a chart."""
-    return {
-        "x": [0],
-        "y": [y + 0.42],
-        "text": [text],
-        "mode": "text",
-        "textposition": "middle right",
-        "textfont": {"size": 12},
-        "hoverinfo": "skip",
-        "cliponaxis": False,
+    name: str = "",
+) -> None:
+    """Symbols in a row, by default that of the submission."""
+    marker = {
+        "symbol": symbol or entry.style.symbol.name,
+        "size": size,
+        "color": entry.style.color,
+        "line": {"width": line_width},
     }
-
-
-def _segment(interval: Interval, color: str, y: float, right: float) -> dict[str, Any]:
-    """An interval; one that goes on beyond the chart ends in an arrow."""
-    return {
-        "x": [interval.low, min(interval.high, right)],
-        "y": [y, y],
-        "mode": "lines+markers",
-        "line": {"color": color, "width": 7},
-        "marker": {
-            "symbol": "triangle-right",
-            "size": [0, 0 if interval.high <= right else 15],
-            "color": color,
-            "line": {"width": 0},
-        },
-        "cliponaxis": False,
-        "opacity": 0.35,
-        "hoverinfo": "skip",
-    }
-
-
-def _reaches(cells: Iterable[Cell], axis: str) -> list[float]:
-    """How far to the right each row of a chart of times goes; finite ones only."""
-    ends = []
-    for cell in cells:
-        ends += [*cell.hits(axis), *([cell.spent(axis)] if cell.missed else [])]
-    return [end for end in ends if math.isfinite(end)]
-
-
-def _curve(curve: Curve, axis: str) -> dict[str, Any]:
-    return {
-        "x": _floats(on_axis(axis, curve)),
-        "y": _floats(curve.values),
-        "mode": "lines+markers" if len(curve.values) <= _MARKED else "lines",
-        "line": {**_line(curve.style), "width": 1.6},
-        "marker": {"size": 4, "color": curve.style.color},
-        "opacity": 0.85 if curve.stands else 0.15,
-        "legendgroup": curve.submission,
-        "hovertemplate": _hover(curve.name, _AT.format(axis)),
-    }
-
-
-def _hit(curve: Curve, axis: str) -> dict[str, Any]:
-    x, style = on_axis(axis, curve.hit), curve.style
-    return {
-        **_marks([x], [curve.hit_value], style.symbol.name, 11, style.color),
-        "legendgroup": curve.submission,
-        "hovertemplate": _hover(curve.name, f"target reached: {_AT.format(axis)}"),
-    }
-
-
-def _published_hit(cell: Cell, workload: Workload, axis: str) -> dict[str, Any]:
-    """A mark on the target line: of published submissions there are no curves."""
-    x, value = on_axis(axis, cell.result), workload.target.value
-    name, style = cell.entry.submission, cell.entry.style
-    return {
-        **_marks([x], [value], f"{style.symbol.name}-open", 12, style.color, 2.5),
-        "legendgroup": name,
-        "hovertemplate": _hover(name, f"published median: %{{x:,.6g}} {axis}"),
-    }
-
-
-def _hover(name: str, text: str) -> str:
-    """A hover text; `text` may have plotly's own templates."""
-    return f"<b>{_plain(name)}</b><br>{text}<extra></extra>"
+    _add(figure, entry, x, [y] * len(x), hover, name, mode="markers", marker=marker)
 
 
 def _line(style: Style) -> dict[str, Any]:
     return {"color": style.color, "dash": style.dash}
 
 
-def _floats(values: np.ndarray) -> np.ndarray:
+def _floats(values: Sequence[float] | np.ndarray) -> np.ndarray:
     """Single precision, which plotly writes in 5 characters a value."""
     return np.asarray(values, np.float32)
 

@@ -5,36 +5,34 @@ the leaderboard, workloads in that of the benchmark, base workloads first.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
+from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.targets import Target
-from unscheduled.report.curves import Curve, curve_limit, thinned, window
 from unscheduled.report.styles import Style, make_styles
-from unscheduled.scoring import profiles
-from unscheduled.scoring.budget import BudgetUse, budget_use
-from unscheduled.scoring.comparison import Comparison, compare
-from unscheduled.scoring.errors import ScoringError
+from unscheduled.scoring.budget import BudgetUse
+from unscheduled.scoring.comparison import Comparison
+from unscheduled.scoring.intervals import Intervals, all_intervals
 from unscheduled.scoring.leaderboard import Row
 from unscheduled.scoring.logs import Trial
 from unscheduled.scoring.scored import MINE, Scored
 from unscheduled.scoring.times import MISS, Hit, Result, Study, by_cell, first_hit
-from unscheduled.scoring.uncertainty import (
-    ResultIntervals,
-    ScoreInterval,
-    result_intervals,
-    score_intervals,
-)
+from unscheduled.scoring.uncertainty import ResultIntervals, ScoreInterval
+from unscheduled.scoring.verdicts import Verdicts, verdicts
 
 MAX_POINTS = 100_000  # evaluations drawn in all: about 2 MB of the file
+MIN_POINTS = 20  # of one curve
+_RATIO_WORDS = {"never_ran": "never ran", "filtered": "filtered"}  # by verdict
 
 
 def on_axis(axis: str, values: Any) -> Any:
-    """The `seconds` or the `steps` of a hit, a result, its intervals or a curve."""
+    """The `seconds` or the `steps` of a hit, a result, its intervals or a run."""
     return values.time_sec if axis == "seconds" else values.steps
 
 
@@ -44,12 +42,10 @@ class Entry:
 
     Attributes:
       place: from 1; equal scores share one.
-      comparison: with the baseline; None for the baseline itself, without one, and
-        where the two ran no base workload in common.
+      comparison: with the baseline; None without a base workload in common.
       is_published: its figures come with the package, without curves and files.
       ratios: time over the fastest on each of `Report.base_run`; inf for a miss.
-      ratio_words: the same as `1.23`, `missed`, `over 4x`, `held-out missed` or
-        `no logs`.
+      ratio_words: the same in words, or why it counts as a miss.
     """
 
     place: int
@@ -69,55 +65,63 @@ class Entry:
 
 @dataclass(frozen=True)
 class Cell:
-    """What one submission did on one workload.
-
-    Attributes:
-      studies: the fastest first.
-      run_sec: submission time of its longest trial; NaN if unknown.
-      step_sec: median over studies; NaN if unknown.
-    """
+    """What one submission did on one workload."""
 
     entry: Entry
     result: Result
     intervals: ResultIntervals
     use: BudgetUse
-    studies: tuple[Study, ...]
+    studies: Sequence[Study]
 
     @property
     def missed(self) -> bool:
         return math.isinf(self.result.time_sec)
 
     @property
-    def run_sec(self) -> float:
-        known = [s.run_sec for s in self.studies if not math.isnan(s.run_sec)]
-        return max(known, default=math.nan)
-
-    @property
     def step_sec(self) -> float:
+        """The median over studies; NaN if unknown."""
         known = [s.step_sec for s in self.studies if not math.isnan(s.step_sec)]
         return median(known or [math.nan])
 
     def spent(self, axis: str) -> float:
         """What its longest run took: `seconds`, or the `steps` that took so long."""
-        return self.run_sec if axis == "seconds" else self.run_sec / self.step_sec
+        known = [s.run_sec for s in self.studies if not math.isnan(s.run_sec)]
+        run_sec = max(known, default=math.nan)
+        return run_sec if axis == "seconds" else run_sec / self.step_sec
+
+    def end(self, axis: str) -> float:
+        """Where its mark is: at the median, or after a miss at what was spent."""
+        return self.spent(axis) if self.missed else on_axis(axis, self.result)
 
     def hits(self, axis: str) -> list[float]:
         """`seconds` or `steps` of each study that reached the target."""
         return [on_axis(axis, s.hit) for s in self.studies if s.hit != MISS]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
-    """One trial, and how it ended.
+    """One trial: how it ended, and its curve, thinned to what a page can hold.
 
     Attributes:
-      best: value of the target's metric; NaN if there is none.
+      hit_value: of the metric at the hit; NaN for a miss.
+      stands: whether the trial stands for its study; where all missed, the closest.
+      time_sec, steps, values: of the curve; empty without an evaluation by the metric.
     """
 
     entry: Entry
     trial: Trial
     hit: Hit
+    hit_value: float
     best: float
+    stands: bool
+    time_sec: np.ndarray
+    steps: np.ndarray
+    values: np.ndarray
+
+    @property
+    def name(self) -> str:
+        trial = self.trial
+        return f"{self.entry.submission}, {trial.study}, trial {trial.number}"
 
     @property
     def reached(self) -> bool:
@@ -126,40 +130,46 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Workload:
-    """A workload with logs or published figures.
-
-    Attributes:
-      is_base: whether it counts in the score; held-out variants only disqualify.
-      cells: of the submissions that ran it, fastest first, misses last.
-      window: the two ends of the part of the metric's axis that is worth a look.
-    """
+    """A workload that was run; its cells are the fastest first, and the misses last."""
 
     name: str
     target: Target
     is_base: bool
-    cells: tuple[Cell, ...]
-    runs: tuple[Run, ...]
-    curves: tuple[Curve, ...]
-    window: tuple[float, float]
+    cells: Sequence[Cell]
+    runs: Sequence[Run]
 
-    def quiet_side(self, axis: str) -> Literal["left", "right"]:
-        """The end of a curves' chart that has fewer hits: room for a label."""
-        hits = [on_axis(axis, c.hit) for c in self.curves if c.hit != MISS]
-        ends = [on_axis(axis, c).max() for c in self.curves if len(c.values)]
-        return "right" if hits and median(hits) < max(ends) / 2 else "left"
+    @property
+    def curves(self) -> list[Run]:
+        """The runs that have a curve, those that stand for their study last."""
+        curves = [run for run in self.runs if len(run.values)]
+        return sorted(curves, key=lambda run: run.stands)
+
+    @property
+    def window(self) -> tuple[float, float]:
+        """The part of the metric's axis with the target and the ends of training.
+
+        It begins where a typical curve is after a fifth of its evaluations.
+        """
+        target = self.target
+        values = [run.values[np.isfinite(run.values)] for run in self.runs]
+        values = [each for each in values if len(each)]
+        if not values:
+            return target.value, target.value
+        share = 0.8 if target.lower_is_better else 0.2
+        start = float(np.median([np.quantile(each, share) for each in values]))
+        ends = (start, target.best(np.concatenate(values)), target.value)
+        margin = 0.06 * (max(ends) - min(ends))
+        return min(ends) - margin, max(ends) + margin
 
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """All that a report shows.
-
-    Attributes:
-      max_curve_points: of each curve; None where all are drawn whole.
-    """
+    """All that a report shows; `max_curve_points` is None where all are drawn whole."""
 
     scored: Scored
-    entries: tuple[Entry, ...]
-    workloads: tuple[Workload, ...]
+    entries: Sequence[Entry]
+    workloads: Sequence[Workload]
+    verdicts: Verdicts
     max_curve_points: int | None
 
     @property
@@ -173,174 +183,93 @@ class Report:
 
 
 def make_report(
-    scored: Scored, trials: Sequence[Trial], max_points: int = MAX_POINTS
+    scored: Scored, trials: Iterable[Trial], max_points: int = MAX_POINTS
 ) -> Report:
-    """What to show of a scored group.
-
-    Args:
-      trials: that were read; those of workloads that do not count are passed over.
-      max_points: of all curves together; longer ones are thinned by `thinned`.
-
-    Raises:
-      ScoringError: no submission has a score.
-    """
-    board, targets = scored.leaderboard, scored.benchmark.targets
+    """What to show of a scored group and its trials; at most `max_points` of curves."""
+    board, benchmark = scored.leaderboard, scored.benchmark
     if not board.rows:
-        raise ScoringError(f"There is nothing to report. {' '.join(scored.notes)}")
-    trials = [trial for trial in trials if trial.workload in targets]
-    limit = curve_limit([len(trial.score) for trial in trials], max_points)
-    entries = _entries(scored)
-    return Report(
-        scored=scored,
-        entries=tuple(entries.values()),
-        workloads=tuple(
-            _workload(name, scored, entries, trials, limit)
-            for name in (*board.base_run, *board.held_out_run)
-        ),
-        max_curve_points=limit,
-    )
+        raise UserError(f"There is nothing to report. {' '.join(scored.notes)}")
+    trials = [trial for trial in trials if trial.workload in benchmark.targets]
+    limit = max(MIN_POINTS, max_points // max(len(trials), 1))
+    intervals, found = all_intervals(scored), verdicts(scored)
+    entries = _entries(scored, intervals, found)
+    by_key = {study.key: study for study in scored.studies}
+    runs, cells = defaultdict(list), defaultdict(list)
+    for trial in trials:
+        # A name that is published too is marked in the group.
+        own = trial.submission in scored.own
+        entry = entries[trial.submission if own else trial.submission + MINE]
+        study = by_key[entry.submission, *trial.key[1:-1]]
+        target = benchmark.targets[trial.workload]
+        runs[trial.workload].append(_run(trial, entry, study, target, limit))
+    studies = by_cell(scored.studies)
+    for result in scored.results:
+        key = (result.submission, result.workload)
+        figures = (intervals.medians[key], intervals.budgets[key], studies[key])
+        cells[result.workload].append(Cell(entries[key[0]], result, *figures))
+    workloads = []
+    for name in board.workloads_run:
+        target, is_base = benchmark.targets[name], name in benchmark.base
+        ran = sorted(cells[name], key=_speed)
+        workloads.append(Workload(name, target, is_base, ran, runs[name]))
+    is_thinned = any(len(trial.score) > limit for trial in trials)
+    max_curve_points = limit if is_thinned else None
+    return Report(scored, [*entries.values()], workloads, found, max_curve_points)
 
 
-def ratio_word(ratio: float, times_sec: Mapping[str, float], submission: str) -> str:
-    """A word for a ratio on a workload: why it counts as a miss, where it does.
+def thinned(n: int, limit: int, keep: Iterable[float]) -> np.ndarray:
+    """Indices of the points of a curve of `n` that are drawn.
 
-    Args:
-      ratio: after the filters of the score.
-      times_sec: submission -> median on that workload, before the filters.
+    All, or `limit` at equal distances and those of `keep`: the hit and the best value.
 
-    >>> ratio_word(math.inf, {"a": 10.0, "b": 50.0}, "b")
-    'over 4x'
+    >>> thinned(9, 3, keep=[5]).tolist()
+    [0, 4, 5, 8]
     """
-    if math.isfinite(ratio):
-        return f"{ratio:.2f}"
-    if submission not in times_sec:
-        return "no logs"
-    if math.isinf(times_sec[submission]):
-        return "missed"
-    slowest_sec = profiles.SLOWEST * min(times_sec.values())
-    return "over 4x" if times_sec[submission] > slowest_sec else "held-out missed"
+    even = np.linspace(0, n - 1, min(n, limit)).round()
+    kept = [index for index in keep if math.isfinite(index)]
+    return np.unique([*even, *kept]).astype(int)
 
 
-def _entries(scored: Scored) -> dict[str, Entry]:
+def _entries(scored: Scored, intervals: Intervals, found: Verdicts) -> dict[str, Entry]:
     """By submission, in the order of the leaderboard."""
     rows, base_run = scored.leaderboard.rows, scored.leaderboard.base_run
-    intervals = score_intervals(scored.studies, scored.benchmark)
     styles = make_styles([row.submission for row in rows], scored.baseline)
     scores = [row.score for row in rows]
-    times_sec: dict[str, dict[str, float]] = {}  # workload -> submission -> seconds
-    for result in scored.results:
-        times = times_sec.setdefault(result.workload, {})
-        times[result.submission] = result.time_sec
     entries = {}
     for row in rows:
         name = row.submission
         on_base = dict(zip(scored.benchmark.base, row.ratios, strict=True))
+        words = []
+        for workload in base_run:
+            ratio, kind = on_base[workload], found[name, workload].kind
+            why_none = _RATIO_WORDS.get(kind, "missed")
+            words.append(f"{ratio:.2f}" if math.isfinite(ratio) else why_none)
         entries[name] = Entry(
             place=1 + scores.index(row.score),
             row=row,
-            interval=intervals[name],
-            comparison=_comparison(scored, name),
+            interval=intervals.scores[name],
+            comparison=intervals.comparisons.get(name),
             style=styles[name],
             is_baseline=name == scored.baseline,
             is_published=name not in scored.own,
             ratios=tuple(on_base[w] for w in base_run),
-            ratio_words=tuple(
-                ratio_word(on_base[w], times_sec[w], name) for w in base_run
-            ),
+            ratio_words=tuple(words),
         )
     return entries
 
 
-def _comparison(scored: Scored, submission: str) -> Comparison | None:
-    baseline, base = scored.baseline, {*scored.benchmark.base}
-    ran, baseline_ran = (
-        {r.workload for r in scored.results if r.submission == name}
-        for name in (submission, baseline)
-    )
-    if baseline in (None, submission) or not ran & baseline_ran & base:
-        return None
-    factor = scored.ruleset.budget_factor
-    return compare(scored.studies, scored.benchmark, submission, baseline, factor)
+def _run(trial: Trial, entry: Entry, study: Study, target: Target, limit: int) -> Run:
+    values = trial.validation.get(target.metric, np.empty(0))
+    hit, best = first_hit(trial, target), target.best(values)
+    reached = hit != MISS
+    hit_value = float(values[int(hit.index)]) if reached else math.nan
+    stands = hit == study.hit and (reached or best == study.best)
+    kept = [hit.index, *np.flatnonzero(values == best)[:1]]
+    shown = thinned(len(values), limit, kept)
+    curve = (trial.score[shown], trial.global_step[shown], values[shown])
+    return Run(entry, trial, hit, hit_value, best, stands, *curve)
 
 
-def _workload(
-    name: str,
-    scored: Scored,
-    entries: Mapping[str, Entry],
-    trials: Sequence[Trial],
-    limit: int | None,
-) -> Workload:
-    target = scored.benchmark.targets[name]
-    runs = [
-        _run(trial, scored, entries, target)
-        for trial in trials
-        if trial.workload == name
-    ]
-    studies = {study.key: study for study in scored.studies}
-    curves = [
-        _curve(run, studies[run.entry.submission, *run.trial.key[1:-1]], target, limit)
-        for run in runs
-        if len(run.trial.score) and target.metric in run.trial.validation
-    ]
-    return Workload(
-        name=name,
-        target=target,
-        is_base=name in scored.benchmark.base,
-        cells=_cells(name, scored, entries),
-        runs=tuple(runs),
-        curves=tuple(curves),
-        window=window(curves, target),
-    )
-
-
-def _run(
-    trial: Trial, scored: Scored, entries: Mapping[str, Entry], target: Target
-) -> Run:
-    name = trial.submission
-    return Run(
-        # A name that is published too is marked in the group.
-        entry=entries[name if name in scored.own else name + MINE],
-        trial=trial,
-        hit=first_hit(trial, target),
-        best=target.best(trial.validation.get(target.metric, np.empty(0))),
-    )
-
-
-def _curve(run: Run, study: Study, target: Target, limit: int | None) -> Curve:
-    trial, hit, submission = run.trial, run.hit, run.entry.submission
-    values = trial.validation[target.metric]
-    best = np.flatnonzero(values == run.best)[:1].tolist()
-    shown = thinned(len(values), limit, [hit.index, *best])
-    return Curve(
-        submission=submission,
-        name=f"{submission}, {trial.study}, trial {trial.number}",
-        style=run.entry.style,
-        time_sec=trial.score[shown],
-        steps=trial.global_step[shown],
-        values=values[shown],
-        hit=hit,
-        hit_value=float(values[int(hit.index)]) if run.reached else math.nan,
-        stands=hit == study.hit and (run.reached or run.best == study.best),
-    )
-
-
-def _cells(
-    workload: str, scored: Scored, entries: Mapping[str, Entry]
-) -> tuple[Cell, ...]:
-    """Fastest first; among misses, the closest to the target first."""
-    studies = [study for study in scored.studies if study.workload == workload]
-    intervals, cells = result_intervals(studies), by_cell(studies)
-    use = budget_use(studies, scored.benchmark, scored.ruleset.budget_factor)
-
-    def speed(cell: Cell) -> tuple[float, float, str]:
-        short = cell.use.misses.short if cell.use.misses else math.nan
-        short = math.inf if math.isnan(short) else short
-        return cell.result.time_sec, short, cell.entry.submission
-
-    found = []
-    for result in scored.results:
-        if result.workload == workload:
-            key = result.submission, workload
-            entry, ran = entries[result.submission], tuple(cells[key])
-            found.append(Cell(entry, result, intervals[key], use[key], ran))
-    return tuple(sorted(found, key=speed))
+def _speed(cell: Cell) -> tuple[float, float, str]:
+    short = cell.use.misses.short if cell.use.misses else math.inf
+    return cell.result.time_sec, short, cell.entry.submission

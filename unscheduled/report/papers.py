@@ -12,13 +12,11 @@ from urllib.parse import quote
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from unscheduled.report import words
 from unscheduled.report.model import Cell, Report, Workload, on_axis
 from unscheduled.report.styles import Style
 from unscheduled.scoring import profiles
-from unscheduled.scoring.times import MISS
 
 _DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
 _SETTINGS = {
@@ -42,11 +40,10 @@ def save_figures(report: Report, folder: Path) -> list[Path]:
         figures = {"profiles": draw_profiles(report), "ratios": draw_ratios(report)}
         for axis in words.AXES:
             for workload in report.workloads:
-                name = quote(workload.name, safe="")
-                figures[f"times_{name}_{axis}"] = draw_times(workload, axis)
+                name = f"{quote(workload.name, safe='')}_{axis}"
+                figures[f"times_{name}"] = draw_times(workload, axis)
                 if workload.curves:
-                    curves = draw_curves(report, workload, axis)
-                    figures[f"curves_{name}_{axis}"] = curves
+                    figures[f"curves_{name}"] = draw_curves(report, workload, axis)
         for name, figure in figures.items():
             for path in (folder / f"{name}.svg", folder / f"{name}.png"):
                 metadata = {"Date": None} if path.suffix == ".svg" else None
@@ -74,11 +71,8 @@ def draw_times(workload: Workload, axis: str) -> Figure:
         told = words.to_target(cell, workload.target, axis)
         labels.append(f"{cell.entry.submission}\n{told}")
     panel.set_yticks(range(len(labels)), labels, fontsize=7)
-    panel.set(
-        xlabel=f"{words.AXES[axis]} to {workload.target}",
-        title=workload.name,
-        ylim=(len(labels) - 0.5, -0.5),
-    )
+    title, xlabel = workload.name, f"{words.AXES[axis]} to {workload.target}"
+    panel.set(xlabel=xlabel, title=title, ylim=(len(labels) - 0.5, -0.5))
     panel.set_xlim(left=0)
     return figure
 
@@ -86,31 +80,22 @@ def draw_times(workload: Workload, axis: str) -> Figure:
 def draw_curves(report: Report, workload: Workload, axis: str) -> Figure:
     """The target's metric in every trial, the target, and where it was reached."""
     figure, panel = _new(5.5, 3.4)
-    for curve in sorted(workload.curves, key=lambda curve: curve.stands):
-        alpha = 0.85 if curve.stands else 0.15
-        xs, line = on_axis(axis, curve), _line(curve.style)
-        panel.plot(xs, curve.values, **line, linewidth=1, alpha=alpha)
-        if curve.stands and curve.hit != MISS:
-            x, color = on_axis(axis, curve.hit), curve.style.color
-            mark = {"marker": curve.style.symbol.marker, "markersize": 5}
-            panel.plot(x, curve.hit_value, color=color, **mark)
-    value, side = workload.target.value, workload.quiet_side(axis)
+    for run in workload.curves:
+        style, alpha = run.entry.style, 0.85 if run.stands else 0.15
+        xs, look = on_axis(axis, run), {**_line(style), "linewidth": 1, "alpha": alpha}
+        panel.plot(xs, run.values, **look)
+        if run.stands and run.reached:
+            mark = {"marker": style.symbol.marker, "markersize": 5}
+            panel.plot(on_axis(axis, run.hit), run.hit_value, color=style.color, **mark)
+    value, (low, high) = workload.target.value, workload.window
     panel.axhline(value, color="black", linestyle="--", linewidth=1)
-    panel.annotate(
-        f"target {value:g}",
-        ({"left": 0.01, "right": 0.99}[side], value),
-        xycoords=("axes fraction", "data"),
-        ha=side,
-        va="bottom",
-    )
-    panel.set(
-        xlabel=words.AXES[axis],
-        ylabel=f"validation {workload.target.metric}",
-        title=workload.name,
-        ylim=workload.window if workload.window[0] < workload.window[1] else None,
-    )
+    place = {"xycoords": ("axes fraction", "data"), "va": "bottom"}
+    panel.annotate(f"target {value:g}", (0.01, value), **place)
+    ylabel = f"validation {workload.target.metric}"
+    panel.set(xlabel=words.AXES[axis], ylabel=ylabel, title=workload.name)
+    panel.set_ylim((low, high) if low < high else None)
     panel.set_xlim(left=0)
-    _legend(panel, report, {curve.submission for curve in workload.curves})
+    _legend(panel, report, {run.entry.submission for run in workload.curves})
     return figure
 
 
@@ -121,11 +106,10 @@ def draw_ratios(report: Report) -> Figure:
     ratios = np.array([entry.ratios for entry in report.entries])
     shown = np.where(np.isfinite(ratios), np.log2(ratios), np.nan)
     panel.imshow(shown, cmap="cividis", vmin=0, vmax=2, aspect="auto")
+    place = {"ha": "center", "va": "center", "fontsize": 7}
     for row, entry in enumerate(report.entries):
         for column, told in enumerate(entry.ratio_words):
-            told = told.replace("held-out ", "held-out\n")
             color = "white" if shown[row, column] < 1 else "black"
-            place = {"ha": "center", "va": "center", "fontsize": 7}
             panel.text(column, row, told, color=color, **place)
     panel.set_xticks(range(n_columns), report.base_run, rotation=35, ha="right")
     panel.set_yticks(range(n_rows), [entry.submission for entry in report.entries])
@@ -135,7 +119,6 @@ def draw_ratios(report: Report) -> Figure:
 
 
 def _new(width: float, height: float) -> tuple[Figure, Any]:
-    """A chart of fixed size: files are cut to what surrounds it, however long."""
     figure = Figure(figsize=(width, height), facecolor="white")
     return figure, figure.subplots()
 
@@ -145,31 +128,23 @@ def _line(style: Style) -> dict[str, Any]:
 
 
 def _draw_times_row(panel, cell: Cell, axis: str, row: int) -> None:
-    style, spent = cell.entry.style, cell.spent(axis)
-    interval, hits = on_axis(axis, cell.intervals), cell.hits(axis)
+    style, interval = cell.entry.style, on_axis(axis, cell.intervals)
     if interval is not None and math.isfinite(interval.low):
-        ends = [interval.low, min(interval.high, max(spent, interval.low))]
+        longest = max(cell.spent(axis), interval.low)
+        ends = [interval.low, min(interval.high, longest)]
         band = {"alpha": 0.35, "linewidth": 5, "solid_capstyle": "butt"}
         panel.plot(ends, [row, row], color=style.color, **band)
+    hits = cell.hits(axis)
     panel.plot(hits, [row] * len(hits), "|", color=style.color, markersize=8)
     marker = "x" if cell.missed else style.symbol.marker
-    end = spent if cell.missed else on_axis(axis, cell.result)
-    panel.plot(end, row, marker, color=style.color, clip_on=False)
+    panel.plot(cell.end(axis), row, marker, color=style.color, clip_on=False)
 
 
 def _legend(panel, report: Report, shown: Collection[str]) -> None:
     """Below the chart, with the marks of curves."""
-    entries = [entry for entry in report.entries if entry.submission in shown]
-    handles = [
-        Line2D([], [], **_line(e.style), marker=e.style.symbol.marker, markersize=5)
-        for e in entries
-    ]
-    panel.legend(
-        handles,
-        [entry.submission for entry in entries],
-        loc="upper center",
-        bbox_to_anchor=(0.5, -0.2),
-        ncols=3,
-        frameon=False,
-        fontsize=8,
-    )
+    for entry in report.entries:
+        if entry.submission in shown:
+            mark = {"marker": entry.style.symbol.marker, "markersize": 5}
+            panel.plot([], [], label=entry.submission, **_line(entry.style), **mark)
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2)}
+    panel.legend(**below, ncols=3, frameon=False, fontsize=8)

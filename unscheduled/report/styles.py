@@ -1,7 +1,6 @@
 """How a submission looks, everywhere: a colour, a dash and a symbol of its own."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 
@@ -11,6 +10,12 @@ class Symbol(NamedTuple):
     name: str
     glyph: str
     marker: str
+
+
+class Style(NamedTuple):
+    color: str
+    dash: str
+    symbol: Symbol
 
 
 # At least 3:1 against white and against the dark page (WCAG 1.4.11), and told apart
@@ -28,14 +33,7 @@ SYMBOLS = (  # 7 of them: with 6 colours no pair comes twice in 42
     Symbol("pentagon", "⬟", "p"),
     Symbol("star", "★", "*"),
 )
-BASELINE_SYMBOL = Symbol("hexagon", "⬢", "h")
-
-
-@dataclass(frozen=True)
-class Style:
-    color: str
-    dash: str
-    symbol: Symbol
+BASELINE = Style(BASELINE_COLOR, "solid", Symbol("hexagon", "⬢", "h"))
 
 
 def make_styles(submissions: Sequence[str], baseline: str | None) -> dict[str, Style]:
@@ -44,14 +42,10 @@ def make_styles(submissions: Sequence[str], baseline: str | None) -> dict[str, S
     >>> make_styles(["a", "b"], "b")["b"].color == BASELINE_COLOR
     True
     """
-    styles = {
-        name: Style(
-            COLORS[i % len(COLORS)],
-            DASHES[i // len(COLORS) % len(DASHES)],
-            SYMBOLS[i % len(SYMBOLS)],
-        )
-        for i, name in enumerate(name for name in submissions if name != baseline)
-    }
-    if baseline is not None:
-        styles[baseline] = Style(BASELINE_COLOR, "solid", BASELINE_SYMBOL)
+    styles = {} if baseline is None else {baseline: BASELINE}
+    others = [name for name in submissions if name != baseline]
+    for i, name in enumerate(others):
+        dash = DASHES[i // len(COLORS) % len(DASHES)]
+        symbol = SYMBOLS[i % len(SYMBOLS)]
+        styles[name] = Style(COLORS[i % len(COLORS)], dash, symbol)
     return styles

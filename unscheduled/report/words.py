@@ -3,7 +3,8 @@
 import math
 
 from unscheduled.benchmark.targets import Target
-from unscheduled.report.model import Cell, Entry, Run, on_axis
+from unscheduled.report.model import Cell, Run, on_axis
+from unscheduled.scoring.budget import approach
 from unscheduled.scoring.uncertainty import Interval
 
 TAU = "time over the fastest (tau)"
@@ -17,19 +18,11 @@ def number(value: float, digits: int = 4) -> str:
     >>> number(57674.3), number(1321.456), number(0.28098), number(math.nan)
     ('57,674', '1,321', '0.281', 'unknown')
     """
-    if math.isnan(value):
-        return "unknown"
-    if math.isinf(value):
-        return "never"
+    if not math.isfinite(value):
+        return "unknown" if math.isnan(value) else "never"
     if abs(value) >= 10 ** (digits - 1):
         return f"{value:,.0f}"
     return f"{value:.{digits}g}"
-
-
-def amount(value: float, axis: str) -> str:
-    """Of seconds or steps, with its unit, as in `1,321 s`."""
-    unit = "s" if axis == "seconds" else "steps"
-    return f"{number(value)} {unit}" if math.isfinite(value) else number(value)
 
 
 def percent(share: float | None) -> str:
@@ -43,30 +36,22 @@ def percent(share: float | None) -> str:
     return "unknown" if math.isnan(share) else f"{share:.0%}"
 
 
-def ratio(value: float | None) -> str:
-    return "n/a" if value is None or not math.isfinite(value) else f"{value:.3f}"
-
-
 def interval(found: Interval | None) -> str:
-    """Of a median, as in `1,310 to 1,402 (94%)`; of one study there is none."""
+    """Of a median, as in `1,310 to 1,402 (94%)`."""
     if found is None:
         return "from one study"
     return f"{number(found.low)} to {number(found.high)} ({100 * found.level:.0f}%)"
 
 
 def missed(best: float, target: Target) -> str:
-    """How a miss is told: with how far it came, in as many digits as show that.
+    """How a miss is told: with how close it came.
 
-    >>> missed(0.71, Target("accuracy", 0.72)), missed(0.71999, Target("ssim", 0.72))
-    ('missed, best 0.71 of 0.72', 'missed, best 0.71999 of 0.72')
+    >>> missed(0.71, Target("accuracy", 0.72))
+    'missed, accuracy 0.71, 1.4% below 0.72'
     """
     if math.isnan(best):
         return "missed, never evaluated to a finite value"
-    for digits in range(4, 18):
-        told = f"{best:.{digits}g}"
-        if told != f"{target.value:.{digits}g}":
-            break
-    return f"missed, best {told} of {target.value:.{digits}g}"
+    return f"missed, {approach(best, target).words}"
 
 
 def to_target(cell: Cell, target: Target, axis: str = "seconds") -> str:
@@ -74,21 +59,12 @@ def to_target(cell: Cell, target: Target, axis: str = "seconds") -> str:
     if cell.missed:
         best = cell.use.misses.value if cell.use.misses else math.nan
         return missed(best, target)
-    return amount(on_axis(axis, cell.result), axis)
+    unit = "s" if axis == "seconds" else "steps"
+    return f"{number(on_axis(axis, cell.result))} {unit}"
 
 
 def outcome(run: Run, target: Target) -> str:
     """How a trial ended."""
     if run.reached:
-        return f"reached at {amount(run.hit.time_sec, 'seconds')}"
+        return f"reached at {number(run.hit.time_sec)} s"
     return missed(run.best, target)
-
-
-def score(entry: Entry) -> str:
-    return f"{entry.row.score:.4f}"
-
-
-def score_interval(entry: Entry) -> str:
-    """Of a score; none where a workload was run in one study only."""
-    found = entry.interval.interval
-    return f"{found.low:.3f} to {found.high:.3f}" if found else "from one study"

@@ -6,9 +6,8 @@ without the filters of the score. On each workload
     time to target = steps to target * seconds a step
 
 so a ratio of times is an algorithm's gain (steps) times an implementation's (seconds a
-step), but only where both take the same batch size, see `PARTS_NOTE`. Studies are drawn
-with replacement for each submission by itself, never in pairs: studies of one name
-share no seed in the published logs.
+step), but only where both have the same batch size. Studies are drawn with replacement
+for each submission by itself: studies of one name share no seed in the published logs.
 """
 
 import math
@@ -17,15 +16,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.targets import Benchmark, budgets_sec
 from unscheduled.scoring import profiles
-from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.times import Study, by_cell, workload_results
 from unscheduled.scoring.uncertainty import (
     LEVEL,
     N_RESAMPLES,
     Interval,
-    check_resamples,
     percentile_interval,
     resampled_medians,
 )
@@ -39,11 +37,9 @@ PARTS_NOTE = (
 
 @dataclass(frozen=True)
 class Ratio:
-    """Of a's figure over b's: below 1, `a` needs less.
+    """Of a's figure over b's: inf where only `a` missed, NaN where it is unknown.
 
-    Attributes:
-      value: inf where only `a` missed, 0 where only `b` did, NaN where it is unknown.
-      interval: bootstrap; None where it is unknown, or one of them ran one study.
+    The interval is bootstrap; None where one of them ran one study, or of NaN.
     """
 
     value: float
@@ -52,13 +48,10 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Parts:
-    """A ratio of times and its factors: time = steps * step_sec.
+    """A ratio of times and its factors, time = steps * step_sec.
 
-    Attributes:
-      time: NaN where both missed.
-      steps: as `time`.
-      step_sec: median time over median steps for each, so that the product holds; for
-        who missed, the median of what its studies took a step.
+    `step_sec` is of median time over median steps; after a miss, of the median over
+    studies.
     """
 
     time: Ratio
@@ -68,13 +61,9 @@ class Parts:
 
 @dataclass(frozen=True)
 class WorkloadComparison:
-    """On one workload.
+    """On one workload: ratios of the medians, and `p_faster` of pairs of studies.
 
-    Attributes:
-      p_faster: share of the pairs of one study of `a` and one of `b` in which that of
-        `a` is faster; a hit beats a miss, ties and two misses count half.
-      parts: of the medians.
-      frameworks: of `a` and of `b`; where they differ, so may the cost of a step.
+    Where the frameworks of `a` and `b` differ, so may the cost of a step.
     """
 
     workload: str
@@ -94,9 +83,8 @@ class Comparison:
         the other hit, by times longer than any.
       p_faster: share of the resamples with a time ratio below 1; a ratio of just 1 and
         an unknown one count half. None where one of them ran a workload in one study.
-      both_hit: geometric means over the workloads that both hit, with nothing assumed
-        about misses, or None without any; in each resample, over those hit there.
-      workloads: in the order of the benchmark.
+      both_hit: geometric means over the workloads that both hit, if any; in each
+        resample, over those hit there.
       left_out: base workloads that only one of the two ran.
     """
 
@@ -123,19 +111,22 @@ def compare(
 
     Args:
       studies: of these and any other submissions.
-      budget_factor: how many times `max_allowed_runtime_sec` the runs were given, as
-        in `budgets_sec`; it decides what a miss counts as, see `Comparison`.
+      budget_factor: as in `budgets_sec`; decides what a miss counts as.
 
     Raises:
-      ScoringError: one of the two is not there, they have no base workload in common,
-        or one of them ran a workload in both frameworks.
+      UserError: they have no base workload in common, or one of them ran a workload in
+        both frameworks.
     """
-    check_resamples(n_resamples)
-    own_a, own_b = (_cells(studies, benchmark, name) for name in (a, b))
+    compared = [study for study in studies if study.submission in (a, b)]
+    workload_results(compared)  # raises where both frameworks were run
+    own_a, own_b = (
+        {w: cell for (s, w), cell in by_cell(compared).items() if s == name}
+        for name in (a, b)
+    )
     workloads = [w for w in benchmark.base if w in own_a and w in own_b]
     if not workloads:
         ran_a, ran_b = (", ".join(own) or "none" for own in (own_a, own_b))
-        raise ScoringError(
+        raise UserError(
             f"{a} and {b} have no base workload in common: {a} ran {ran_a}, {b} ran "
             f"{ran_b}."
         )
@@ -152,54 +143,42 @@ def compare(
     log_ratios = profiles.log_time_ratios(times_a, times_b, miss_sec)
     log_mean = _mean(log_ratios, np.full(times_a.shape, True))
     hit = np.isfinite(times_a) & np.isfinite(times_b)
-    several = np.array([min(len(own_a[w]), len(own_b[w])) > 1 for w in workloads])
-    all_several, hit_several = bool(several.all()), bool(several[hit[0]].all())
+    several = [min(len(own_a[w]), len(own_b[w])) > 1 for w in workloads]
+    p_below_1 = both_hit = None
+    if all(several):
+        even = (log_mean[1:] == 0) | np.isnan(log_mean[1:])
+        p_below_1 = float(np.mean((log_mean[1:] < 0) + 0.5 * even))
+    if hit[0].any():
+        means = (_mean(part, hit) for part in parts)
+        both_hit = _parts(means, level, bool(np.array(several)[hit[0]].all()))
+    on_workloads = [
+        WorkloadComparison(
+            workload=w,
+            p_faster=p_faster(_times(own_a[w]), _times(own_b[w])),
+            parts=_parts(parts[:, :, i], level, several[i]),
+            frameworks=(own_a[w][0].framework, own_b[w][0].framework),
+        )
+        for i, w in enumerate(workloads)
+    ]
     return Comparison(
         a=a,
         b=b,
-        time_ratio=_ratio(log_mean, level, all_several),
-        p_faster=_p_below_1(log_mean[1:]) if all_several else None,
-        both_hit=_parts([_mean(part, hit) for part in parts], level, hit_several)
-        if hit[0].any()
-        else None,
-        workloads=tuple(
-            WorkloadComparison(
-                workload=workload,
-                p_faster=p_faster(
-                    *(
-                        [study.hit.time_sec for study in own[workload]]
-                        for own in (own_a, own_b)
-                    )
-                ),
-                parts=_parts(parts[:, :, i], level, bool(several[i])),
-                frameworks=(own_a[workload][0].framework, own_b[workload][0].framework),
-            )
-            for i, workload in enumerate(workloads)
-        ),
+        time_ratio=_ratio(log_mean, level, all(several)),
+        p_faster=p_below_1,
+        both_hit=both_hit,
+        workloads=tuple(on_workloads),
         left_out=tuple(w for w in benchmark.base if (w in own_a) != (w in own_b)),
     )
 
 
 def p_faster(a_sec: Sequence[float], b_sec: Sequence[float]) -> float:
-    """P(a < b) + P(a = b) / 2 for a time of each, drawn at random; inf is a miss.
-
-    >>> p_faster([1.0, 3.0], [2.0, float("inf")])
-    0.75
-    """
+    """P(a < b) + P(a = b) / 2 for a time of each, drawn at random; inf is a miss."""
     a, b = np.array(a_sec)[:, None], np.array(b_sec)
     return float(np.mean((a < b) + 0.5 * (a == b)))
 
 
-def _cells(
-    studies: Sequence[Study], benchmark: Benchmark, submission: str
-) -> dict[str, list[Study]]:
-    """The studies of `submission` on each base workload that it ran."""
-    own = [study for study in studies if study.submission == submission]
-    if not own:
-        choices = ", ".join(sorted({study.submission for study in studies}))
-        raise ScoringError(f"Unknown submission {submission!r}: choose from {choices}.")
-    workload_results(own)  # raises where both frameworks were run
-    return {w: cell for (_, w), cell in by_cell(own).items() if w in benchmark.base}
+def _times(studies: Iterable[Study]) -> list[float]:
+    return [study.hit.time_sec for study in studies]
 
 
 def _medians(
@@ -221,10 +200,7 @@ def _medians(
 
 
 def _mean(log_ratios: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """Over the workloads `among`, shape (1 + R,).
-
-    NaN without any, and where one is inf and another -inf.
-    """
+    """Over the workloads `among`, shape (1 + R,); NaN without any, and of inf - inf."""
     with np.errstate(invalid="ignore"):
         return log_ratios.sum(axis=-1, where=among) / among.sum(axis=-1)
 
@@ -241,8 +217,3 @@ def _ratio(log_ratios: np.ndarray, level: float, several: bool) -> Ratio:
     interval = percentile_interval(log_ratios[1:], level)
     low, high = float(np.exp(interval.low)), float(np.exp(interval.high))
     return Ratio(observed, replace(interval, low=low, high=high))
-
-
-def _p_below_1(log_ratios: np.ndarray) -> float:
-    half = (log_ratios == 0) | np.isnan(log_ratios)
-    return float(np.mean((log_ratios < 0) + 0.5 * half))

@@ -10,24 +10,23 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from unscheduled.benchmark.tables import markdown_table, number
+from unscheduled.benchmark.tables import Table, markdown_text, number
 from unscheduled.benchmark.targets import Benchmark
 from unscheduled.scoring import profiles
 from unscheduled.scoring.intervals import Intervals
-from unscheduled.scoring.leaderboard import Leaderboard, Row
-from unscheduled.scoring.logs import Trial
+from unscheduled.scoring.leaderboard import Leaderboard
 from unscheduled.scoring.scored import Scored
 from unscheduled.scoring.tables import (
     comparison,
     coverage,
     score_table,
+    unscored_run,
     what_was_read,
 )
-from unscheduled.scoring.times import MISS, Study
+from unscheduled.scoring.times import Study
 from unscheduled.scoring.uncertainty import result_intervals
-from unscheduled.scoring.verdicts import Verdict, verdicts
+from unscheduled.scoring.verdicts import NEVER_RAN, framework_facts, verdicts
 from unscheduled.scoring.what_if import WhatIf
-from unscheduled.scoring.why import framework_facts
 
 FORMAT = 1  # of the JSON; goes up where a key changes its meaning
 
@@ -51,166 +50,140 @@ CSV_COLUMNS = (
 def to_json(
     scored: Scored, intervals: Intervals | None = None, if_so: WhatIf | None = None
 ) -> str:
-    """Everything, as strict JSON: there is no Infinity and no NaN in it.
-
-    Args:
-      intervals, if_so: how sure the figures are, and what would be, where asked for.
-    """
+    """Everything, as strict JSON: there is no Infinity and no NaN in it."""
     facts = as_dict(scored)
-    facts["intervals"] = None if intervals is None else intervals.as_dict()
-    facts["what_if"] = None if if_so is None else _what_if(if_so)
+    facts["intervals"] = intervals and intervals.as_dict()
+    facts["what_if"] = if_so and _what_if(if_so)
     return json.dumps(_finite(facts), indent=1, allow_nan=False) + "\n"
 
 
 def to_csv(scored: Scored) -> str:
     """A line a submission and workload of the benchmark, with `CSV_COLUMNS`.
 
-    A number that there is none of is an empty cell.
+    A cell is empty where there is no such number.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n")
     writer.writeheader()
+    names = (scored.benchmark.version, scored.ruleset.name, scored.rule)
+    how = dict(zip(("benchmark", "ruleset", "rule"), names, strict=True))
     rows = {row.submission: row for row in scored.leaderboard.rows}
     for cell in cells(scored):
         row = rows[cell["submission"]]
-        line = {
-            "benchmark": scored.benchmark.version,
-            "ruleset": scored.ruleset.name,
-            "rule": scored.rule,
-            "n_hit_base": row.n_hit,
-            **_picked(row, "score", "time_ratio", "both_ratio", "n_both"),
-            **cell,
-        }
-        writer.writerow(_finite(line))
+        of_all = _picked(row, "score", "time_ratio", "both_ratio", "n_both")
+        writer.writerow(_finite({**how, "n_hit_base": row.n_hit, **of_all, **cell}))
     return text.getvalue()
 
 
 def to_markdown(scored: Scored) -> str:
     """Leaderboard and median seconds to target as tables, and the notes as a list."""
-    title = f"AlgoPerf scores, benchmark {scored.benchmark.version}"
-    blocks = _markdown_scores(title, scored.leaderboard, scored.benchmark, scored)
+    board, benchmark = scored.leaderboard, scored.benchmark
+    title = f"AlgoPerf scores, benchmark {benchmark.version}"
+    tables = [score_table(title, board, benchmark, scored, with_runs=True)]
     if part := scored.part:
-        title = "On the workloads with logs alone"
-        blocks += _markdown_scores(title, part.leaderboard, part.benchmark, scored)
-    blocks += ["### Median seconds to target", _markdown_cells(scored)]
-    sentences = [
-        *coverage(scored.leaderboard, scored.benchmark),
-        *comparison(scored),
-        *scored.notes,
-        *what_was_read(scored),
-    ]
-    blocks.append("\n".join(f"- {_markdown(sentence)}" for sentence in sentences))
-    return "\n\n".join(blocks) + "\n"
+        title, smaller = "On the workloads with logs alone", part.benchmark
+        tables.append(score_table(title, part.leaderboard, smaller, scored, True))
+    names = [row.submission for row in board.rows]
+    sec = {(r.submission, r.workload): r.time_sec for r in scored.results}
+    rows = [[w, *(number(sec.get((s, w))) for s in names)] for w in board.workloads_run]
+    tables.append(Table("Median seconds to target", ["workload", *names], rows))
+    sentences = coverage(scored) + comparison(scored) + scored.notes
+    sentences += what_was_read(scored)
+    notes = "\n".join(f"- {markdown_text(sentence)}" for sentence in sentences)
+    return "\n\n".join([*(table.markdown() for table in tables), notes]) + "\n"
 
 
 def as_dict(scored: Scored) -> dict[str, Any]:
     """Everything, as plain values; missed times are inf, unknown ones NaN or None."""
-    benchmark, rows, published = (
-        scored.benchmark,
-        scored.leaderboard.rows,
-        scored.published,
-    )
+    benchmark, part = scored.benchmark, scored.part
+    published = ("version", "ruleset", "source", "submissions")
+    published += ("gpu_model_name", "gpu_count")
+    targets = {}
+    for workload, target in benchmark.targets.items():
+        budget_sec = target.max_allowed_runtime_sec
+        targets[workload] = {
+            **_picked(target, "metric", "value", "max_allowed_runtime_sec"),
+            "miss_counts_as_sec": scored.ruleset.miss_sec(budget_sec),
+        }
     return {
         "format": FORMAT,
         "nulls": NULLS,
         "benchmark": {
-            "version": benchmark.version,
-            "base": list(benchmark.base),
-            "held_out": benchmark.held_out,
-            "targets": {
-                workload: {
-                    **_picked(target, "metric", "value", "max_allowed_runtime_sec"),
-                    "miss_counts_as_sec": scored.ruleset.miss_sec(
-                        target.max_allowed_runtime_sec
-                    ),
-                }
-                for workload, target in benchmark.targets.items()
-            },
+            **_picked(benchmark, "version", "base", "held_out"),
+            "targets": targets,
         },
         "ruleset": vars(scored.ruleset),
-        "rule": scored.rule,
-        "baseline": scored.baseline,
-        "published": published
-        and _picked(
-            published,
-            *("version", "ruleset", "source", "submissions"),
-            *("gpu_model_name", "gpu_count"),
-        ),
+        **_picked(scored, "rule", "baseline"),
+        "published": scored.published and _picked(scored.published, *published),
         "leaderboard": [
-            {**_scores(row, benchmark), "source": scored.source(row.submission)}
-            for row in rows
+            {**row, "source": scored.source(row["submission"])}
+            for row in _scores(scored.leaderboard, benchmark)
         ],
-        "part": scored.part
+        "part": part
         and {
-            "base": list(scored.part.benchmark.base),
-            "held_out": list(scored.part.benchmark.held_out),
-            "leaderboard": [
-                _scores(row, scored.part.benchmark)
-                for row in scored.part.leaderboard.rows
-            ],
+            "base": part.benchmark.base,
+            "held_out": list(part.benchmark.held_out),
+            "leaderboard": _scores(part.leaderboard, part.benchmark),
         },
         "cells": cells(scored),
         "studies": [_study(study, scored) for study in scored.studies],
         "frameworks": framework_facts(scored),
-        "unscored": [_unscored(trial) for trial in scored.unscored],
+        "unscored": [unscored_run(trial) for trial in scored.unscored],
         "profiles": {
             "tau": profiles.TAU.tolist(),
-            "share": {row.submission: row.profile for row in rows},
+            "share": {r.submission: r.profile for r in scored.leaderboard.rows},
         },
-        "coverage": coverage(scored.leaderboard, benchmark),
+        "coverage": coverage(scored),
         "comparison": comparison(scored),
         "notes": scored.notes,
         "read": scored.summary and vars(scored.summary),
         "irregularities": [
             {
-                **_picked(one, "rule"),
+                "rule": one.rule,
                 "path": str(one.path),
-                **_picked(one, "line", "what"),
+                "line": one.line,
+                "what": one.what,
                 "text": str(one),
             }
-            for one in scored.irregularities
+            for one in scored.warnings
         ],
     }
 
 
 def cells(scored: Scored) -> list[dict[str, Any]]:
     """Each submission on each workload of the benchmark, run or not."""
+    benchmark, found = scored.benchmark, []
     results = {(r.submission, r.workload): r for r in scored.results}
-    ratios = {
-        (row.submission, workload): ratio
-        for row in scored.leaderboard.rows
-        for workload, ratio in zip(scored.benchmark.base, row.ratios, strict=True)
-    }
     use, intervals = scored.budget_use(), result_intervals(scored.studies)
-    judged, never_ran = verdicts(scored), Verdict("never_ran", "never ran")
-    found = []
-    for submission in scored.submissions:
-        for workload in scored.benchmark.workloads:
-            key = (submission, workload)
-            cell = {
-                "submission": submission,
-                "source": scored.source(submission),
+    judged = verdicts(scored)
+    for row in sorted(scored.leaderboard.rows, key=lambda row: row.submission):
+        ratios = dict(zip(benchmark.base, row.ratios, strict=True))
+        for workload in benchmark.workloads:
+            key = (row.submission, workload)
+            cell: dict[str, Any] = {
+                "submission": row.submission,
+                "source": scored.source(row.submission),
                 "workload": workload,
-                "role": "held_out" if workload in scored.benchmark.held_out else "base",
+                "role": "held_out" if workload in benchmark.held_out else "base",
                 "status": "not_run",
                 **dict.fromkeys(("time_sec", "steps")),
                 **dict.fromkeys(("n_hit", "n_studies"), 0),
-                "ratio_to_best": ratios.get(key),
+                "ratio_to_best": ratios.get(workload),
                 **dict.fromkeys(("budget_share", "closest_miss")),
                 **dict.fromkeys(("time_low_sec", "time_high_sec", "time_level")),
-                **_verdict(judged.get(key, never_ran)),
             }
             if result := results.get(key):
+                interval, misses = intervals[key].time_sec, use[key].misses
                 cell |= _picked(result, "time_sec", "steps", "n_hit", "n_studies")
-                cell["status"] = "missed" if math.isinf(result.time_sec) else "hit"
+                cell["status"] = _status(result.time_sec)
                 cell["budget_share"] = use[key].to_target
-                if misses := use[key].misses:
-                    cell["closest_miss"] = misses.words
-                if interval := intervals[key].time_sec:
-                    cell["time_low_sec"] = interval.low
-                    cell["time_high_sec"] = interval.high
-                    cell["time_level"] = interval.level
-            found.append(cell)
+                cell["closest_miss"] = misses and misses.words
+                cell["time_low_sec"] = interval and interval.low
+                cell["time_high_sec"] = interval and interval.high
+                cell["time_level"] = interval and interval.level
+            verdict = {**vars(judged.get(key, NEVER_RAN))}
+            cell |= {"verdict": verdict.pop("kind"), "why": verdict.pop("words")}
+            found.append(cell | verdict)
     return found
 
 
@@ -218,49 +191,32 @@ def _picked(record: Any, *names: str) -> dict[str, Any]:
     return {name: getattr(record, name) for name in names}
 
 
-def _unscored(trial: Trial) -> dict[str, Any]:
-    ran = len(trial.score) > 0
-    return {
-        **_picked(trial, "submission", "workload", "framework", "study"),
-        "trial": trial.number,
-        "time_sec": float(trial.score[-1]) if ran else None,
-        "steps": float(trial.global_step[-1]) if ran else None,
-        "n_evaluations": len(trial.score),
-    }
-
-
-def _verdict(verdict: Verdict) -> dict[str, Any]:
-    names = {"kind": "verdict", "words": "why", "budget_share": "budget_used"}
-    names["steps"] = "run_steps"
-    return {names.get(key, key): value for key, value in vars(verdict).items()}
+def _status(time_sec: float) -> str:
+    return "missed" if math.isinf(time_sec) else "hit"
 
 
 def _what_if(if_so: WhatIf) -> dict[str, Any]:
-    return {
-        "assumptions": [
-            {
-                **vars(change.assumption),
-                "times_sec": [
-                    {"workload": workload, "before": before, "after": after}
-                    for workload, (before, after) in change.times_sec.items()
-                ],
-                "score_alone": change.score,
-            }
-            for change in if_so.changes
-        ],
-        "scores": [
-            {**asdict(if_so.intervals[name]), "before": if_so.before[name]}
-            for name in if_so.after
-        ],
-    }
+    assumptions, scores = [], []
+    for change in if_so.changes:
+        names = ("workload", "before", "after")
+        times = [(workload, *pair) for workload, pair in change.times_sec.items()]
+        times_sec = [dict(zip(names, row, strict=True)) for row in times]
+        facts = {"times_sec": times_sec, "score_alone": change.score}
+        assumptions.append(vars(change.assumption) | facts)
+    for name in if_so.after:
+        scores.append({**asdict(if_so.intervals[name]), "before": if_so.before[name]})
+    return {"assumptions": assumptions, "scores": scores}
 
 
-def _scores(row: Row, benchmark: Benchmark) -> dict[str, Any]:
-    return {
-        **_picked(row, "submission", "score", "n_hit"),
-        "n_base": len(benchmark.base),
-        **_picked(row, "time_ratio", "both_ratio", "n_both"),
-    }
+def _scores(leaderboard: Leaderboard, benchmark: Benchmark) -> list[dict[str, Any]]:
+    return [
+        {
+            **_picked(row, "submission", "score", "n_hit"),
+            "n_base": len(benchmark.base),
+            **_picked(row, "time_ratio", "both_ratio", "n_both"),
+        }
+        for row in leaderboard.rows
+    ]
 
 
 def _study(study: Study, scored: Scored) -> dict[str, Any]:
@@ -268,7 +224,7 @@ def _study(study: Study, scored: Scored) -> dict[str, Any]:
         "submission": study.submission,
         "source": scored.source(study.submission),
         **_picked(study, "workload", "framework", "study"),
-        "status": "missed" if study.hit is MISS else "hit",
+        "status": _status(study.hit.time_sec),
         "time_sec": study.hit.time_sec,
         "steps": study.hit.steps,
         "evaluation": study.hit.index,
@@ -286,41 +242,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-def _markdown_scores(
-    title: str, leaderboard: Leaderboard, benchmark: Benchmark, scored: Scored
-) -> list[str]:
-    table = score_table(title, leaderboard, benchmark, scored, with_runs=True)
-    return [
-        f"### {_markdown(title)}",
-        _markdown_table([*table.headings], [[*row] for row in table.rows]),
-    ]
-
-
-def _markdown_cells(scored: Scored) -> str:
-    """A row a workload, a column a submission."""
-    submissions = [row.submission for row in scored.leaderboard.rows]
-    times_sec = {(r.submission, r.workload): r.time_sec for r in scored.results}
-    return _markdown_table(
-        ["workload", *submissions],
-        [
-            [workload, *(number(times_sec.get((s, workload))) for s in submissions)]
-            for workload in scored.leaderboard.workloads_run
-        ],
-    )
-
-
-def _markdown_table(headings: list[str], rows: list[list[str]]) -> str:
-    escaped = ([_markdown(cell) for cell in row] for row in rows)
-    return markdown_table([_markdown(heading) for heading in headings], escaped)
-
-
-def _markdown(text: str) -> str:
-    r"""`text` on one line, without the signs that Markdown would read.
-
-    >>> print(_markdown("a|b_[c]"))
-    a\|b\_\[c\]
-    """
-    text = " ".join(text.split())
-    return "".join(f"\\{c}" if c in r"\`*_[]<>|" else c for c in text)

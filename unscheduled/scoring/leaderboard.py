@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.targets import Benchmark, budgets_sec
 from unscheduled.scoring import profiles
-from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.times import Result, times_matrix
 
 
@@ -20,9 +20,7 @@ class Row:
       n_hit: base workloads whose median study reached the target.
       time_ratio: geometric mean of time over the baseline's time, below 1 is faster;
         NaN where it is not known, None where no baseline was named.
-      both_ratio: the same over the workloads that both reached, so that no miss takes
-        part; NaN where there are none, None where no baseline was named.
-      n_both: how many workloads those are.
+      both_ratio: the same over the `n_both` workloads that both reached.
       ratios: time over the group's fastest on each base workload, in the benchmark's
         order, after all filters; inf where it counts as a miss.
       profile: share of the base workloads within tau, on `profiles.TAU`.
@@ -31,20 +29,18 @@ class Row:
     submission: str
     score: float
     n_hit: int
-    time_ratio: float | None = None
-    both_ratio: float | None = None
-    n_both: int | None = None
-    ratios: tuple[float, ...] = ()
-    profile: tuple[float, ...] = ()
+    time_ratio: float | None
+    both_ratio: float | None
+    n_both: int | None
+    ratios: tuple[float, ...]
+    profile: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Submissions, best score first, and the workloads that stand behind the scores.
+    """Submissions, best score first, and the workloads that have logs.
 
-    Attributes:
-      base_run: base workloads with logs; the others count as missed by everyone.
-      held_out_run: held-out workloads with logs; the others disqualify nobody.
+    The other base workloads count as missed, the other held-out ones disqualify nobody.
     """
 
     rows: tuple[Row, ...]
@@ -66,45 +62,41 @@ def rank(
     """Score the submissions of `results` against one another.
 
     Args:
-      baseline: name of the submission that times are compared with.
-      budget_factor: in that comparison, a miss counts as one second more than this
-        many times the workload's budget; where it is None, as unknown.
-
-    Raises:
-      ScoringError: the baseline is not among the submissions.
+      baseline: name of the submission that times are compared with; UserError is
+        raised where it is not there.
+      budget_factor: as in `budgets_sec`; in that comparison, a miss counts as one
+        second more than the budget.
     """
     submissions = sorted({result.submission for result in results})
+    if baseline is not None and baseline not in submissions:
+        choices = ", ".join(submissions)
+        raise UserError(f"Unknown baseline {baseline!r}: choose from {choices}.")
     run = {result.workload for result in results}
     held_out_run = tuple(w for w in benchmark.held_out if w in run)
     base_sec = times_matrix(results, submissions, benchmark.base)
     held_out_sec = times_matrix(results, submissions, held_out_run)
     ratios = ratios_after_filters(base_sec, held_out_sec, benchmark, held_out_run)
     profile = profiles.performance_profile(ratios, len(benchmark.base))
+    scores = profiles.profile_scores(profile).tolist()
     against = [(None, None, None)] * len(submissions)
     if baseline is not None:
-        if baseline not in submissions:
-            choices = ", ".join(submissions)
-            raise ScoringError(f"Unknown baseline {baseline!r}: choose from {choices}.")
         miss_sec = budgets_sec(benchmark, benchmark.base, budget_factor) + 1
-        against = _against(base_sec, submissions.index(baseline), miss_sec)
-    n_hit = np.isfinite(base_sec).sum(axis=1).tolist()
-    scores = profiles.profile_scores(profile).tolist()
+        baseline_sec = base_sec[submissions.index(baseline)]
+        against = [_against(times, baseline_sec, miss_sec) for times in base_sec]
     rows = [
         Row(
             submission,
             scores[i],
-            n_hit[i],
+            int(np.isfinite(base_sec[i]).sum()),
             *against[i],
             ratios=tuple(ratios[i].tolist()),
             profile=tuple(profile[i].tolist()),
         )
         for i, submission in enumerate(submissions)
     ]
-    return Leaderboard(
-        rows=tuple(sorted(rows, key=lambda row: (-row.score, row.submission))),
-        base_run=tuple(w for w in benchmark.base if w in run),
-        held_out_run=held_out_run,
-    )
+    best_first = sorted(rows, key=lambda row: (-row.score, row.submission))
+    base_run = tuple(w for w in benchmark.base if w in run)
+    return Leaderboard(tuple(best_first), base_run, held_out_run)
 
 
 def ratios_after_filters(
@@ -115,9 +107,7 @@ def ratios_after_filters(
 ) -> np.ndarray:
     """Time over the group's fastest on each base workload, shape (..., S, B).
 
-    Args:
-      base_sec, held_out_sec: as in `profiles.eligible_times`, the latter of
-        `held_out_run`.
+    The times are as in `profiles.eligible_times`, held-out ones of `held_out_run`.
     """
     base_of = [benchmark.base.index(benchmark.held_out[w]) for w in held_out_run]
     return profiles.ratios_to_best(
@@ -126,17 +116,13 @@ def ratios_after_filters(
 
 
 def _against(
-    base_sec: np.ndarray, baseline: int, miss_sec: np.ndarray
-) -> list[tuple[float, float, int]]:
-    """Each row's `time_ratio`, `both_ratio` and `n_both` to row `baseline`."""
-    baseline_sec = base_sec[baseline]
-    against = []
-    for times_sec in base_sec:
-        run = ~(np.isnan(times_sec) & np.isnan(baseline_sec))
-        both = np.isfinite(times_sec) & np.isfinite(baseline_sec)
-        time_ratio, both_ratio = (
-            profiles.mean_time_ratio(times_sec[w], baseline_sec[w], miss_sec[w])
-            for w in (run, both)
-        )
-        against.append((time_ratio, both_ratio, int(both.sum())))
-    return against
+    times_sec: np.ndarray, baseline_sec: np.ndarray, miss_sec: np.ndarray
+) -> tuple[float, float, int]:
+    """A row's `time_ratio`, `both_ratio` and `n_both`."""
+    run = ~(np.isnan(times_sec) & np.isnan(baseline_sec))
+    both = np.isfinite(times_sec) & np.isfinite(baseline_sec)
+    time_ratio, both_ratio = (
+        profiles.mean_time_ratio(times_sec[w], baseline_sec[w], miss_sec[w])
+        for w in (run, both)
+    )
+    return time_ratio, both_ratio, int(both.sum())

@@ -1,75 +1,68 @@
-"""Read the logs of runs: one plain record a trial, and what was irregular.
+"""Find and read the logs of runs: one plain record a trial, and what was wrong.
 
 The official layout of a log, whatever folder the reader is pointed at, is
 
     <submission>/<study>/<workload>_(jax|pytorch)/trial_<N>/eval_measurements.csv
 
-so the four folders above a file name it. A root may be the folder that holds the
-submissions, one submission's folder, or anything further in; trials that lie deeper
-than that below a root are left out, because several groups of submissions would be
-scored as one. A log may be gzip, `eval_measurements.csv.gz`.
+so a root may be the folder that holds the submissions, or anything further in. Trials
+that lie deeper than that below a root are left out, because several groups of
+submissions would be scored as one.
 """
 
+import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby
 from pathlib import Path
 
-import numpy as np
-
-from unscheduled.benchmark.errors import UserError
+from unscheduled.benchmark import run_files
+from unscheduled.benchmark.errors import LogError, UserError
 from unscheduled.benchmark.read import read_bytes
-from unscheduled.benchmark.run_files import LAYOUT
 from unscheduled.benchmark.text import printable
-from unscheduled.scoring.errors import LogError, ScoringError
-from unscheduled.scoring.find import Found, FoundLog, find_logs
-from unscheduled.scoring.irregularities import (
-    ORDINARY,
-    RULES_OF_READING,
-    Irregularity,
-    unreadable,
-)
 from unscheduled.scoring.measurements import VALIDATION, Measurements, parse
-from unscheduled.scoring.timestamps import join_timestamped
+from unscheduled.scoring.warnings import RULES_OF_READING, LogWarning, unreadable
 
-_COPIED_ROWS = 3  # two runs can agree in less, by a clock that counts steps
+_LAYOUT_DEPTH = 4  # submission, study, workload, trial
+_SEARCH_DEPTH = 6  # logs that lie too deep are looked for, but not for ever
+_STAMP = re.compile("(.+)(-[0-9]{4}(?:-[0-9]{2}){5})")  # by --append_timestamp
+_LOG_NAMES = (run_files.EVAL_MEASUREMENTS, run_files.ZIPPED)
+_COPIED_ROWS = 3  # two runs can agree in fewer, by a clock that counts steps
 
 
 @dataclass(frozen=True, eq=False)
-class Trial(FoundLog):
-    """The evaluations of one training run, by preemption count and step.
+class FoundLog:
+    """The log of a trial, by the names that the user gave; they are all printable."""
 
-    Attributes:
-      score: AlgoPerf's name for the seconds of submission time, shape (n,).
-      global_step: steps taken, shape (n,).
-      validation: metric name without `validation/` -> values, finite or NaN, shape
-        (n,) each.
-    """
+    path: Path
+    submission: str
+    study: str
+    workload: str
+    framework: str
+    number: int
 
-    score: np.ndarray
-    global_step: np.ndarray
-    validation: Mapping[str, np.ndarray]
+    @property
+    def key(self) -> tuple[str, str, str, str, int]:
+        """What names a trial, and the order in which trials are sorted."""
+        names = (self.submission, self.workload, self.framework, self.study)
+        return *names, self.number
+
+
+@dataclass(frozen=True, eq=False)
+class Trial(Measurements, FoundLog):
+    """The evaluations of one training run, by preemption count and step."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What was read, in numbers.
-
-    Attributes:
-      n_trials: trials that count, with a log each.
-      n_evaluations: rows of their logs that are used.
-      submissions, workloads: names, sorted.
-      irregular: rule of `RULES_OF_READING` -> how many files or folders.
-      ordinary: case of `ORDINARY` -> how many metrics, trials.
-    """
+    """What was read, in numbers; `irregular` counts warnings by rule."""
 
     n_trials: int
     n_evaluations: int
     submissions: tuple[str, ...]
     workloads: tuple[str, ...]
     irregular: dict[str, int]
-    ordinary: dict[str, int]
 
     def lines(self) -> list[str]:
         """The same in words, a line each."""
@@ -79,33 +72,24 @@ class Summary:
             f"{_count(len(self.submissions), 'submission')}, "
             f"{_count(len(self.workloads), 'workload')}."
         )
-        told = [(n, rule, ORDINARY[rule]) for rule, n in self.ordinary.items() if n]
-        told += [(n, r, RULES_OF_READING[r]) for r, n in self.irregular.items()]
-        return [counts, *(f"{n} x {rule}: {what}." for n, rule, what in told)]
+        rules = self.irregular.items()
+        return [counts, *(f"{n} x {r}: {RULES_OF_READING[r]}." for r, n in rules)]
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read: trials, sorted by `Trial.key`, and what was irregular."""
+    """What was read: trials, sorted by `Trial.key`, and what was wrong."""
 
     trials: list[Trial]
-    irregularities: list[Irregularity]
+    warnings: list[LogWarning]
 
     def summary(self) -> Summary:
-        """Counts for a paragraph on what was read."""
-        trials = self.trials
-        values = [column for t in trials for column in t.validation.values()]
-        repeated = [t for t in trials if (np.diff(t.global_step) <= 0).any()]
         return Summary(
-            n_trials=len(trials),
-            n_evaluations=sum(len(trial.score) for trial in trials),
-            submissions=tuple(sorted({trial.submission for trial in trials})),
-            workloads=tuple(sorted({trial.workload for trial in trials})),
-            irregular=dict(Counter(one.rule for one in self.irregularities)),
-            ordinary={
-                "not_finite": sum(int(np.isnan(column).sum()) for column in values),
-                "repeated_steps": len(repeated),
-            },
+            n_trials=len(self.trials),
+            n_evaluations=sum(len(trial.score) for trial in self.trials),
+            submissions=tuple(sorted({trial.submission for trial in self.trials})),
+            workloads=tuple(sorted({trial.workload for trial in self.trials})),
+            irregular=dict(Counter(one.rule for one in self.warnings)),
         )
 
 
@@ -114,108 +98,148 @@ def read_logs(roots: Sequence[str | Path]) -> Reading:
 
     Raises:
       LogError: two logs claim to be the same trial.
-      ScoringError: a root does not exist, or there are no logs below any.
+      UserError: a root does not exist, or there are no logs below any.
     """
-    found = Found()
-    for root in roots:
-        find_logs(root, found)
-    if not found.logs:
-        raise ScoringError(_no_logs(roots, found.irregularities))
-    logs = sorted(found.logs.values(), key=lambda log: log.key)
-    for log, other in pairwise(logs):
-        if log.key == other.key:
-            paths = printable(f"{log.path.parent} and {other.path.parent}")
-            raise LogError(f"{paths} claim to be the same trial.")
-    trials, irregularities = [], found.irregularities
-    contents: dict[tuple[str, int], Trial] = {}
+    logs, warnings = find_logs(roots)
+    if not logs:
+        names = ", ".join(map(printable, roots)) or "no folder at all"
+        why = " ".join(map(str, warnings[:1]))
+        text = f"No logs found in {names}: they should lie at {run_files.LAYOUT}. {why}"
+        raise UserError(text.rstrip())
+    trials, first = [], {}
     for log in logs:
-        measurements, irregular, content = _read(log.path)
-        trial = Trial(**vars(log), **measurements._asdict())
-        trials.append(trial)
-        irregularities += irregular
-        twin = contents.setdefault((log.submission, content), trial)
-        if twin is not trial and len(trial.score) >= _COPIED_ROWS:
+        try:
+            data = read_bytes(log.path)
+            measurements, found = parse(data, log.path)
+        except UserError as error:
+            data, measurements = b"", Measurements()
+            found = [unreadable("unreadable", log.path, error)]
+        warnings += found
+        twin = first.setdefault((log.submission, hash(data)), log)
+        if twin is not log and len(measurements.score) >= _COPIED_ROWS:
             what = f"the same, byte for byte, as {twin.path}"
-            irregularities.append(Irregularity("copy", log.path, what))
-    trials, joined = join_timestamped(trials)
-    return Reading(trials, irregularities + joined)
+            warnings.append(LogWarning("copy", log.path, what))
+        trials.append(Trial(**vars(log), **vars(measurements)))
+    return Reading(trials, warnings)
 
 
 def without_metric(
     trials: Iterable[Trial], metrics: Mapping[str, str]
-) -> list[Irregularity]:
-    """The trials that were evaluated, but not by the metric of their workload.
-
-    Args:
-      metrics: workload -> metric of its target; other workloads are passed over.
-    """
+) -> list[LogWarning]:
+    """The trials that were evaluated, but not by the metric of their workload."""
     return [
-        Irregularity("no_metric", trial.path, f"no column {VALIDATION}{metric}")
+        LogWarning("no_metric", trial.path, f"no column {VALIDATION}{metric}")
         for trial in trials
-        if (metric := metrics.get(trial.workload)) is not None
-        and len(trial.score)
-        and metric not in trial.validation
+        if len(trial.score)
+        and (metric := metrics[trial.workload]) not in trial.validation
     ]
 
 
 def missing(
-    trials: Sequence[Trial],
-    n_studies: int,
-    n_trials: int,
-    workloads: Iterable[str] = (),
-) -> list[Irregularity]:
-    """Where a submission has not the studies and trials that a ruleset asks for.
+    trials: Sequence[Trial], n_studies: int, n_trials: int, workloads: Sequence[str]
+) -> list[LogWarning]:
+    """Where a submission has not all workloads, studies and trials that it should."""
+    warnings: list[LogWarning] = []
 
-    Args:
-      n_studies: of a workload: 5 in version 0.5, 3 in version 0.6.
-      n_trials: of a study: 5 for external tuning, 1 for self-tuning.
-      workloads: what every submission should have run; none where it may choose.
+    def expect(wanted: int, kind: str, what: str, found: list, folder: Path) -> None:
+        if (n := len(found)) != wanted:
+            rule = f"{'missing' if n < wanted else 'extra'}_{kind}"
+            text = f"{n} of {wanted} {what} have logs"
+            warnings.append(LogWarning(rule, folder, text))
+
+    trials = sorted(trials, key=lambda trial: trial.key)
+    for _, group in groupby(trials, lambda trial: trial.submission):
+        own = [*group]
+        folder = own[0].path.parents[3]
+        for workload, cell in groupby(own, lambda trial: trial.workload):
+            studies = [[*study] for _, study in groupby(cell, lambda t: t.key[:-1])]
+            for study in studies:
+                expect(n_trials, "trial", "trials", study, study[0].path.parents[1])
+            expect(n_studies, "study", f"studies of {workload}", studies, folder)
+        ran = {trial.workload for trial in own}
+        warnings += [
+            LogWarning("missing_workload", folder, f"no {workload}")
+            for workload in workloads
+            if workload not in ran
+        ]
+    return warnings
+
+
+def find_logs(roots: Sequence[str | Path]) -> tuple[list[FoundLog], list[LogWarning]]:
+    """The logs below `roots` by `FoundLog.key`, and what is wrong with their folders.
+
+    Raises:
+      LogError: two logs claim to be the same trial.
+      UserError: one of the roots is no folder.
     """
-    studies = Counter(trial.key[:-1] for trial in trials)
-    by_workload = Counter(study[:2] for study in studies)
-    # The folders of a submission and of a study, as of its first trial.
-    folders = {t.submission: t.path.parents[3] for t in reversed(trials)}
-    folders |= {t.key[:-1]: t.path.parents[1] for t in reversed(trials)}
-    counts = [
-        ("trial", n, n_trials, "trials", folders[study]) for study, n in studies.items()
-    ]
-    counts += [
-        ("study", n, n_studies, f"studies of {workload}", folders[submission])
-        for (submission, workload), n in by_workload.items()
-    ]
-    irregular = [
-        Irregularity(
-            f"{'missing' if n < wanted else 'extra'}_{kind}",
-            folder,
-            f"{n} of {wanted} {what} have logs",
-        )
-        for kind, n, wanted, what, folder in counts
-        if n != wanted
-    ]
-    return irregular + [
-        Irregularity("missing_workload", folders[submission], f"no {workload}")
-        for submission in dict.fromkeys(trial.submission for trial in trials)
-        for workload in dict.fromkeys(workloads)
-        if (submission, workload) not in by_workload
-    ]
+    search = _Search()
+    for root in roots:
+        top = os.path.abspath(root)  # unlike a resolved path, keeps the names of links
+        if not os.path.isdir(top):
+            raise UserError(f"No such folder: {printable(root)}.")
+        search.look_into(top)
+    logs = sorted(search.logs.values(), key=lambda log: log.key)
+    return logs, [*search.warnings.values()]
+
+
+class _Search:
+    def __init__(self):
+        self.logs: dict[tuple, FoundLog] = {}
+        self.warnings: dict[tuple[str, str], LogWarning] = {}
+
+    def look_into(self, folder: str, depth: int = 0) -> None:
+        try:
+            names = sorted(os.listdir(folder))
+        except OSError as error:
+            self._warn("not_searched", folder, f"can't be listed: {error.strerror}")
+            return
+        logs = [name for name in _LOG_NAMES if name in names]
+        if trial := run_files.TRIAL.fullmatch(os.path.basename(folder)):
+            self._add_trial(folder, int(trial[1]), logs, depth)
+            return
+        if logs:
+            self._warn("misplaced", folder, f"{logs[0]} in no trial's folder")
+        if depth == _SEARCH_DEPTH:
+            self._warn("not_searched", folder, "a folder that is too deep for logs")
+            return
+        for path in (os.path.join(folder, name) for name in names):
+            goal = os.path.realpath(path) if os.path.islink(path) else path
+            if goal != path and Path(os.path.realpath(folder)).is_relative_to(goal):
+                self._warn("not_searched", path, f"a link up to {goal}")
+            elif os.path.isdir(path):
+                self.look_into(path, depth + 1)
+
+    def _add_trial(
+        self, folder: str, number: int, logs: Sequence[str], depth: int
+    ) -> None:
+        parts = ["", "", "", *Path(folder).parts[1:]]
+        *_, submission, study, inner, _ = map(printable, parts)
+        workload = run_files.WORKLOAD.fullmatch(inner)
+        if depth > _LAYOUT_DEPTH:
+            what = "trials below it lie too deep: name this folder to score them"
+            self._warn("misplaced", str(Path(folder).parents[3]), what)
+        elif not workload or not submission:
+            self._warn("misplaced", folder, "a trial in no workload's folder")
+        elif not logs:
+            self._warn("no_log", folder, f"no {_LOG_NAMES[0]}")
+        else:
+            if len(logs) > 1:
+                self._warn("two_logs", folder, f"{logs[1]} lies beside {logs[0]}")
+            if stamp := _STAMP.fullmatch(submission):
+                submission, study = stamp[1], study + stamp[2]
+                what = f"{submission} with a time after it"
+                self._warn("timestamped", str(Path(folder).parents[2]), what)
+            name, framework = workload.groups()
+            path = Path(folder, logs[0])
+            log = FoundLog(path, submission, study, name, framework, number)
+            same = self.logs.setdefault(log.key, log)
+            if same is not log and not os.path.samefile(same.path.parent, folder):
+                folders = printable(f"{same.path.parent} and {folder}")
+                raise LogError(f"{folders} claim to be the same trial.")
+
+    def _warn(self, rule: str, path: str, what: str) -> None:
+        self.warnings.setdefault((rule, path), LogWarning(rule, Path(path), what))
 
 
 def _count(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
-
-
-def _no_logs(roots: Sequence[str | Path], irregular: Sequence[Irregularity]) -> str:
-    names = ", ".join(map(printable, roots)) or "no folder at all"
-    text = f"No logs found in {names}: they should lie at {LAYOUT}."
-    if irregular:
-        text += f" {irregular[0]}"
-    return text
-
-
-def _read(path: Path) -> tuple[Measurements, list[Irregularity], int]:
-    """What a log holds, what is irregular about it, and a hash of its bytes."""
-    try:
-        data = read_bytes(path)
-    except UserError as error:
-        return Measurements(), [unreadable("unreadable", path, error)], 0
-    return *parse(data, path), hash(data)

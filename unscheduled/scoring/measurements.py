@@ -8,26 +8,23 @@ leading zeros or a bare point.
 
 import csv
 import gzip
-import io
 import math
 import re
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
-from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
-from unscheduled.benchmark.metrics import METRICS
-from unscheduled.benchmark.read import MAX_BYTES
-from unscheduled.scoring.errors import LogError
-from unscheduled.scoring.irregularities import Irregularity, Notes
+from unscheduled.benchmark.errors import LogError
+from unscheduled.benchmark.metrics import METRICS, Metric
+from unscheduled.scoring.warnings import FileWarnings, LogWarning
 
 VALIDATION = "validation/"
-MAX_ROWS = 100_000  # 180 times the longest published log
 
 _ULPS = 1e-5  # means in float32 go over the range of a metric by some
 
@@ -35,109 +32,85 @@ _SCORE, _STEP, _COUNT = "score", "global_step", "preemption_count"
 _SAME = "accumulated_submission_time"  # the score by another name
 _is_numeric = re.compile(
     "score|global_step|preemption_count|total_duration"
-    "|accumulated_(?:submission|eval|logging)_time|(?:train|validation|test)/.*"
+    "|accumulated_(submission|eval|logging)_time|(train|validation|test)/.*"
 ).fullmatch  # other columns may hold text
-_NUMBER = r"-?+(?:0|[1-9][0-9]{0,63}+)(?:\.[0-9]{1,64}+)?+(?:[eE][+-]?[0-9]{1,4}+)?+"
-_CELL = f"(?:{_NUMBER}|[+-]?(?ia:nan|inf(?:inity)?)|)"
-_is_number = re.compile(_CELL).fullmatch
-_are_numbers = re.compile(f"{_CELL}(?:\n{_CELL})*+").fullmatch  # no row has a line end
+_is_number = re.compile(
+    r"-?(0|[1-9][0-9]{0,63})(\.[0-9]{1,64})?(e[+-]?[0-9]{1,4})?"
+    "|[+-]?(nan|inf(inity)?)|",
+    re.ASCII | re.IGNORECASE,
+).fullmatch
 
 
-class Measurements(NamedTuple):
-    """Columns of a log, shape (n,) each; metrics are finite or NaN.
+@dataclass(frozen=True, eq=False)
+class Measurements:
+    """Columns of a log, shape (n,) each.
 
     Attributes:
-      validation: metric name without `validation/` -> values.
+      score: AlgoPerf's name for the seconds of submission time.
+      global_step: steps taken.
+      validation: metric name without `validation/` -> values, finite or NaN.
     """
 
-    score: np.ndarray = np.empty(0)
-    global_step: np.ndarray = np.empty(0)
-    validation: Mapping[str, np.ndarray] = MappingProxyType({})
+    score: np.ndarray = field(default_factory=lambda: np.empty(0))
+    global_step: np.ndarray = field(default_factory=lambda: np.empty(0))
+    validation: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 class _Row(NamedTuple):
     count: float
     step: float
     score: float
-    metrics: tuple[str, ...]
-    text: str
+    cells: Mapping[str, str]
     line: int
 
 
-class _Header:
-    """The names of the columns, and which of them are of numbers, or metrics."""
+def parse(data: bytes, path: Path) -> tuple[Measurements, list[LogWarning]]:
+    """The columns of a CSV, or a packed one, and what is wrong with it.
 
-    def __init__(self, text: str):
-        """Raises LogError where it is not the header of a log."""
-        self.text = text
-        self.names = _cells(text)
-        missing = [name for name in (_SCORE, _STEP) if name not in self.names]
-        if missing:
-            raise LogError(f"no column {' or '.join(missing)}")
-        if not text.isprintable():
-            raise LogError("a header that does not print")
-        twice = [name for name, n in Counter(self.names).items() if n > 1]
-        if twice:
-            raise LogError(f"two columns {twice[0][:40]!r}")
-        self.numeric = [name for name in self.names if _is_numeric(name)]
-        self.metrics = [name for name in self.names if name.startswith(VALIDATION)]
-
-
-def parse(data: bytes, path: Path) -> tuple[Measurements, list[Irregularity]]:
-    r"""Columns of a CSV, and what is irregular; raises nothing.
-
-    Args:
-      data: the content of the file, gzip where `path` ends in `.gz`.
-
-    >>> text = b"score,global_step,validation/wer\n1.5,9,0.25\n"
-    >>> parse(text, Path("log.csv"))[0].validation["wer"]
-    array([0.25])
+    Raises:
+      LogError: it can't be used.
     """
-    notes = Notes(path)
-    try:
-        text = _unzipped(data) if path.suffix == ".gz" else data
-        measurements = _measurements(text, notes)
-    except LogError as error:
-        notes.add("unreadable", str(error))
-        measurements = Measurements()
-    return measurements, notes.irregularities()
-
-
-def _unzipped(data: bytes) -> bytes:
-    """What gzip packed, with its checksums checked; raises LogError."""
-    try:
-        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
-            text = file.read(MAX_BYTES + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise LogError(f"damaged gzip: {error}") from error
-    if len(text) > MAX_BYTES:
-        raise LogError(f"too large: over {MAX_BYTES:,} bytes")
-    return text
-
-
-def _measurements(data: bytes, notes: Notes) -> Measurements:
-    """Raises LogError where the log can't be used."""
-    if data.count(b"\n") > MAX_ROWS:
-        raise LogError(f"too large: over {MAX_ROWS:,} lines")
-    lines = data.decode("utf-8-sig", "surrogateescape").split("\n")
-    filled = [i for i, line in enumerate(lines) if line.strip(" \r")]
-    if not filled:
-        notes.add("no_evaluations", "empty")
-        return Measurements()
-    top, *body = filled
-    end = "\r" if lines[top].endswith("\r") else ""
-    header = _Header(lines[top].removesuffix(end))
-    rows = _in_order(_rows(lines, body, header, end, notes), notes)
+    if path.suffix == ".gz":
+        try:
+            data = gzip.decompress(data)
+        except (OSError, EOFError, zlib.error) as error:
+            raise LogError(f"damaged gzip: {error}") from error
+    text = data.decode("utf-8-sig", "surrogateescape")
+    header, _, _ = text.lstrip(" \r\n").partition("\n")
+    lines = text.split("\r\n" if header.endswith("\r") else "\n")
+    numbered = [(i, line) for i, line in enumerate(lines, 1) if line.strip(" \r\n")]
+    if not numbered:
+        return Measurements(), [LogWarning("no_evaluations", path, "empty")]
+    warnings = FileWarnings(path)
+    names = _names(header.removesuffix("\r"))
+    if len(numbered) > 1 and numbered[-1][0] == len(lines):  # without its line end
+        warnings.add("cut_off", "cut off", len(lines))
+        numbered.pop()
+    rows = _in_order(_rows(numbered[1:], names, warnings), warnings)
     if not rows:
-        notes.add("no_evaluations", "no evaluation")
-    return Measurements(
-        np.array([row.score for row in rows]),
-        np.array([row.step for row in rows]),
-        {
-            name.removeprefix(VALIDATION): _metric(name, i, rows, notes)
-            for i, name in enumerate(header.metrics)
-        },
-    )
+        warnings.add("no_evaluations", "no evaluation")
+    scores, steps = [row.score for row in rows], [row.step for row in rows]
+    metrics = {
+        name.removeprefix(VALIDATION): _metric(name, rows, warnings)
+        for name in names
+        if name.startswith(VALIDATION)
+    }
+    columns = Measurements(np.array(scores), np.array(steps), metrics)
+    return columns, [*warnings.values()]
+
+
+def _names(header: str) -> list[str]:
+    """The names of the columns; raises LogError where it is not the header of a log."""
+    names = _cells(header)
+    missing = [name for name in (_SCORE, _STEP) if name not in names]
+    if missing:
+        raise LogError(f"no column {' or '.join(missing)}")
+    if not header.isprintable():
+        raise LogError("a header that does not print")
+    name, n = Counter(names).most_common(1)[0]
+    if n > 1:
+        raise LogError(f"two columns {name[:40]!r}")
+    return names
 
 
 def _cells(line: str) -> list[str]:
@@ -151,101 +124,84 @@ def _cells(line: str) -> list[str]:
 
 
 def _rows(
-    lines: Sequence[str], body: Iterable[int], header: _Header, end: str, notes: Notes
+    numbered: Iterable[tuple[int, str]], names: Sequence[str], warnings: FileWarnings
 ) -> list[_Row]:
     """The rows that are whole, in the order of the file."""
-    rows: dict[int, _Row] = {}  # by their place among the lines that are not blank
-    short = set()  # places of lines with too few cells
-    for place, i in enumerate(body):
-        line = lines[i].removesuffix(end)
+    table, rows = [], []
+    for number, line in numbered:
         cells = _cells(line)
-        if i == len(lines) - 1:
-            notes.add("cut_off", "cut off", i + 1)
+        if _STEP in cells and cells != names:
+            warnings.add("second_header", "another header", number)
             break
-        if _STEP in cells and cells != header.names:
-            notes.add("second_header", "another header", i + 1)
-            break
-        if len(cells) < len(header.names):
-            short.add(place)
+        table.append((number, line, cells))
+    short = [False, *(len(cells) < len(names) for *_, cells in table), False]
+    numeric = [name for name in names if _is_numeric(name)]
+    for i, (number, line, cells) in enumerate(table):
         try:
-            if not line.isprintable() or not lines[i].endswith(end):
+            if not line.isprintable():
                 raise LogError("a control byte, or another line end than the header's")
-            rows[place] = _row(cells, header, line, i + 1)
+            if len(cells) != len(names):
+                raise LogError(f"{len(cells)} cells where the header has {len(names)}")
+            row = _row(dict(zip(names, cells, strict=True)), numeric, number)
+            if short[i] or short[i + 2]:
+                raise LogError("may go on in a line beside it, which has too few cells")
+            rows.append(row)
         except LogError as error:
-            notes.add("corrupt_row", str(error), i + 1)
-    for place in [place for place in rows if {place - 1, place + 1} & short]:
-        what = "may go on in a line beside it, which has too few cells"
-        notes.add("corrupt_row", what, rows.pop(place).line)
-    return list(rows.values())
+            warnings.add("corrupt_row", str(error), number)
+    return rows
 
 
-def _row(cells: list[str], header: _Header, text: str, line: int) -> _Row:
+def _row(cells: Mapping[str, str], numeric: Sequence[str], line: int) -> _Row:
     """Raises LogError where a cell is not what it should be."""
-    names = header.names
-    if len(cells) != len(names):
-        raise LogError(f"{len(cells)} cells where the header has {len(names)}")
-    cell = dict(zip(names, cells, strict=True))
-    if not _are_numbers("\n".join([cell[name] for name in header.numeric])):
-        for name in header.numeric:
-            if not _is_number(cell[name]):
-                raise LogError(f"{name} is {cell[name][:40]!a}, not a number")
-    score = _amount(_SCORE, cell)
-    same = cell.get(_SAME, cell[_SCORE])
-    if same != cell[_SCORE] and float(same or "nan") != score:
-        raise LogError(f"score is {cell[_SCORE]}, but {_SAME} {same}")
-    return _Row(
-        _amount(_COUNT, cell) if _COUNT in cell else 0.0,
-        _amount(_STEP, cell),
-        score,
-        tuple([cell[name] for name in header.metrics]),
-        text,
-        line,
-    )
+    for name in numeric:
+        if not _is_number(cells[name]):
+            raise LogError(f"{name} is {cells[name][:40]!a}, not a number")
+    score = _amount(_SCORE, cells)
+    if _amount(_SAME, {_SAME: cells[_SCORE], **cells}) != score:
+        raise LogError(f"score is {score:g}, but {_SAME} {cells[_SAME]}")
+    count = _amount(_COUNT, {_COUNT: "0", **cells})
+    return _Row(count, _amount(_STEP, cells), score, cells, line)
 
 
-def _amount(name: str, cell: Mapping[str, str]) -> float:
+def _amount(name: str, cells: Mapping[str, str]) -> float:
     """A number of seconds, or a whole number of steps or preemptions."""
-    value = float(cell[name] or "nan")
-    if 0 <= value < math.inf and (name == _SCORE or not value % 1):
-        return value
-    kind = "number" if name == _SCORE else "whole number"
-    raise LogError(f"{name} is {cell[name]!r}, not a {kind} from 0 on")
+    value = float(cells[name] or "nan")
+    is_whole = name in (_STEP, _COUNT)
+    if not 0 <= value < math.inf or (is_whole and value % 1):
+        kind = "whole number" if is_whole else "number"
+        raise LogError(f"{name} is {cells[name]!r}, not a {kind} from 0 on")
+    return value
 
 
-def _in_order(rows: list[_Row], notes: Notes) -> list[_Row]:
+def _in_order(rows: Iterable[_Row], warnings: FileWarnings) -> list[_Row]:
     """Rows by preemption count and step, without those that contradict one another."""
-    first: dict[tuple[float, float], _Row] = {}
-    contradictory = set()
-    for row in sorted(rows, key=lambda row: row[:2]):
-        twin = first.setdefault(row[:2], row)
-        if twin.text != row.text:
-            what = f"another row has step {row.step:.0f} too"
-            notes.add("contradiction", what, twin.line)
-            contradictory.add(row[:2])
-        elif twin is not row:
-            notes.add("repeated_row", "written before", row.line)
-    kept = [row for place, row in first.items() if place not in contradictory]
-    for row, later in pairwise(kept):
-        if later.line < row.line:
-            notes.add("reordered", "a row that belongs further up", later.line)
-    for n, (row, later) in enumerate(pairwise(kept)):
-        if row.count == later.count and later.score < row.score:
-            what = f"score is {later.score} after {row.score}"
-            notes.add("time_back", what, later.line)
-            return kept[:n]
+    kept: list[_Row] = []
+    by_place = sorted(rows, key=lambda row: row[:2])
+    for _, (first, *others) in groupby(by_place, key=lambda row: row[:2]):
+        if any(row.cells != first.cells for row in others):
+            what = f"another row has step {first.step:.0f} too"
+            warnings.add("contradiction", what, first.line)
+            continue
+        for row in others:
+            warnings.add("repeated_row", "written before", row.line)
+        if kept and first.line < kept[-1].line:
+            warnings.add("reordered", "a row that belongs further up", first.line)
+        if kept and first.count == kept[-1].count and first.score < kept[-1].score:
+            what = f"score is {first.score} after {kept[-1].score}"
+            warnings.add("time_back", what, first.line)
+            return kept[:-1]
+        kept.append(first)
     return kept
 
 
-def _metric(name: str, i: int, rows: Sequence[_Row], notes: Notes) -> np.ndarray:
+def _metric(name: str, rows: Sequence[_Row], warnings: FileWarnings) -> np.ndarray:
     """The values of a metric; NaN where it is not finite, or can't be."""
-    values = np.array([float(row.metrics[i] or "nan") for row in rows])
+    values = np.array([float(row.cells[name] or "nan") for row in rows])
     values[np.isinf(values)] = math.nan
-    low, high = -math.inf, math.inf
-    if metric := METRICS.get(name.removeprefix(VALIDATION)):
-        low, high = metric.low, metric.high
+    _, low, high = METRICS.get(name.removeprefix(VALIDATION), Metric(True))
     outside = (values < low - _ULPS) | (values > high + _ULPS)
     for n in np.flatnonzero(outside).tolist():
         what = f"{name} is {values[n]:g}, not from {low:g} to {high:g}"
-        notes.add("out_of_range", what, rows[n].line)
+        warnings.add("out_of_range", what, rows[n].line)
     values[outside] = math.nan
     return values

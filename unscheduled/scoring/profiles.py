@@ -20,13 +20,7 @@ def eligible_times(
     2. A time above 4x the fastest of its column is a miss, base and held-out alike.
     3. A base time is a miss where a held-out variant of it is, or was not run.
 
-    Args:
-      base_sec: shape (..., S, B).
-      held_out_sec: shape (..., S, H).
-      base_of: column in `base_sec` of each held-out workload, integers, shape (H,).
-
-    Returns:
-      Shape (..., S, B).
+    `base_of` is the column in `base_sec` of each held-out workload.
     """
     held_out_sec = np.where(np.isfinite(base_sec[..., base_of]), held_out_sec, np.inf)
     base_sec, held_out_sec = _drop_slow(base_sec), _drop_slow(held_out_sec)
@@ -56,20 +50,12 @@ def performance_profile(ratios: np.ndarray, n_workloads: int) -> np.ndarray:
 
 
 def profile_scores(profiles: np.ndarray) -> np.ndarray:
-    """Integral of rho from 1 to 4 by the trapezoid rule, over 3; shape (S,).
-
-    >>> within = ratios_to_best(np.array([[10.0, 10.0], [10.0, 50.0]]))
-    >>> profile_scores(performance_profile(within, 2)).round(12)
-    array([1. , 0.5])
-    """
+    """Integral of rho from 1 to 4 by the trapezoid rule, over 3; shape (S,)."""
     return np.trapezoid(profiles, TAU, axis=1) / (TAU[-1] - TAU[0])
 
 
 def scores_of_ratios(ratios: np.ndarray, n_workloads: int) -> np.ndarray:
-    """What `profile_scores` gives of their profile, without it; shape (..., S).
-
-    A workload's share of the score depends on which points of `TAU` its ratio is
-    within, so that thousands of groups, shape (..., S, W), are scored at once.
+    """The scores of thousands of groups at once: (..., S, W) to (..., S).
 
     >>> scores_of_ratios(np.array([[[1.0, 1.0], [1.0, 5.0]]]), 2).round(12)
     array([[1. , 0.5]])
@@ -84,14 +70,7 @@ def mean_time_ratio(
 ) -> float:
     """Geometric mean over workloads of t / t_baseline: below 1 is faster.
 
-    Where both missed, the ratio is 1, whatever a miss counts as.
-
-    Args:
-      times_sec, baseline_sec: shape (W,).
-      miss_sec: the time that a miss counts as, shape (W,); NaN where it is unknown.
-
-    Returns:
-      The mean ratio; NaN where one of the times is unknown, or there are none.
+    It is NaN where one of the times is unknown, or there are none.
 
     >>> unknown = np.full(2, np.nan)
     >>> mean_time_ratio(np.array([1.0, np.inf]), np.array([4.0, np.inf]), unknown)
@@ -109,10 +88,8 @@ def log_time_ratios(
 ) -> np.ndarray:
     """log t - log t_baseline, shape (..., W); 0 where both missed.
 
-    Args:
-      times_sec, baseline_sec: shape (..., W).
-      miss_sec: the time that a miss of one of them counts as, shape (W,); NaN where it
-        is unknown, inf for longer than any time.
+    `miss_sec` is the time that a miss of one of them counts as, shape (W,); NaN where
+    it is unknown, inf for longer than any time.
     """
     both_missed = np.isposinf(times_sec) & np.isposinf(baseline_sec)
     miss_sec = np.where(both_missed, 1.0, miss_sec)

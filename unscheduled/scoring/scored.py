@@ -1,24 +1,19 @@
 """A group of submissions, scored: all that a table or a file says about it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.rulesets import Ruleset
 from unscheduled.benchmark.targets import Benchmark
+from unscheduled.scoring import times
 from unscheduled.scoring.budget import BudgetUse, budget_use
-from unscheduled.scoring.errors import ScoringError
-from unscheduled.scoring.irregularities import Irregularity
+from unscheduled.scoring.hardware import hardware_notes
 from unscheduled.scoring.leaderboard import Leaderboard, rank
 from unscheduled.scoring.logs import Reading, Summary, Trial, missing, without_metric
 from unscheduled.scoring.published import Published
-from unscheduled.scoring.same_hardware import hardware_notes
-from unscheduled.scoring.times import (
-    RULES,
-    Result,
-    Study,
-    study_results,
-    workload_results,
-)
+from unscheduled.scoring.times import RULES, Result, Study
+from unscheduled.scoring.warnings import LogWarning
 
 MINE = " (mine)"  # after a name that a published submission has too
 NOTHING_READ = Reading([], [])
@@ -37,13 +32,10 @@ class Scored:
     """A group of submissions and its scores.
 
     Attributes:
-      rule: of `RULES`, which trial stands for a study.
-      baseline: submission that times are compared with, or None.
       own: submissions that were read from logs; the others are published ones.
-      part: scores on the workloads of the logs alone; None where that is all of them.
+      part: None where the logs have all of the workloads.
       notes: sentences about the scores.
-      irregularities: about the logs, and what the ruleset expects that they lack.
-      summary: of what was read; None where nothing was to be read.
+      summary: None where there were no logs to read.
       unscored: trials of workloads that the benchmark does not score.
     """
 
@@ -58,7 +50,7 @@ class Scored:
     leaderboard: Leaderboard
     part: Part | None
     notes: list[str]
-    irregularities: list[Irregularity]
+    warnings: list[LogWarning]
     summary: Summary | None
     unscored: tuple[Trial, ...] = ()
 
@@ -93,32 +85,47 @@ def score_group(
       published: submissions that belong to the group too.
 
     Raises:
-      ScoringError: there is no such baseline or rule, or a submission ran a workload
+      UserError: there is no such baseline or rule, or a submission ran a workload
         in both frameworks.
     """
     if rule not in RULES:
-        raise ScoringError(f"Unknown rule {rule!r}: choose from {', '.join(RULES)}.")
-    reading = _checked(reading, benchmark, ruleset)
-    hardware, unread = [], []
-    if published:
-        hardware, unread = hardware_notes(reading.trials, published)
-    reading = replace(reading, irregularities=[*reading.irregularities, *unread])
-    by_rule = _own_studies(reading.trials, benchmark)
-    theirs = published.submissions if published else ()
-    own = {study.submission for study in by_rule[rule]}
-    names = {name: name + MINE if name in theirs else name for name in sorted(own)}
-    group = {
-        each: [
-            *(replace(s, submission=names[s.submission]) for s in by_rule[each]),
-            *(published.studies[each] if published else ()),
-        ]
-        for each in RULES
-    }
-    results = {each: workload_results(group[each]) for each in RULES}
-    if baseline is None and "baseline" in theirs:
-        baseline = "baseline"
-    chosen = results[rule]
+        raise UserError(f"Unknown rule {rule!r}: choose from {', '.join(RULES)}.")
+    trials = [t for t in reading.trials if t.workload in benchmark.targets]
     unscored = tuple(t for t in reading.trials if t.workload not in benchmark.targets)
+    metrics = {workload: t.metric for workload, t in benchmark.targets.items()}
+    warnings = reading.warnings + without_metric(trials, metrics)
+    if ruleset.n_studies is not None and ruleset.n_trials is not None:
+        expected = ruleset.n_studies, ruleset.n_trials
+        warnings += missing(trials, *expected, benchmark.workloads)
+    names = {name: name for name in sorted({trial.submission for trial in trials})}
+    group = {each: times.study_results(trials, benchmark, each) for each in RULES}
+    notes = []
+    if workloads := sorted({trial.workload for trial in unscored}):
+        notes.append(
+            f"Not in this benchmark, and left out: {', '.join(workloads)}. Benchmark "
+            f"{benchmark.version} has no target for it, so there are times and steps "
+            "alone."
+        )
+    notes += benchmark.notes
+    if published:
+        theirs = published.submissions
+        names = {name: name + MINE if name in theirs else name for name in names}
+        for each in RULES:
+            own = [replace(s, submission=names[s.submission]) for s in group[each]]
+            group[each] = own + published.studies[each]
+        hardware, broken = hardware_notes(reading.trials, published)
+        warnings += broken
+        notes += [
+            f"{name} from the logs is called {called}, as {name} is a published "
+            "submission."
+            for name, called in names.items()
+            if name != called
+        ]
+        notes += [*published.dated, *hardware, *published.notes]
+        if baseline is None and "baseline" in theirs:
+            baseline = "baseline"
+    results = {each: times.workload_results(group[each]) for each in RULES}
+    notes += _rule_differences(results["documented"], results["official"])
     return Scored(
         benchmark=benchmark,
         ruleset=ruleset,
@@ -127,30 +134,17 @@ def score_group(
         published=published,
         own=tuple(names.values()),
         studies=group[rule],
-        results=chosen,
-        leaderboard=rank(chosen, benchmark, baseline, ruleset.budget_factor),
-        part=_part(chosen, benchmark, tuple(names.values()), baseline, ruleset),
-        notes=[
-            *_left_out(unscored, benchmark),
-            *benchmark.notes,
-            *(
-                f"{name} from the logs is called {called}, as {name} is a published "
-                "submission."
-                for name, called in names.items()
-                if name != called
-            ),
-            *(published.dated if published else ()),
-            *hardware,
-            *(published.notes if published else ()),
-            *rule_differences(results["documented"], results["official"]),
-        ],
-        irregularities=reading.irregularities,
-        summary=reading.summary() if reading.trials else None,
+        results=results[rule],
+        leaderboard=rank(results[rule], benchmark, baseline, ruleset.budget_factor),
+        part=_part(results[rule], benchmark, names.values(), baseline, ruleset),
+        notes=notes,
+        warnings=warnings,
+        summary=Reading(reading.trials, warnings).summary() if reading.trials else None,
         unscored=unscored,
     )
 
 
-def rule_differences(
+def _rule_differences(
     documented: Iterable[Result], official: Iterable[Result]
 ) -> list[str]:
     """A sentence for each submission and workload where the two rules differ."""
@@ -164,49 +158,10 @@ def rule_differences(
     ]
 
 
-def _checked(reading: Reading, benchmark: Benchmark, ruleset: Ruleset) -> Reading:
-    """`reading`, with what the benchmark and the ruleset expect and it lacks."""
-    metrics = {workload: t.metric for workload, t in benchmark.targets.items()}
-    lacking = without_metric(reading.trials, metrics)
-    if ruleset.n_studies is not None and ruleset.n_trials is not None:
-        lacking += missing(
-            [trial for trial in reading.trials if trial.workload in metrics],
-            ruleset.n_studies,
-            ruleset.n_trials,
-            benchmark.workloads,
-        )
-    return replace(reading, irregularities=[*reading.irregularities, *lacking])
-
-
-def _own_studies(
-    trials: Sequence[Trial], benchmark: Benchmark
-) -> dict[str, list[Study]]:
-    """The studies by each rule; it takes two hits in a study for them to differ."""
-    studies = study_results(trials, benchmark, "documented")
-    several = {study.key for study in studies if study.n_hit > 1}
-    trials = [trial for trial in trials if trial.key[:-1] in several]
-    official = {s.key: s for s in study_results(trials, benchmark, "official")}
-    return {
-        "documented": studies,
-        "official": [official.get(study.key, study) for study in studies],
-    }
-
-
-def _left_out(trials: Iterable[Trial], benchmark: Benchmark) -> list[str]:
-    """What workloads the logs have beside those of the benchmark."""
-    ignored = sorted({trial.workload for trial in trials})
-    if not ignored:
-        return []
-    return [
-        f"Not in this benchmark, and left out: {', '.join(ignored)}. Benchmark "
-        f"{benchmark.version} has no target for it, so there are times and steps alone."
-    ]
-
-
 def _part(
     results: Sequence[Result],
     benchmark: Benchmark,
-    own: Sequence[str],
+    own: Collection[str],
     baseline: str | None,
     ruleset: Ruleset,
 ) -> Part | None:
@@ -221,12 +176,8 @@ def _part(
     ran = {*base, *held_out}
     if not base or ran >= anybody & set(benchmark.workloads):
         return None
-    smaller = replace(
-        benchmark,
-        base=base,
-        held_out=held_out,
-        targets={w: t for w, t in benchmark.targets.items() if w in ran},
-    )
+    targets = {w: t for w, t in benchmark.targets.items() if w in ran}
+    smaller = replace(benchmark, base=base, held_out=held_out, targets=targets)
     results = [result for result in results if result.workload in ran]
     if baseline not in {result.submission for result in results}:
         baseline = None

@@ -2,22 +2,24 @@
 
 import math
 from collections.abc import Sequence
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console
 
 from unscheduled.benchmark.tables import Table, number
 from unscheduled.benchmark.targets import Benchmark
 from unscheduled.scoring import why
+from unscheduled.scoring.budget import BudgetUse
 from unscheduled.scoring.comparison import PARTS_NOTE, Ratio
 from unscheduled.scoring.intervals import Intervals
 from unscheduled.scoring.leaderboard import Leaderboard
+from unscheduled.scoring.logs import Trial
 from unscheduled.scoring.scored import Scored
 from unscheduled.scoring.uncertainty import Interval
-from unscheduled.scoring.verdicts import verdicts
+from unscheduled.scoring.verdicts import Verdicts, verdicts
 from unscheduled.scoring.what_if import WhatIf
 
-_SHOWN = 5  # irregularities of a kind
+_SHOWN = 5  # warnings of a kind
 _PIPE_WIDTH = 10_000  # characters: never cuts a name, and tables don't stretch to it
 
 
@@ -29,14 +31,9 @@ class _Console(Console):
 
 
 def console_for(file: TextIO) -> Console:
-    """A console that writes plain text to `file`, as wide as it needs, in a pipe."""
-    return _Console(
-        file=file,
-        width=None if file.isatty() else _PIPE_WIDTH,
-        markup=False,
-        highlight=False,
-        emoji=False,
-    )
+    """A console that writes plain text to `file`, as wide as it needs in a pipe."""
+    width = None if file.isatty() else _PIPE_WIDTH
+    return _Console(file=file, width=width, markup=False, highlight=False, emoji=False)
 
 
 def print_scores(
@@ -46,27 +43,14 @@ def print_scores(
     pages: Sequence[str] = (),
     if_so: WhatIf | None = None,
 ) -> None:
-    """Print to `file` a table a workload, what was irregular, the scores, the notes.
-
-    Args:
-      intervals: how sure the figures are; printed before the scores.
-      pages: submissions to print `why` of.
-      if_so: what would be; printed at the end.
-    """
+    """Print to `file` a table a workload, the warnings, the scores, the notes."""
     console, found = console_for(file), verdicts(scored)
     for workload in scored.leaderboard.workloads_run:
         console.print(workload_table(workload, scored, found))
     for line in what_was_read(scored):
         console.print(line, soft_wrap=True)
     parts = interval_tables(scored, intervals) if intervals else []
-    for submission in pages:
-        rows = why.rows(scored, submission, found)
-        parts.append(Table(submission, why.COLUMNS, rows, "llr"))
-        parts.append(why.summary(scored, submission, found))
-    if pages:
-        title, rows = "Milliseconds a step, by framework", why.framework_rows(scored)
-        parts += [why.NOTE, Table(title, why.FRAMEWORK_COLUMNS, rows, "llr")]
-        parts.append(why.FRAMEWORK_NOTE)
+    parts += why_tables(scored, pages, found) if pages else []
     parts += summary(scored)
     parts += what_if_tables(if_so) if if_so else []
     console.print(*parts, sep="\n")
@@ -78,47 +62,40 @@ def summary(scored: Scored) -> list[Table | str]:
     if scored.leaderboard.rows:
         title = f"AlgoPerf scores, benchmark {scored.benchmark.version}"
         parts.append(score_table(title, scored.leaderboard, scored.benchmark, scored))
-        parts += coverage(scored.leaderboard, scored.benchmark)
-    if scored.part is not None:
-        base = scored.part.benchmark.base
-        title = f"On the workloads with logs alone: {', '.join(base)}"
-        part = scored.part
+        parts += coverage(scored)
+    if part := scored.part:
+        title = f"On the workloads with logs alone: {', '.join(part.benchmark.base)}"
         parts.append(score_table(title, part.leaderboard, part.benchmark, scored))
     return [*parts, *comparison(scored), *scored.notes]
 
 
 def what_was_read(scored: Scored) -> list[str]:
-    """Counts of what was read, and the first few irregularities of each kind."""
+    """Counts of what was read, and the first few warnings of each kind."""
     if scored.summary is None:
         return []
-    lines = []
+    lines = scored.summary.lines()
     for rule, count in scored.summary.irregular.items():
-        found = [str(one) for one in scored.irregularities if one.rule == rule]
+        found = [str(one) for one in scored.warnings if one.rule == rule]
         lines += found[:_SHOWN]
         if count > _SHOWN:
             more = count - _SHOWN
             lines.append(f"... and {more} more of {rule}: --format=json has them all.")
-    return [*scored.summary.lines(), *lines]
+    return lines
 
 
-def workload_table(workload: str, scored: Scored, found: why.Found) -> Table:
+def workload_table(workload: str, scored: Scored, found: Verdicts) -> Table:
     """A row a submission, fastest first; who did not run the workload comes last."""
+    ran = [result for result in scored.results if result.workload == workload]
+    missed = {r.submission for r in ran if math.isinf(r.time_sec)}
     headings = ["submission", "median seconds to target", "median steps to target"]
-    headings.append("studies hit")
-    use = scored.budget_use()
-    ran = [r for r in scored.results if r.workload == workload]
-    missed = any(math.isinf(r.time_sec) for r in ran)
-    if missed:
-        headings += ["closest miss", "why"]
-    rows = []
+    headings += ["studies hit", *(["closest miss", "why"] if missed else [])]
+    use, rows = scored.budget_use(), []
     for result in sorted(ran, key=lambda r: (r.time_sec, r.submission)):
-        key, hits = (result.submission, workload), f"{result.n_hit}/{result.n_studies}"
-        row = [result.submission, number(result.time_sec), number(result.steps, ".10g")]
-        row.append(hits)
+        name, hits = result.submission, f"{result.n_hit}/{result.n_studies}"
+        row = [name, number(result.time_sec), number(result.steps, ".10g"), hits]
         if missed:
-            closest = use[key].misses
-            reason = found[key].words if math.isinf(result.time_sec) else ""
-            row += [closest.words if closest else "", reason]
+            reason = found[name, workload].words if name in missed else ""
+            row += [_closest(use[name, workload]), reason]
         rows.append(row)
     names = {result.submission for result in ran}
     rows += [[name, "-", "-", "-"] for name in scored.submissions if name not in names]
@@ -126,22 +103,31 @@ def workload_table(workload: str, scored: Scored, found: why.Found) -> Table:
     return Table(title, headings, rows, "lrrrl")
 
 
+def unscored_run(trial: Trial) -> dict[str, Any]:
+    """Of a trial that there is no target for: what its last evaluation says."""
+    n = len(trial.score)
+    names = ("submission", "workload", "framework", "study")
+    return {
+        **{name: getattr(trial, name) for name in names},
+        "trial": trial.number,
+        "time_sec": float(trial.score[-1]) if n else None,
+        "steps": float(trial.global_step[-1]) if n else None,
+        "n_evaluations": n,
+    }
+
+
 def unscored_table(scored: Scored) -> Table:
-    """A row a trial that there is no target for: what its last evaluation says."""
+    """A row a trial, as `unscored_run` says."""
     rows = []
-    for trial in scored.unscored:
-        names = (f"{trial.workload}_{trial.framework}", f"trial_{trial.number}")
-        end = ["-", "-"]
-        if len(trial.score):
-            end = [number(trial.score[-1]), number(trial.global_step[-1], ".10g")]
-        n = str(len(trial.score))
-        rows.append([trial.submission, trial.study, *names, *end, n])
-    return Table(
-        "Without a target: times and steps at the last evaluation",
-        ("submission", "study", "workload", "trial", "seconds", "steps", "evaluations"),
-        rows,
-        "llllr",
-    )
+    for run in map(unscored_run, scored.unscored):
+        names = (f"{run['workload']}_{run['framework']}", f"trial_{run['trial']}")
+        end = (number(run["time_sec"]), number(run["steps"], ".10g"))
+        n = str(run["n_evaluations"])
+        rows.append([run["submission"], run["study"], *names, *end, n])
+    title = "Without a target: times and steps at the last evaluation"
+    names = ("submission", "study", "workload", "trial")
+    headings = (*names, "seconds", "steps", "evaluations")
+    return Table(title, headings, rows, "llllr")
 
 
 def score_table(
@@ -151,11 +137,7 @@ def score_table(
     scored: Scored,
     with_runs: bool = False,
 ) -> Table:
-    """A row a submission, best AlgoPerf score first.
-
-    Args:
-      with_runs: whether to say where the runs come from though none are published.
-    """
+    """A row a submission, best score first; `with_runs`: where its runs are from."""
     with_runs = with_runs or scored.published is not None
     compared = any(row.time_ratio is not None for row in leaderboard.rows)
     headings = ["submission", *(["runs"] if with_runs else [])]
@@ -169,18 +151,34 @@ def score_table(
             cells.append(scored.source(row.submission))
         cells += [f"{row.score:.4f}", f"{row.n_hit}/{len(benchmark.base)}"]
         if compared:
-            ratios = (row.time_ratio, row.both_ratio)
-            time, both = (number(ratio, ".4f", "n/a") for ratio in ratios)
-            cells += [time, f"{both} ({row.n_both})"]
+            both = number(row.both_ratio, ".4f", "n/a")
+            cells += [number(row.time_ratio, ".4f", "n/a"), f"{both} ({row.n_both})"]
         rows.append(cells)
     return Table(title, headings, rows)
 
 
+def why_tables(
+    scored: Scored, submissions: Sequence[str], found: Verdicts
+) -> list[Table | str]:
+    """A page for each of `submissions`, and what a step takes by framework."""
+    parts: list[Table | str] = []
+    for name in submissions:
+        parts.append(why.page(scored, name, found))
+        parts.append(why.summary(scored, name, found))
+    return [*parts, why.NOTE, why.frameworks(scored), why.FRAMEWORK_NOTE]
+
+
 def interval_tables(scored: Scored, found: Intervals) -> list[Table | str]:
     """Scores, comparisons with the baseline and medians, and what they mean."""
-    ruleset = scored.ruleset
+    ruleset, rows = scored.ruleset, []
+    for row in scored.leaderboard.rows:
+        score = found.scores[row.submission]
+        cells = (_ends(score.interval, 4), f"{100 * score.p_best:.1f}%")
+        rows.append((row.submission, f"{row.score:.4f}", *cells))
+    interval = f"{100 * found.level:g}% interval"
+    headings = ("submission", "AlgoPerf score", interval, "best of the group")
     parts: list[Table | str] = [
-        _score_intervals(scored, found),
+        Table("Scores, if other studies had been run", headings, rows),
         f"Everyone's studies were drawn anew {found.n_resamples} times, with "
         "replacement, and the whole group was scored each time. The level is nominal: "
         "with three studies such intervals cover less. One study of a workload has no "
@@ -203,50 +201,34 @@ def interval_tables(scored: Scored, found: Intervals) -> list[Table | str]:
     ]
 
 
-def _score_intervals(scored: Scored, found: Intervals) -> Table:
-    rows = []
-    for row in scored.leaderboard.rows:
-        score = found.scores[row.submission]
-        cells = (_ends(score.interval, 4), f"{100 * score.p_best:.1f}%")
-        rows.append((row.submission, f"{row.score:.4f}", *cells))
-    interval = f"{100 * found.level:g}% interval"
-    headings = ("submission", "AlgoPerf score", interval, "best of the group")
-    return Table("Scores, if other studies had been run", headings, rows)
-
-
 def _comparisons(scored: Scored, found: Intervals) -> Table:
-    rows = []
-    for submission, with_it in found.comparisons.items():
-        both = with_it.both_hit
+    rows, title = [], f"Compared with {scored.baseline}: ratios, below 1 needs less"
+    for submission, pair in found.comparisons.items():
+        both = pair.both_hit
         parts = (both.time, both.steps, both.step_sec) if both else ()
-        p = "n/a" if with_it.p_faster is None else f"{100 * with_it.p_faster:.1f}%"
-        rows.append((submission, p, *map(_ratio, (with_it.time_ratio, *parts))))
+        p = "n/a" if pair.p_faster is None else f"{100 * pair.p_faster:.1f}%"
+        rows.append((submission, p, *map(_ratio, (pair.time_ratio, *parts))))
     headings = ("faster with", "time", "time, both hit", "steps", "seconds a step")
-    title = f"Compared with {scored.baseline}: ratios, below 1 needs less"
     return Table(title, ("submission", *headings), rows)
 
 
 def _medians(scored: Scored, found: Intervals) -> Table:
     """A row a workload and submission, fastest first."""
     order, rows = scored.leaderboard.workloads_run, []
-    for result in sorted(
-        scored.results, key=lambda r: (order.index(r.workload), r.time_sec)
-    ):
+    fastest_first = sorted(scored.results, key=lambda result: result.time_sec)
+    for result in sorted(fastest_first, key=lambda r: order.index(r.workload)):
         key = (result.submission, result.workload)
         interval, use = found.medians[key].time_sec, found.budgets[key]
-        rows.append(
-            (
-                result.workload,
-                result.submission,
-                number(result.time_sec),
-                _seconds_span(interval),
-                "-" if interval is None else f"{100 * interval.level:.0f}%",
-                number(100 * use.to_target, ".1f", "unknown", "%"),
-                number(100 * use.run, ".1f", "unknown", "%"),
-                f"{use.n_hit}/{use.n_studies}",
-                use.misses.words if use.misses else "",
-            )
-        )
+        span = covers = "-"
+        if interval:
+            span = f"{number(interval.low)} to {number(interval.high, inf='a miss')}"
+            span = "missed" if math.isinf(interval.low) else span
+            covers = f"{100 * interval.level:.0f}%"
+        names = (result.workload, result.submission)
+        shares = (_percent(use.to_target), _percent(use.run))
+        hits = f"{use.n_hit}/{use.n_studies}"
+        times = (number(result.time_sec), span, covers)
+        rows.append((*names, *times, *shares, hits, _closest(use)))
     headings = (
         *("workload", "submission", "seconds to target", "interval", "covers"),
         *("of the budget", "longest run", "studies hit", "closest miss"),
@@ -269,28 +251,28 @@ def what_if_tables(if_so: WhatIf) -> list[Table | str]:
         found, before = if_so.intervals[submission], if_so.before[submission]
         cells = (_ends(found.interval, 4), f"{100 * found.p_best:.1f}%")
         together.append((submission, f"{score:.4f}", f"{before:.4f}", *cells))
-    columns = ("workload", "seconds", "assumed", "AlgoPerf score", "worth")
-    scores = ("AlgoPerf score", "as it is", "95% interval", "best of the group")
+    changes = ("assumption", "workload", "seconds", "assumed", "AlgoPerf score")
+    scores = ("submission", "AlgoPerf score", "as it is", "95% interval")
+    last = "best of the group"
     return [
-        Table("What if: each assumption alone", ("assumption", *columns), alone),
-        Table(
-            "What if: the scores with all of them", ("submission", *scores), together
-        ),
+        Table("What if: each assumption alone", (*changes, "worth"), alone),
+        Table("What if: the scores with all of them", (*scores, last), together),
         "The interval is what drawing the studies anew gives, as --intervals says; a "
         "time that was given is the same in every study.",
     ]
 
 
-def coverage(leaderboard: Leaderboard, benchmark: Benchmark) -> list[str]:
+def coverage(scored: Scored) -> list[str]:
     """Say in sentences how much of the benchmark stands behind the scores."""
-    base_run, held_out_run = leaderboard.base_run, leaderboard.held_out_run
-    lines = [f"{len(base_run)} of {len(benchmark.base)} base workloads have logs."]
-    if len(base_run) < len(benchmark.base):
+    board, benchmark = scored.leaderboard, scored.benchmark
+    n_base, n_held_out = len(benchmark.base), len(benchmark.held_out)
+    lines = [f"{len(board.base_run)} of {n_base} base workloads have logs."]
+    if len(board.base_run) < n_base:
         lines.append("The others count as missed by every submission.")
-    if len(held_out_run) < len(benchmark.held_out):
+    if len(board.held_out_run) < n_held_out:
         lines.append(
-            f"{len(held_out_run)} of {len(benchmark.held_out)} held-out workloads have "
-            "logs; the others disqualify nobody."
+            f"{len(board.held_out_run)} of {n_held_out} held-out workloads have logs; "
+            "the others disqualify nobody."
         )
     return lines
 
@@ -305,17 +287,16 @@ def comparison(scored: Scored) -> list[str]:
         "faster; where both hit: the same over those that both reached, (how many)."
     ]
     missed = {r.workload for r in scored.results if math.isinf(r.time_sec)}
-    budgets = {w: benchmark.targets[w].max_allowed_runtime_sec for w in benchmark.base}
-    counts = ", ".join(
-        f"{w} {number(ruleset.miss_sec(sec), '.0f', 'unknown', ' s')}"
-        for w, sec in budgets.items()
-        if w in missed
-    )
+    counts = []
+    for workload in benchmark.base:
+        if workload in missed:
+            sec = ruleset.miss_sec(benchmark.targets[workload].max_allowed_runtime_sec)
+            counts.append(f"{workload} {number(sec, '.0f', 'unknown', ' s')}")
     if counts:
         lines.append(
             f"In time / {scored.baseline} a miss counts as the budget of {ruleset} "
             f"({ruleset.budget_factor:g} x max_allowed_runtime_sec) plus 1 s, and as "
-            f"equal where both missed: {counts}."
+            f"equal where both missed: {', '.join(counts)}."
         )
     ratios = [row.time_ratio for row in scored.leaderboard.rows]
     if any(ratio is not None and math.isnan(ratio) for ratio in ratios):
@@ -324,6 +305,14 @@ def comparison(scored: Scored) -> list[str]:
             "or no workload at all."
         )
     return lines
+
+
+def _percent(share: float) -> str:
+    return number(100 * share, ".1f", "unknown", "%")
+
+
+def _closest(use: BudgetUse) -> str:
+    return use.misses.words if use.misses else ""
 
 
 def _ends(interval: Interval | None, digits: int) -> str:
@@ -336,12 +325,3 @@ def _ratio(ratio: Ratio) -> str:
     if math.isnan(ratio.value):
         return "n/a"
     return f"{ratio.value:.3f} ({_ends(ratio.interval, 3)})"
-
-
-def _seconds_span(interval: Interval | None) -> str:
-    if interval is None:
-        return "-"
-    if math.isinf(interval.low):
-        return "missed"
-    high = "a miss" if math.isinf(interval.high) else number(interval.high)
-    return f"{number(interval.low)} to {high}"

@@ -13,8 +13,8 @@ from typing import TypeVar
 
 import numpy as np
 
+from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.targets import Benchmark, Target
-from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.logs import Trial
 
 K = TypeVar("K")
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Hit:
-    """When a target was reached: seconds, steps, and the index of the evaluation."""
+    """When a target was reached; `index` is that of the evaluation."""
 
     time_sec: float
     steps: float
@@ -43,10 +43,9 @@ RULES: dict[str, Callable[[Hit], float]] = {
 
 @dataclass(frozen=True)
 class Course:
-    """How a study's trial went: the one that stands for it, or that came closest.
+    """How a trial went, up to its last evaluation; NaN where it is not known.
 
     Attributes:
-      end_sec, end_steps: at its last evaluation.
       near_sec: when what it still lacked was within 5% of the least it ever lacked;
         what came later brought it hardly closer.
       lost: share of its progress, from the first evaluation to the best, that was gone
@@ -62,18 +61,16 @@ class Course:
 
 @dataclass(frozen=True)
 class Study:
-    """One study of a submission on a workload; its trials share a search.
+    """One study of a submission on a workload; NaN is a figure that is not known.
 
     Attributes:
       hit: of the trial that stands for the study, by the rule.
-      n_hit, n_trials: how many of its trials reached the target.
-      best: the best value of the target's metric in any of its trials; NaN where there
-        is none.
-      run_sec: submission time of its longest trial; NaN where there is none.
+      best: the best value of the target's metric in any of its trials.
+      run_sec: submission time of its longest trial.
       step_sec: seconds a step of the trial that stands for the study, up to its hit;
-        where all missed, the median of the whole trials; NaN where it is not known.
+        where all missed, the median of the whole trials.
       course: of the trial that stands for the study; where all missed, of the one that
-        came closest. NaN where it is not known.
+        came closest.
     """
 
     submission: str
@@ -90,7 +87,7 @@ class Study:
 
     @property
     def key(self) -> tuple[str, str, str, str]:
-        """What names a study: as `Trial.key`, without the trial's number."""
+        """As `Trial.key`, without the trial's number."""
         return (self.submission, self.workload, self.framework, self.study)
 
 
@@ -99,11 +96,7 @@ Cells = dict[tuple[str, str], list[Study]]  # (submission, workload) -> its stud
 
 @dataclass(frozen=True)
 class Result:
-    """What one submission did on one workload; inf where the target was missed.
-
-    Attributes:
-      time_sec, steps: median over studies, each by itself.
-    """
+    """What one submission did on one workload: medians, inf where it missed."""
 
     submission: str
     workload: str
@@ -114,55 +107,24 @@ class Result:
 
 
 def first_hit(trial: Trial, target: Target) -> Hit:
-    """The first evaluation of `trial` that reaches `target`, else `MISS`.
-
-    A trial that was not evaluated by the target's metric missed; those are listed by
-    `logs.without_metric`.
-    """
-    if target.metric not in trial.validation:
-        return MISS
-    reached = target.reached(trial.validation[target.metric])
+    """The first evaluation of `trial` that reaches `target`, else `MISS`."""
+    reached = target.reached(_values(trial, target))
     if not reached.any():
         return MISS
     index = int(reached.argmax())
     return Hit(float(trial.score[index]), float(trial.global_step[index]), index)
 
 
-def study_hit(hits: Sequence[Hit], rule: str = "documented") -> Hit:
-    """The hit of the trial that stands for a study, by one of `RULES`.
-
-    Args:
-      hits: of the study's trials, ordered by trial number.
-
-    Raises:
-      ScoringError: there is no such rule.
-
-    >>> few_evaluations, fast = Hit(30.0, 900, 2), Hit(20.0, 500, 7)
-    >>> study_hit([MISS, few_evaluations, fast]).time_sec
-    20.0
-    >>> study_hit([MISS, few_evaluations, fast], "official").time_sec
-    30.0
-    """
-    if rule not in RULES:
-        raise ScoringError(f"Unknown rule {rule!r}: choose from {', '.join(RULES)}.")
-    return min(hits, key=RULES[rule])
-
-
 def study_results(
     trials: Iterable[Trial], benchmark: Benchmark, rule: str = "documented"
 ) -> list[Study]:
-    """Every study of every submission on the workloads of `benchmark`.
-
-    Args:
-      trials: in any order; other workloads are passed over.
-    """
+    """The studies on the workloads of `benchmark`, by one of `RULES` and in order."""
     scored = [trial for trial in trials if trial.workload in benchmark.targets]
-    studies = grouped(
-        sorted(scored, key=lambda trial: trial.key), lambda trial: trial.key[:-1]
-    )
+    scored.sort(key=lambda trial: trial.key)
+    studies = grouped(scored, lambda trial: trial.key[:-1])
     return [
-        _study(study, benchmark.targets[study[0].workload], rule)
-        for study in studies.values()
+        _study(study, benchmark.targets[workload], rule)
+        for (_, workload, *_), study in studies.items()
     ]
 
 
@@ -170,10 +132,25 @@ def workload_results(studies: Iterable[Study]) -> list[Result]:
     """The median over the studies of each submission on each workload.
 
     Raises:
-      ScoringError: a submission ran a workload in both frameworks.
+      UserError: a submission ran a workload in both frameworks.
     """
-    cells = grouped(studies, lambda study: (study.submission, study.workload))
-    return [_result(cell) for cell in cells.values()]
+    results = []
+    for (submission, workload), cell in by_cell(studies).items():
+        if len({study.framework for study in cell}) > 1:
+            raise UserError(
+                f"{submission} ran {workload} in both frameworks: score them as two "
+                "submissions."
+            )
+        result = Result(
+            submission=submission,
+            workload=workload,
+            time_sec=median(study.hit.time_sec for study in cell),
+            steps=median(study.hit.steps for study in cell),
+            n_hit=sum(study.hit is not MISS for study in cell),
+            n_studies=len(cell),
+        )
+        results.append(result)
+    return results
 
 
 def by_cell(studies: Iterable[Study]) -> Cells:
@@ -197,39 +174,9 @@ def times_matrix(
     results: Iterable[Result], submissions: Sequence[str], workloads: Sequence[str]
 ) -> np.ndarray:
     """Seconds to target, shape (submissions, workloads); NaN without logs."""
-    times_sec = np.full((len(submissions), len(workloads)), np.nan)
-    for result in results:
-        if result.submission in submissions and result.workload in workloads:
-            row = submissions.index(result.submission)
-            times_sec[row, workloads.index(result.workload)] = result.time_sec
-    return times_sec
-
-
-def _study(trials: Sequence[Trial], target: Target, rule: str) -> Study:
-    hits = [first_hit(trial, target) for trial in trials]
-    hit = study_hit(hits, rule)
-    ran = [trial for trial in trials if len(trial.score)]
-    values = [_values(trial, target) for trial in ran]
-    best = target.best(np.concatenate(values or [[]]))
-    if hit is not MISS:
-        stands = trials[hits.index(hit)]
-    else:
-        of_best = (t for t, v in zip(ran, values, strict=True) if (v == best).any())
-        stands = next(of_best, trials[0])
-    first = trials[0]
-    return Study(
-        submission=first.submission,
-        workload=first.workload,
-        study=first.study,
-        framework=first.framework,
-        hit=hit,
-        n_hit=sum(hit is not MISS for hit in hits),
-        n_trials=len(trials),
-        best=best,
-        run_sec=max((float(trial.score.max()) for trial in ran), default=math.nan),
-        step_sec=_step_sec(hit, ran),
-        course=course(stands, target),
-    )
+    times_sec = {(r.submission, r.workload): r.time_sec for r in results}
+    rows = [[times_sec.get((s, w), math.nan) for w in workloads] for s in submissions]
+    return np.array(rows, float).reshape(len(submissions), len(workloads))
 
 
 def course(trial: Trial, target: Target) -> Course:
@@ -244,12 +191,8 @@ def course(trial: Trial, target: Target) -> Course:
     sign = 1 if target.lower_is_better else -1
     lacks = np.maximum(sign * (values[finite] - target.value), 0)
     near = finite[(lacks <= 1.05 * lacks.min()).argmax()]
-    return Course(
-        end_sec,
-        end_steps,
-        near_sec=float(trial.score[near]),
-        lost=1.0 if np.isnan(values[-1]) else _lost(values[finite], target),
-    )
+    lost = 1.0 if np.isnan(values[-1]) else _lost(values[finite], target)
+    return Course(end_sec, end_steps, float(trial.score[near]), lost)
 
 
 def _lost(values: np.ndarray, target: Target) -> float:
@@ -265,24 +208,28 @@ def _values(trial: Trial, target: Target) -> np.ndarray:
     return trial.validation.get(target.metric, np.full(len(trial.score), np.nan))
 
 
-def _step_sec(hit: Hit, trials: Sequence[Trial]) -> float:
-    ends = [(trial.score[-1], trial.global_step[-1]) for trial in trials]
-    points = ends if hit is MISS else [(hit.time_sec, hit.steps)]
-    return float(median([t / n for t, n in points if n > 0] or [math.nan]))
-
-
-def _result(studies: Sequence[Study]) -> Result:
-    first = studies[0]
-    if len({study.framework for study in studies}) > 1:
-        raise ScoringError(
-            f"{first.submission} ran {first.workload} in both frameworks: score them "
-            "as two submissions."
-        )
-    return Result(
-        submission=first.submission,
-        workload=first.workload,
-        time_sec=median(study.hit.time_sec for study in studies),
-        steps=median(study.hit.steps for study in studies),
-        n_hit=sum(study.hit is not MISS for study in studies),
-        n_studies=len(studies),
+def _study(trials: Sequence[Trial], target: Target, rule: str) -> Study:
+    hits = [first_hit(trial, target) for trial in trials]
+    hit = min(hits, key=RULES[rule])
+    stands = trials[hits.index(hit)]
+    best = target.best(np.concatenate([_values(trial, target) for trial in trials]))
+    ran = [trial for trial in trials if len(trial.score)]
+    points = [(hit.time_sec, hit.steps)]
+    if hit is MISS:
+        of_best = (t for t in trials if (_values(t, target) == best).any())
+        stands = next(of_best, stands)
+        points = [(t.score[-1], t.global_step[-1]) for t in ran]
+    submission, workload, framework, study, _ = stands.key
+    return Study(
+        submission=submission,
+        workload=workload,
+        study=study,
+        framework=framework,
+        hit=hit,
+        n_hit=sum(hit is not MISS for hit in hits),
+        n_trials=len(trials),
+        best=best,
+        run_sec=max((float(t.score.max()) for t in ran), default=math.nan),
+        step_sec=float(median([t / n for t, n in points if n > 0] or [math.nan])),
+        course=course(stands, target),
     )

@@ -1,28 +1,18 @@
 """Why a submission has the time that it has on a workload, or none: in words, by rules.
 
 A miss is judged by one study, the middle one of those that missed, the closest first.
-The first of these that holds is its verdict:
-
-never ran          it has no logs, or no evaluation in them
-diverged           at its end it had lost a third of its progress, or was not finite
-stopped improving  it came hardly closer in the last tenth of its run; or in the last
-                   half, where it took fewer steps than are needed
-ended early        its last evaluation was before 90% of the budget
-too slow           it took fewer steps than are needed
-not enough         it took as many, and was still short
-
-The steps that are needed: those of the submission's own studies that reached the
-target, else those of the other submissions, the median; else, where nobody reached it,
-the benchmark's `step_hint`. Steps compare only where batch sizes are equal.
+docs/leaderboard.md has the rules in their order, and what the steps needed are. Steps
+compare only where batch sizes are equal.
 """
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 from unscheduled.benchmark.tables import number
-from unscheduled.benchmark.targets import Target, budgets_sec
+from unscheduled.benchmark.targets import Target
 from unscheduled.scoring import profiles
 from unscheduled.scoring.budget import approach
 from unscheduled.scoring.scored import Scored
@@ -39,57 +29,55 @@ StepCosts = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 @dataclass(frozen=True)
 class Verdict:
-    """On one submission on one workload; a figure is NaN where there is none.
+    """On one submission on one workload; a figure is NaN where it is unknown.
 
     Attributes:
       kind: `fastest`, `reached` or `filtered` (over 4x the fastest, or by a held-out
         variant) for a hit; for a miss `never_ran`, `diverged`, `stopped`, `ended`,
         `too_slow` or `not_enough`.
-      words: the same for a reader, with the figure that decides.
-      best: value of the target's metric.
-      budget_share: of the budget, to the target or to the last evaluation.
-      steps: to there.
-      steps_needed: what `too_slow` goes by.
-      step_sec: seconds a step.
-      step_ratio: of that to the median of the submissions in the same framework.
+      budget_used: share of the budget, to the target or to the last evaluation.
+      run_steps: to there.
+      step_ratio: of `step_sec` to the median of the submissions in the same framework.
     """
 
     kind: str
     words: str
     best: float = math.nan
-    budget_share: float = math.nan
-    steps: float = math.nan
+    budget_used: float = math.nan
+    run_steps: float = math.nan
     steps_needed: float = math.nan
     step_sec: float = math.nan
     step_ratio: float = math.nan
 
 
-def verdicts(scored: Scored) -> dict[tuple[str, str], Verdict]:
+NEVER_RAN = Verdict("never_ran", "never ran")
+Verdicts = Mapping[tuple[str, str], Verdict]  # (submission, workload) -> verdict
+
+
+def verdicts(scored: Scored) -> Verdicts:
     """On every submission and every workload that anybody ran."""
-    board, benchmark = scored.leaderboard, scored.benchmark
     cells, costs = by_cell(scored.studies), step_costs(scored.studies)
-    results = {(r.submission, r.workload): r for r in scored.results}
-    factor, found = scored.ruleset.budget_factor, {}
-    for workload in board.workloads_run:
-        target = benchmark.targets[workload]
-        budget_sec = float(budgets_sec(benchmark, [workload], factor)[0])
-        ran = [result for result in scored.results if result.workload == workload]
-        fastest = min(ran, key=lambda result: (result.time_sec, result.submission))
-        for row in board.rows:
+    found = {}
+    for workload in scored.leaderboard.workloads_run:
+        target = scored.benchmark.targets[workload]
+        budget_sec = scored.ruleset.budget_sec(target.max_allowed_runtime_sec)
+        ran = {r.submission: r for r in scored.results if r.workload == workload}
+        fastest = min(ran.values(), key=lambda r: (r.time_sec, r.submission))
+        for row in scored.leaderboard.rows:
             key = row.submission, workload
-            if key not in results:
-                found[key] = Verdict("never_ran", "never ran")
+            if row.submission not in ran:
+                found[key] = NEVER_RAN
                 continue
             study = typical(cells[key], target)
             needed = steps_needed(key, cells, target)
-            ratio, dear = cost(study, costs[workload])
+            ratio, dear = cost(study, costs.get(workload, {}))
             if study.hit == MISS:
                 kind, words = miss(study, target, budget_sec, needed, dear)
                 sec, steps = study.course.end_sec, study.course.end_steps
             else:
-                base = dict(zip(benchmark.base, row.ratios, strict=True))
+                base = dict(zip(scored.benchmark.base, row.ratios, strict=True))
                 counts = math.isfinite(base.get(workload, 1.0))
-                kind, words = hit(results[key], fastest, counts)
+                kind, words = hit(ran[row.submission], fastest, counts)
                 sec, steps = study.hit.time_sec, study.hit.steps
             share = _over(sec, budget_sec)
             figures = (study.best, share, steps, needed, study.step_sec, ratio)
@@ -98,10 +86,7 @@ def verdicts(scored: Scored) -> dict[tuple[str, str], Verdict]:
 
 
 def hit(result: Result, fastest: Result, counts: bool = True) -> tuple[str, str]:
-    """The kind and words of a hit.
-
-    Args:
-      counts: whether its time is left after the filters of the score.
+    """The kind and words of a hit, which `counts` if the filters of the score leave it.
 
     >>> hit(Result("a", "x", 6.0, 9, 3, 3), Result("b", "x", 4.0, 3, 3, 3))
     ('reached', '1.50x the time of b: 3.00x the steps, 0.50x the time a step')
@@ -123,16 +108,16 @@ def hit(result: Result, fastest: Result, counts: bool = True) -> tuple[str, str]
 def miss(
     study: Study, target: Target, budget_sec: float, needed: float, dear: str = ""
 ) -> tuple[str, str]:
-    """The kind and words of a miss, by the rules above.
+    """The kind and words of a miss: the first rule that holds.
 
     Args:
       needed: steps, NaN where nothing is known of them.
-      dear: what to say of the cost of a step where it is too slow.
+      dear: a remark on the cost of a step, for a study that is too slow.
     """
     course = study.course
     share = _over(1, budget_sec)
     if math.isnan(course.end_sec):
-        return "never_ran", "never ran"
+        return NEVER_RAN.kind, NEVER_RAN.words
     if math.isnan(study.best):
         return "diverged", f"diverged: never a finite {target.metric}"
     near = _of_budget(course.near_sec * share)
@@ -156,10 +141,7 @@ def miss(
 
 
 def typical(studies: Sequence[Study], target: Target) -> Study:
-    """The middle one of the hits, by time, or of the misses, by closeness.
-
-    Of the hits where they decide the median, else of the misses.
-    """
+    """The middle one of the hits, by time, where they decide; else of the misses."""
     hits = [study for study in studies if study.hit != MISS]
     if 2 * len(hits) > len(studies):
         return sorted(hits, key=lambda s: s.hit.time_sec)[(len(hits) - 1) // 2]
@@ -191,24 +173,40 @@ def step_costs(studies: Iterable[Study]) -> StepCosts:
     return costs
 
 
+def framework_facts(scored: Scored) -> list[dict[str, Any]]:
+    """Seconds a step by workload and framework over the submissions of the group."""
+    costs = step_costs(scored.studies)
+    return [
+        {
+            "workload": workload,
+            "framework": framework,
+            "step_sec": median(steps_sec.values()),
+            "low_sec": min(steps_sec.values()),
+            "high_sec": max(steps_sec.values()),
+            "n_submissions": len(steps_sec),
+        }
+        for workload in scored.leaderboard.workloads_run
+        for framework, steps_sec in sorted(costs.get(workload, {}).items())
+    ]
+
+
 def cost(study: Study, costs: Mapping[str, Mapping[str, float]]) -> tuple[float, str]:
     """A step's time over the median of its framework, and a remark if it is dear.
 
     One framework is dearer than another where both its median and its lowest are, so
     that a few runs on slow machines don't make it so.
     """
-    own = sorted(costs.get(study.framework, {}).values())
+    framework, dear = study.framework, ""
+    own = sorted(costs.get(framework, {}).values())
     ratio = _over(study.step_sec, median(own or [math.nan]))
-    if ratio >= DEAR:
-        usual = f"{ratio:.1f}x as long as usual in {study.framework}"
-        return ratio, f"; a step takes {usual}"
     for name, by_submission in costs.items():
         other = by_submission.values()
         times = _over(median(own or [0]), median(other))
-        if times >= DEAR and own[0] >= DEAR * min(other):
-            dearer = f"{times:.1f}x as long in {study.framework} as in {name}"
-            return ratio, f"; a step takes {dearer}"
-    return ratio, ""
+        if not dear and times >= DEAR and own[0] >= DEAR * min(other):
+            dear = f"; a step takes {times:.1f}x as long in {framework} as in {name}"
+    if ratio >= DEAR:
+        dear = f"; a step takes {ratio:.1f}x as long as usual in {framework}"
+    return ratio, dear
 
 
 def _over(value: float, other: float) -> float:

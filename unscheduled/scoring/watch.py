@@ -4,12 +4,13 @@ A log that is being written is normal here: what can't be read yet is passed ove
 read when it has grown.
 """
 
+import contextlib
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import TextIO
 
 import numpy as np
@@ -19,53 +20,21 @@ from rich.live import Live
 from unscheduled.benchmark.run_files import OUTCOME
 from unscheduled.benchmark.tables import Table, number
 from unscheduled.scoring.budget import approach
-from unscheduled.scoring.errors import ScoringError
-from unscheduled.scoring.find import Found, find_logs
-from unscheduled.scoring.logs import Reading, Trial, read_logs
-from unscheduled.scoring.scored import Scored
+from unscheduled.scoring.logs import Reading, Trial, find_logs, read_logs
+from unscheduled.scoring.scored import NOTHING_READ, Scored
 from unscheduled.scoring.tables import console_for, score_table
 from unscheduled.scoring.times import first_hit
 
 QUIET_SEC = 3600.0  # a log that has not grown for this long is not in progress
 
-Score = Callable[[Reading], Scored]
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What one run in progress is at.
-
-    Attributes:
-      time_sec, steps: submission time and steps at its last evaluation.
-      value: the target's metric there.
-      closest: the best of that metric so far, and how far from the target, in words.
-      budget_share: of the budget used; NaN where the budget is not known.
-      hit_sec: when it reached the target; inf where it has not.
-    """
-
-    name: str
-    time_sec: float
-    steps: float
-    value: float
-    closest: str
-    budget_share: float
-    hit_sec: float
-
-    def __str__(self) -> str:
-        if math.isfinite(self.hit_sec):
-            state = f"target reached after {self.hit_sec:.2f} s"
-        else:
-            state = f"best so far {self.closest}"
-        return (
-            f"{self.name}: {self.time_sec:.2f} s, step {self.steps:.10g}, last "
-            f"{self.value:.6g}, {state}, {_share(self.budget_share)} of the budget"
-        )
+_COLUMNS = ("run", "seconds", "steps", "last", "state", "budget used")
+_LINE = "{}: {} s, step {}, last {}, {}, {} of the budget"
 
 
 def watch(
     file: TextIO,
     roots: Sequence[str],
-    score: Score,
+    score: Callable[[Reading], Scored],
     every_sec: float,
     sleep: Callable[[float], None] = time.sleep,
     now: Callable[[], float] = time.time,
@@ -74,137 +43,95 @@ def watch(
 
     On a terminal the page is renewed; elsewhere lines are appended: one for each run
     that grew, and one with the scores.
-
-    Args:
-      every_sec: how long to wait between two looks.
-      sleep, now: the clock, in seconds.
     """
-    if file.isatty():
-        console = console_for(file)
-        with Live(console=console, auto_refresh=False) as live:
-            for scored, running, _ in _looks(roots, score, every_sec, sleep, now):
-                live.update(page(scored, running, now()), refresh=True)
-    else:
-        for scored, _, grown in _looks(roots, score, every_sec, sleep, now):
-            stamp = f"{datetime.fromtimestamp(now()):%H:%M:%S}"
-            for line in (*map(str, grown), _score_line(scored)):
-                print(stamp, line, file=file, flush=True)
+    before: dict[Path, tuple[int, int]] | None = None
+    live = Live(console=console_for(file), auto_refresh=False)
+    with live if file.isatty() else contextlib.nullcontext():
+        while True:
+            states = log_states(roots)
+            if states != before:
+                stamp = f"{datetime.fromtimestamp(now()):%H:%M:%S}"
+                reading = read_logs(roots) if states else NOTHING_READ
+                scored = score(reading) if states else None
+                trials = reading.trials
+                grown = [t for t in trials if _is_running(t, states, now())]
+                if file.isatty():
+                    live.update(_page(scored, grown, stamp), refresh=True)
+                else:
+                    if before is not None:  # later also what ended as it grew
+                        changed = {path for path, _ in states.items() ^ before.items()}
+                        grown = [trial for trial in trials if trial.path in changed]
+                    for line in _lines(scored, grown):
+                        print(stamp, line, file=file, flush=True)
+            before = states
+            sleep(every_sec)
 
 
-def progress(trial: Trial, scored: Scored) -> Progress | None:
-    """What a run of a scored workload is at; None before its first evaluation."""
-    target = scored.benchmark.targets.get(trial.workload)
-    if target is None or not len(trial.score):
-        return None
-    values = trial.validation.get(target.metric, np.full(len(trial.score), np.nan))
-    best = target.best(values)
-    budget_sec = scored.ruleset.budget_sec(target.max_allowed_runtime_sec)
-    time_sec = float(trial.score[-1])
-    return Progress(
-        name=f"{trial.submission} {trial.study} {trial.workload}_{trial.framework} "
-        f"trial_{trial.number}",
-        time_sec=time_sec,
-        steps=float(trial.global_step[-1]),
-        value=float(values[-1]),
-        closest="nothing yet" if math.isnan(best) else approach(best, target).words,
-        budget_share=time_sec / budget_sec if budget_sec > 0 else math.nan,
-        hit_sec=first_hit(trial, target).time_sec,
-    )
-
-
-def page(scored: Scored | None, running: Sequence[Progress], now_sec: float) -> Group:
-    """What a terminal shows: runs in progress, and the scores so far."""
-    stamp = f"{datetime.fromtimestamp(now_sec):%H:%M:%S}, Ctrl-C ends"
-    if scored is None:
-        return Group(f"No logs yet. {stamp}")
+def progress(trials: Iterable[Trial], scored: Scored) -> list[tuple[str, ...]]:
+    """What evaluated runs of scored workloads are at: the cells of `_COLUMNS`."""
     rows = []
-    for run in running:
-        reached = f"reached after {run.hit_sec:.2f} s"
-        rows.append(
-            (
-                run.name,
-                f"{run.time_sec:.2f}",
-                f"{run.steps:.10g}",
-                f"{run.value:.6g}",
-                reached if math.isfinite(run.hit_sec) else run.closest,
-                _share(run.budget_share),
-            )
-        )
-    columns = ("run", "seconds", "steps", "last", "closest so far", "budget used")
-    shown = Table(f"Runs in progress, {stamp}", columns, rows)
-    title = f"AlgoPerf scores so far, benchmark {scored.benchmark.version}"
-    scores = score_table(title, scored.leaderboard, scored.benchmark, scored)
-    return Group(shown if running else f"No runs in progress, {stamp}", scores)
-
-
-def log_states(roots: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """Time of change and size of every log below `roots`, by path.
-
-    Raises:
-      ScoringError: one of the roots is no folder.
-    """
-    found = Found()
-    for root in roots:
-        find_logs(root, found)
-    states = {}
-    for log in found.logs.values():
-        try:
-            state = os.stat(log.path)
-        except OSError:  # being replaced, or without leave: reading it will tell
+    for trial in trials:
+        target = scored.benchmark.targets.get(trial.workload)
+        if target is None or not len(trial.score):
             continue
-        states[str(log.path)] = (state.st_mtime_ns, state.st_size)
+        values = trial.validation.get(target.metric, np.full(len(trial.score), np.nan))
+        best, hit_sec = target.best(values), first_hit(trial, target).time_sec
+        state = f"target reached after {hit_sec:.2f} s"
+        if math.isinf(hit_sec):
+            state = f"best so far {approach(best, target).words}"
+        if math.isnan(best):
+            state = "best so far nothing yet"
+        sec = trial.score[-1]
+        budget_sec = scored.ruleset.budget_sec(target.max_allowed_runtime_sec)
+        row = (
+            f"{trial.submission} {trial.study} {trial.workload}_{trial.framework} "
+            f"trial_{trial.number}",
+            f"{sec:.2f}",
+            f"{trial.global_step[-1]:.10g}",
+            f"{values[-1]:.6g}",
+            state,
+            number(100 * sec / budget_sec, ".1f", "unknown share", " %"),
+        )
+        rows.append(row)
+    return rows
+
+
+def log_states(roots: Sequence[str]) -> dict[Path, tuple[int, int]]:
+    """Time of change and size of every log below `roots`."""
+    logs, _ = find_logs(roots)
+    states = {}
+    for log in logs:
+        with contextlib.suppress(OSError):  # being replaced: reading it will tell
+            state = os.stat(log.path)
+            states[log.path] = (state.st_mtime_ns, state.st_size)
     return states
 
 
-def _looks(
-    roots: Sequence[str],
-    score: Score,
-    every_sec: float,
-    sleep: Callable[[float], None],
-    now: Callable[[], float],
-) -> Iterator[tuple[Scored | None, list[Progress], list[Progress]]]:
-    """Scores, runs in progress and those that grew: at first, and at each change."""
-    before: dict[str, tuple[int, int]] | None = None
-    while True:
-        states = log_states(roots)
-        if states != before:
-            try:
-                reading = read_logs(roots)
-                scored = score(reading)
-            except ScoringError:
-                if states:
-                    raise
-                yield None, [], []
-            else:
-                trials = [t for t in reading.trials if _running(t, states, now())]
-                # At first those in progress; later also what ended with its growth.
-                grown = trials
-                if before is not None:
-                    changed = dict(states.items() ^ before.items())
-                    grown = [t for t in reading.trials if str(t.path) in changed]
-                yield scored, _progress(trials, scored), _progress(grown, scored)
-            before = states
-        sleep(every_sec)
+def _page(scored: Scored | None, running: Sequence[Trial], now: str) -> Group:
+    """What a terminal shows: runs in progress, and the scores so far."""
+    if scored is None:
+        return Group(f"No logs yet. {now}, Ctrl-C ends")
+    title = f"Runs in progress, {now}, Ctrl-C ends"
+    runs = Table(title, _COLUMNS, progress(running, scored))
+    title = f"AlgoPerf scores so far, benchmark {scored.benchmark.version}"
+    scores = score_table(title, scored.leaderboard, scored.benchmark, scored)
+    return Group(runs if runs.rows else f"No {runs.title}", scores)
 
 
-def _progress(trials: Sequence[Trial], scored: Scored) -> list[Progress]:
-    found = (progress(trial, scored) for trial in trials)
-    return [each for each in found if each is not None]
+def _lines(scored: Scored | None, grown: Sequence[Trial]) -> list[str]:
+    """What a pipe gets: the runs that grew, and the scores so far."""
+    if scored is None:
+        return ["no logs yet"]
+    rows = scored.leaderboard.rows
+    scores = ", ".join(f"{row.submission} {row.score:.4f}" for row in rows)
+    runs = [_LINE.format(*run) for run in progress(grown, scored)]
+    return [*runs, f"scores: {scores}"]
 
 
-def _running(trial: Trial, states: dict[str, tuple[int, int]], now_sec: float) -> bool:
+def _is_running(
+    trial: Trial, states: Mapping[Path, tuple[int, int]], now_sec: float
+) -> bool:
     """Whether a log grew in the last hour, and its runner has not said it is done."""
-    grown_ns, _ = states.get(str(trial.path), (0, 0))
+    grown_ns, _ = states.get(trial.path, (0, 0))
     ended = os.path.exists(trial.path.parent / OUTCOME)
     return not ended and now_sec - grown_ns / 1e9 < QUIET_SEC
-
-
-def _score_line(scored: Scored | None) -> str:
-    if scored is None:
-        return "no logs yet"
-    rows = scored.leaderboard.rows
-    return "scores: " + ", ".join(f"{row.submission} {row.score:.4f}" for row in rows)
-
-
-def _share(share: float) -> str:
-    return number(100 * share, ".1f", "unknown share", " %")

@@ -1,13 +1,6 @@
 """What a change would be worth: a group scored with some of its cells assumed.
 
-An assumption is `SUBMISSION/WORKLOAD=WHAT`; WORKLOAD may be `all`, and WHAT is one of
-
-NAME or NAME,NAME   the studies of NAME; of several, those of the fastest there
-3640s               seconds to the target, in every study
-57000steps          steps to the target, at what a step takes in each study
-ms*0.94             a factor on what a step takes
-steps*0.5           a factor on the steps to the target
-
+An assumption is `SUBMISSION/WORKLOAD=WHAT`; docs/leaderboard.md says what WHAT may be.
 Assumptions hold one after another. Under a factor, a study that was too slow (see
 `verdicts`) reaches the target in the steps that are needed, where they fit into the
 budget; one that missed for another reason misses still.
@@ -20,28 +13,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
+from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import read_text
-from unscheduled.benchmark.targets import Target
-from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.leaderboard import Leaderboard, rank
 from unscheduled.scoring.scored import Scored
 from unscheduled.scoring.times import MISS, Cells, Hit, Study, by_cell, workload_results
-from unscheduled.scoring.uncertainty import (
-    N_RESAMPLES,
-    ScoreInterval,
-    score_intervals,
-)
+from unscheduled.scoring.uncertainty import N_RESAMPLES, ScoreInterval, score_intervals
 from unscheduled.scoring.verdicts import miss, steps_needed
 
-_NUMBER = "([0-9.]+(?:e[0-9]+)?)"
-_TIME = re.compile(_NUMBER + " ?s")
-_STEPS = re.compile(_NUMBER + " ?steps")
-_FACTOR = re.compile("(ms|steps) ?[*x] ?" + _NUMBER)
+_NUMBER = r"([0-9]*\.?[0-9]+(?:e[0-9]+)?)"
+_FIGURE = re.compile(rf"{_NUMBER} ?(s|steps)|(ms|steps) ?[*x] ?{_NUMBER}")
 
 
 @dataclass(frozen=True)
 class Assumption:
-    """`text` as it was given; of `submission` on `workload`, or on `all`."""
+    """`text` as it was given, in parts."""
 
     text: str
     submission: str
@@ -51,12 +37,7 @@ class Assumption:
 
 @dataclass(frozen=True)
 class Change:
-    """What one assumption does, the others left out.
-
-    Attributes:
-      times_sec: workload -> median before and after, where they differ.
-      score: of the submission with this assumption alone.
-    """
+    """What one assumption does alone: medians before and after, by workload."""
 
     assumption: Assumption
     times_sec: Mapping[str, tuple[float, float]]
@@ -65,12 +46,7 @@ class Change:
 
 @dataclass(frozen=True)
 class WhatIf:
-    """A group as it is and as it would be.
-
-    Attributes:
-      before, after: scores by submission; after with all assumptions, best first.
-      intervals: of the scores after, by resampling the studies.
-    """
+    """Scores by submission as they are and with all assumptions, best first."""
 
     changes: tuple[Change, ...]
     before: Mapping[str, float]
@@ -83,15 +59,10 @@ def read_assumptions(given: Sequence[str]) -> list[Assumption]:
 
     >>> read_assumptions(["a/wmt=ms*0.94"])[0].what
     'ms*0.94'
-
-    Raises:
-      UserError: there is no such file.
-      ScoringError: one of them is no assumption.
     """
     lines: list[str] = []
     for text in given:
-        file = [] if "=" in text else read_text(Path(text)).splitlines()
-        lines += file or [text]
+        lines += [text] if "=" in text else read_text(Path(text)).splitlines()
     lines = [line.partition("#")[0].strip() for line in lines]
     return [_assumption(line) for line in lines if line]
 
@@ -99,37 +70,41 @@ def read_assumptions(given: Sequence[str]) -> list[Assumption]:
 def what_if(
     scored: Scored, assumptions: Sequence[Assumption], n_resamples: int = N_RESAMPLES
 ) -> WhatIf:
-    """Score the group with all of the assumptions, and with each alone.
-
-    Raises:
-      ScoringError: an assumption names what is not there, or can't be.
-    """
+    """Score the group with all of the assumptions, and with each alone."""
     after = scored.studies
     for assumption in assumptions:
-        after = assume(after, assumption, scored)
-    board = rank(workload_results(after), scored.benchmark)
+        after = _assume(after, assumption, scored)
     return WhatIf(
         changes=tuple(_alone(scored, each) for each in assumptions),
         before=_scores(scored.leaderboard),
-        after=_scores(board),
+        after=_scores(rank(workload_results(after), scored.benchmark)),
         intervals=score_intervals(after, scored.benchmark, n_resamples=n_resamples),
     )
 
 
-def assume(
+def _assumption(text: str) -> Assumption:
+    whom, _, what = text.partition("=")
+    submission, _, workload = whom.partition("/")
+    if not (submission and workload and what):
+        raise UserError(
+            f"--what_if={text} is no assumption: give SUBMISSION/WORKLOAD=WHAT, where "
+            "WHAT is a submission, or as 3640s, 57000steps, ms*0.94 or steps*0.5."
+        )
+    return Assumption(text, submission.strip(), workload.strip(), what.strip())
+
+
+def _assume(
     studies: Sequence[Study], assumption: Assumption, scored: Scored
 ) -> list[Study]:
     """`studies` with the cells that an assumption is about replaced."""
-    cells, benchmark = by_cell(studies), scored.benchmark
+    cells, every = by_cell(studies), scored.benchmark.workloads
     name, workload = assumption.submission, assumption.workload
     _choose(assumption, "submission", name, scored.submissions)
-    _choose(assumption, "workload", workload, (*benchmark.workloads, "all"))
-    workloads = benchmark.workloads if workload == "all" else [workload]
+    _choose(assumption, "workload", workload, (*every, "all"))
+    workloads = every if workload == "all" else [workload]
     replaced = {(name, w): _cell(assumption, w, cells, scored) for w in workloads}
     if workload != "all" and not replaced[name, workload]:
-        raise ScoringError(
-            f"--what_if={assumption.text}: there are no studies of {workload}."
-        )
+        raise _error(assumption, f"there are no studies of {workload}.")
     kept = [s for s in studies if not replaced.get((s.submission, s.workload))]
     return kept + [study for cell in replaced.values() for study in cell]
 
@@ -138,54 +113,50 @@ def _cell(
     assumption: Assumption, workload: str, cells: Cells, scored: Scored
 ) -> list[Study]:
     """The studies that are assumed; none where there is nothing to take them from."""
-    what, key = assumption.what, (assumption.submission, workload)
-    own, target = cells.get(key, []), scored.benchmark.targets[workload]
+    name, target = assumption.submission, scored.benchmark.targets[workload]
+    own = cells.get((name, workload), [])
+    figure = _FIGURE.fullmatch(assumption.what)
+    if figure is None:
+        return _studies_of_fastest(assumption, workload, cells, scored)
+    amount, unit, scaled, factor = figure.groups()
+    value = float(amount or factor)
+    if not value:
+        raise _error(assumption, f"{value:g} is not above 0.")
     budget_sec = scored.ruleset.budget_sec(target.max_allowed_runtime_sec)
-    if time := _TIME.fullmatch(what):
-        sec = _positive(assumption, time[1])
-        if sec > budget_sec:
-            raise ScoringError(
-                f"--what_if={assumption.text}: {workload} has {budget_sec:.0f} s."
-            )
-        mine = [s for s in scored.studies if s.submission == key[0]]
-        blank = {s.key[2:]: Study(*key, s.study, s.framework, MISS, 0, 1) for s in mine}
-        return [
-            _reached(s, sec, sec / s.step_sec, math.inf) for s in own or blank.values()
-        ]
-    if steps := _STEPS.fullmatch(what):
-        n = _positive(assumption, steps[1])
-        return [_reached(s, n * s.step_sec, n, budget_sec) for s in own]
-    if factor := _FACTOR.fullmatch(what):
-        by = {"ms": 1.0, "steps": 1.0, factor[1]: _positive(assumption, factor[2])}
-        needed = steps_needed(key, cells, target) if own else math.nan
-        return [
-            _scaled(s, **by, needed=needed, target=target, budget_sec=budget_sec)
-            for s in own
-        ]
-    names = what.split(",")
+    if unit == "s":
+        if value > budget_sec:
+            raise _error(assumption, f"{workload} has {budget_sec:.0f} s.")
+        mine = {s.study: s.framework for s in scored.studies if s.submission == name}
+        blank = [Study(name, workload, *each, MISS, 0, 1) for each in mine.items()]
+        return [_reached(s, value, value / s.step_sec, math.inf) for s in own or blank]
+    if unit == "steps":
+        return [_reached(s, value * s.step_sec, value, budget_sec) for s in own]
+    by = {"ms": 1.0, "steps": 1.0, scaled: value}
+    changed = []
+    for study in own:
+        steps = study.hit.steps
+        if study.hit == MISS:
+            steps = steps_needed((name, workload), cells, target)
+            if miss(study, target, budget_sec, steps)[0] != "too_slow":
+                changed.append(study)
+                continue
+        scaled_study = replace(study, step_sec=by["ms"] * study.step_sec)
+        steps *= by["steps"]
+        sec = steps * scaled_study.step_sec
+        changed.append(_reached(scaled_study, sec, steps, budget_sec))
+    return changed
+
+
+def _studies_of_fastest(
+    assumption: Assumption, workload: str, cells: Cells, scored: Scored
+) -> list[Study]:
+    """Of the submissions that an assumption names, under the name of its own."""
+    names = assumption.what.split(",")
     for name in names:
         _choose(assumption, "submission", name, scored.submissions)
     ran = [cells[name, workload] for name in names if (name, workload) in cells]
     fastest = min(ran, key=lambda c: median(s.hit.time_sec for s in c), default=[])
-    return [replace(study, submission=key[0]) for study in fastest]
-
-
-def _scaled(
-    study: Study,
-    ms: float,
-    steps: float,
-    needed: float,
-    target: Target,
-    budget_sec: float,
-) -> Study:
-    """A study by factors on the time a step and on the steps to the target."""
-    taken = study.hit.steps
-    if study.hit == MISS:
-        if miss(study, target, budget_sec, needed)[0] != "too_slow":
-            return study
-        taken = needed
-    study = replace(study, step_sec=ms * study.step_sec)
-    return _reached(study, steps * taken * study.step_sec, steps * taken, budget_sec)
+    return [replace(study, submission=assumption.submission) for study in fastest]
 
 
 def _reached(study: Study, sec: float, steps: float, budget_sec: float) -> Study:
@@ -196,50 +167,26 @@ def _reached(study: Study, sec: float, steps: float, budget_sec: float) -> Study
 
 def _alone(scored: Scored, assumption: Assumption) -> Change:
     name = assumption.submission
-    results = workload_results(assume(scored.studies, assumption, scored))
+    results = workload_results(_assume(scored.studies, assumption, scored))
     before, after = (
         {r.workload: r.time_sec for r in group if r.submission == name}
         for group in (scored.results, results)
     )
-    return Change(
-        assumption=assumption,
-        times_sec={
-            workload: (before.get(workload, math.nan), sec)
-            for workload, sec in after.items()
-            if before.get(workload) != sec
-        },
-        score=_scores(rank(results, scored.benchmark))[name],
-    )
+    times_sec = {w: (before.get(w, math.nan), sec) for w, sec in after.items()}
+    changed = {w: pair for w, pair in times_sec.items() if pair[0] != pair[1]}
+    score = _scores(rank(results, scored.benchmark))[name]
+    return Change(assumption, changed, score)
 
 
 def _scores(board: Leaderboard) -> dict[str, float]:
     return {row.submission: row.score for row in board.rows}
 
 
-def _assumption(text: str) -> Assumption:
-    whom, equals, what = text.partition("=")
-    submission, slash, workload = whom.partition("/")
-    if not (equals and slash and submission and workload and what):
-        raise ScoringError(
-            f"--what_if={text} is no assumption: give SUBMISSION/WORKLOAD=WHAT, where "
-            "WHAT is a submission, or as 3640s, 57000steps, ms*0.94 or steps*0.5."
-        )
-    return Assumption(text, submission.strip(), workload.strip(), what.strip())
-
-
-def _positive(assumption: Assumption, number: str) -> float:
-    try:
-        value = float(number)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < math.inf:
-        raise ScoringError(f"--what_if={assumption.text}: {number} is not above 0.")
-    return value
-
-
 def _choose(assumption: Assumption, kind: str, name: str, among: Sequence[str]) -> None:
     if name not in among:
-        raise ScoringError(
-            f"--what_if={assumption.text}: no {kind} {name!r}, choose from "
-            f"{', '.join(among)}."
-        )
+        choices = ", ".join(among)
+        raise _error(assumption, f"no {kind} {name!r}, choose from {choices}.")
+
+
+def _error(assumption: Assumption, what: str) -> UserError:
+    return UserError(f"--what_if={assumption.text}: {what}")

@@ -1,27 +1,18 @@
-"""A page a submission: where it wins, where it loses, and to what; as rows of text.
+"""A page a submission: where it wins, where it loses, and to what.
 
-The tables for a terminal and the report show the same rows.
+A terminal and the report show the same rows of text.
 """
 
 import math
-from collections.abc import Mapping
-from statistics import median
-from typing import Any
 
 import numpy as np
 
-from unscheduled.benchmark.tables import number
+from unscheduled.benchmark.tables import Table, number
 from unscheduled.scoring import profiles
 from unscheduled.scoring.comparison import PARTS_NOTE
 from unscheduled.scoring.scored import Scored
-from unscheduled.scoring.verdicts import Verdict, step_costs
+from unscheduled.scoring.verdicts import Verdicts, framework_facts
 
-Found = Mapping[tuple[str, str], Verdict]
-
-COLUMNS = (
-    *("workload", "verdict", "seconds", "fastest", "budget", "steps, needed"),
-    *("ms a step, of usual", "best, target"),
-)
 NOTE = (
     "Seconds: the median to the target; fastest: of the group. The rest is about the "
     "middle study, up to its hit or its last evaluation. Needed: by the submission's "
@@ -29,91 +20,68 @@ NOTE = (
     "usual: over the median ms a step of all submissions in the same framework. "
     f"{PARTS_NOTE}"
 )
-FRAMEWORK_COLUMNS = (
-    *("workload", "framework", "ms a step", "lowest", "highest", "entries"),
-)
 FRAMEWORK_NOTE = (
     "What the choice of a framework decides before any algorithm does: the median over "
     "the submissions of the group, whose batch sizes may differ."
 )
 
 
-def rows(scored: Scored, submission: str, found: Found) -> list[list[str]]:
-    """A row a workload, with `COLUMNS`."""
-    lines = []
+def page(scored: Scored, submission: str, found: Verdicts) -> Table:
+    """A row a workload."""
+    rows = []
     for workload in scored.leaderboard.workloads_run:
         ran = [r for r in scored.results if r.workload == workload]
         times = {r.submission: r.time_sec for r in ran}
         best = min(times, key=lambda name: (times[name], name))
-        verdict = found[submission, workload]
-        target = scored.benchmark.targets[workload]
+        reached = times[best] < math.inf
+        verdict, target = (
+            found[submission, workload],
+            scored.benchmark.targets[workload],
+        )
         ratio = number(verdict.step_ratio, ",.2f", unit="x")
-        lines.append(
+        rows.append(
             [
                 workload,
                 verdict.words,
                 _figure(times.get(submission, math.nan)),
-                f"{_figure(times[best])} {best}"
-                if times[best] < math.inf
-                else "nobody",
-                number(100 * verdict.budget_share, ",.0f", unit="%"),
-                f"{_figure(verdict.steps)}, {_figure(verdict.steps_needed)}",
+                f"{_figure(times[best])} {best}" if reached else "nobody",
+                number(100 * verdict.budget_used, ",.0f", unit="%"),
+                f"{_figure(verdict.run_steps)}, {_figure(verdict.steps_needed)}",
                 f"{_figure(1e3 * verdict.step_sec)}, {ratio}",
                 f"{number(verdict.best, ',.4f')}, {target.value:g}",
             ]
         )
-    return lines
+    headings = (
+        *("workload", "verdict", "seconds", "fastest", "budget", "steps, needed"),
+        *("ms a step, of usual", "best, target"),
+    )
+    return Table(submission, headings, rows, "llr")
 
 
-def summary(scored: Scored, submission: str, found: Found) -> str:
+def summary(scored: Scored, submission: str, found: Verdicts) -> str:
     """Where it is the fastest, and where it loses how much of the score."""
-    points, most = _points(scored, submission), 1 / len(scored.benchmark.base)
-    run = scored.leaderboard.base_run
+    base, run = scored.benchmark.base, scored.leaderboard.base_run
+    row = next(r for r in scored.leaderboard.rows if r.submission == submission)
+    points = profiles.scores_of_ratios(np.array(row.ratios)[:, None], len(base))
+    lost = dict(zip(base, (1 / len(base) - points).tolist(), strict=True))
     wins = [w for w in run if found[submission, w].kind == "fastest"]
-    lost = {w: most - points[w] for w in run if most - points[w] >= 5e-4}
-    losses = [f"{lost[w]:.3f} on {w}" for w in sorted(lost, key=lambda w: -lost[w])]
+    worst_first = sorted(run, key=lambda workload: -lost[workload])
+    losses = [f"{lost[w]:.3f} on {w}" for w in worst_first if lost[w] >= 5e-4]
     return (
         f"{submission} is the fastest on {', '.join(wins) or 'no workload'}. "
         f"It loses {', '.join(losses) or 'nothing'}."
     )
 
 
-def framework_rows(scored: Scored) -> list[list[str]]:
-    """A row a workload and framework, with `FRAMEWORK_COLUMNS`."""
-    return [
-        [
-            fact["workload"],
-            fact["framework"],
-            *(_figure(1e3 * fact[key]) for key in ("step_sec", "low_sec", "high_sec")),
-            str(fact["n_submissions"]),
-        ]
-        for fact in framework_facts(scored)
-    ]
-
-
-def framework_facts(scored: Scored) -> list[dict[str, Any]]:
-    """Seconds a step by workload and framework over the submissions of the group."""
-    costs = step_costs(scored.studies)
-    return [
-        {
-            "workload": workload,
-            "framework": framework,
-            "step_sec": median(steps_sec.values()),
-            "low_sec": min(steps_sec.values()),
-            "high_sec": max(steps_sec.values()),
-            "n_submissions": len(steps_sec),
-        }
-        for workload in scored.leaderboard.workloads_run
-        for framework, steps_sec in sorted(costs.get(workload, {}).items())
-    ]
-
-
-def _points(scored: Scored, submission: str) -> dict[str, float]:
-    """What each base workload adds to the score of a submission."""
-    row = next(r for r in scored.leaderboard.rows if r.submission == submission)
-    base = scored.benchmark.base
-    parts = profiles.scores_of_ratios(np.array(row.ratios)[:, None], len(base))
-    return dict(zip(base, parts.tolist(), strict=True))
+def frameworks(scored: Scored) -> Table:
+    """A row a workload and framework: milliseconds a step."""
+    rows = []
+    for fact in framework_facts(scored):
+        sec = [fact[key] for key in ("step_sec", "low_sec", "high_sec")]
+        figures = (*(_figure(1e3 * each) for each in sec), str(fact["n_submissions"]))
+        rows.append((fact["workload"], fact["framework"], *figures))
+    headings = ("workload", "framework", "ms a step", "lowest", "highest", "entries")
+    return Table("Milliseconds a step, by framework", headings, rows, "llr")
 
 
 def _figure(value: float) -> str:

@@ -8,12 +8,12 @@ scripts/update_published.py makes them.
 import json
 import math
 from collections.abc import Collection
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.rulesets import RULESETS
-from unscheduled.scoring.errors import ScoringError
 from unscheduled.scoring.times import MISS, Course, Hit, Study
 
 FOLDER = Path(__file__).parent
@@ -26,10 +26,7 @@ class Published:
 
     Attributes:
       date: of the source, as 2026-06-26; None for a version that is closed.
-      gpu_model_name, gpu_count: what all of them ran on.
-      notes: sentences about their scores.
-      studies: of the scored workloads, by rule: the trial that stands for a study may
-        be another.
+      studies: by rule: the trial that stands for a study may be another.
     """
 
     version: str
@@ -53,58 +50,41 @@ class Published:
         return (f"The published runs are those of {self.date}. {self.source}",)
 
     def only(self, submissions: Collection[str]) -> "Published":
-        """The same without the other submissions.
-
-        Raises:
-          ScoringError: one of them is not there.
-        """
+        """The same without the other submissions; raises UserError for unknown ones."""
         for name in submissions:
             if name not in self.submissions:
-                raise ScoringError(
+                choices = ", ".join(self.submissions)
+                raise UserError(
                     f"No published submission {name!r} in version {self.version}, "
-                    f"{self.ruleset} tuning: choose from "
-                    f"{', '.join(self.submissions)}."
+                    f"{self.ruleset} tuning: choose from {choices}."
                 )
         studies = {
             rule: [study for study in studies if study.submission in submissions]
             for rule, studies in self.studies.items()
         }
-        return Published(**{**vars(self), "studies": studies})
+        return replace(self, studies=studies)
 
 
 def load_published(version: str, ruleset: str) -> Published:
-    """Load the published submissions of one ruleset of one version.
+    """The published submissions; raises UserError where there are none.
 
     >>> load_published("0.6", "external").submissions
     ('baseline', 'shampoo')
-
-    Raises:
-      ScoringError: nothing was published under that name.
     """
-    if version not in VERSIONS or ruleset not in RULESETS:
-        raise ScoringError(
-            f"Nothing published as version {version!r}, {ruleset!r} tuning: choose "
-            f"from {', '.join(VERSIONS)} and {', '.join(RULESETS)}."
-        )
     path = published_path(version, ruleset)
-    if not path.exists():
-        raise ScoringError(
-            f"Nothing is published as version {version} by {ruleset} tuning."
+    if version not in VERSIONS or ruleset not in RULESETS or not path.exists():
+        raise UserError(
+            f"Nothing is published as version {version} by {ruleset} tuning: versions "
+            f"are {', '.join(VERSIONS)}."
         )
     facts = json.loads(path.read_text(encoding="utf-8"))
-    return Published(
-        version=facts["version"],
-        ruleset=facts["ruleset"],
-        source=facts["_source"],
-        date=facts.get("date"),
-        gpu_model_name=facts["gpu_model_name"],
-        gpu_count=facts["gpu_count"],
-        notes=tuple(facts["notes"]),
-        studies={
-            "documented": _studies(facts, {}),
-            "official": _studies(facts, facts["official"]),
-        },
-    )
+    studies = {
+        "documented": _studies(facts, {}),
+        "official": _studies(facts, facts["official"]),
+    }
+    hardware = (facts["gpu_model_name"], facts["gpu_count"])
+    about = (facts["_source"], facts.get("date"), *hardware, tuple(facts["notes"]))
+    return Published(version, ruleset, *about, studies)
 
 
 def published_path(version: str, ruleset: str, folder: Path = FOLDER) -> Path:
@@ -114,19 +94,16 @@ def published_path(version: str, ruleset: str, folder: Path = FOLDER) -> Path:
 
 
 def parse_against(text: str, ruleset: str) -> Published:
-    """The published submissions that `published:<version>[/<name>,...]` stands for.
+    """What `published:<version>[/<name>,...]` stands for; else raises UserError.
 
     >>> parse_against("published:0.5/schedule_free_adamw", "self").submissions
     ('schedule_free_adamw',)
-
-    Raises:
-      ScoringError: it stands for none.
     """
     scheme, _, rest = text.partition(":")
     version, slash, names = rest.partition("/")
     if scheme != "published" or version not in VERSIONS:
         choices = ", ".join(f"published:{version}" for version in VERSIONS)
-        raise ScoringError(
+        raise UserError(
             f"Nothing to score against called {text!r}: choose from {choices}, with "
             "/<submission>,<submission> after it for some of its submissions."
         )
@@ -142,9 +119,14 @@ def _studies(facts: dict[str, Any], hits: dict[str, Any]) -> list[Study]:
             workload, _, framework = cell.rpartition("_")
             for study, row in rows.items():
                 figures = dict(zip(facts["columns"], row, strict=True))
-                hit = hits.get(submission, {}).get(cell, {}).get(study, row[:3])
+                time_sec, steps, index = (
+                    hits.get(submission, {}).get(cell, {}).get(study, row[:3])
+                )
+                hit = MISS
+                if index is not None:
+                    hit = Hit(float(time_sec), float(steps), index)
                 names = (submission, workload, study, framework)
-                studies.append(_study(names, _hit(*hit), figures))
+                studies.append(_study(names, hit, figures))
     return studies
 
 
@@ -160,7 +142,7 @@ def _study(names: tuple[str, str, str, str], hit: Hit, figures: dict) -> Study:
         course = Course(known["run_sec"], known["run_sec"] / known["step_sec"])
     return Study(
         *names,
-        hit=hit,
+        hit,
         n_hit=figures["n_hit"],
         n_trials=figures["n_trials"],
         best=known["best"],
@@ -168,9 +150,3 @@ def _study(names: tuple[str, str, str, str], hit: Hit, figures: dict) -> Study:
         step_sec=known["step_sec"],
         course=course,
     )
-
-
-def _hit(time_sec: float | None, steps: float | None, index: float | None) -> Hit:
-    if time_sec is None or steps is None or index is None:
-        return MISS
-    return Hit(float(time_sec), float(steps), index)

@@ -12,21 +12,18 @@ RULES_OF_READING = {
     # folders
     "misplaced": f"it is left out: a log lies at {LAYOUT}",
     "not_searched": "nothing in there is read",
-    "linked": "a run counts once in a submission: it is read by its other name",
-    "timestamped": "it is read as more studies of the submission without the time",
-    "no_log": (
-        f"a trial's folder without {EVAL_MEASUREMENTS} is left out, as if never run"
-    ),
+    "timestamped": "it is read as studies of the submission without the time",
+    "no_log": "the trial is left out, as if never run",
     "two_logs": f"{EVAL_MEASUREMENTS} is read, {ZIPPED} is not",
     # files
     "unreadable": "the trial counts, as one that missed",
     "no_evaluations": "the trial counts, as one that missed",
     "no_metric": "the trial counts, as one that missed",
-    "copy": "both count; look whether one of them was run",
+    "copy": "both count; check that each is a run of its own",
     # rows
     "cut_off": "a last row that was cut off is left out",
     "corrupt_row": "a row that is not whole is left out",
-    "out_of_range": "a metric that can't be is read as NaN",
+    "out_of_range": "a value that the metric cannot have is read as NaN",
     "second_header": "rows below a header of other columns are left out",
     "reordered": "rows are put in order of preemption_count and global_step",
     "repeated_row": "a row written twice counts once",
@@ -39,29 +36,19 @@ RULES_OF_READING = {
     "extra_study": "the median is over all of them",
     "extra_trial": "all of them count",
     # meta data
-    "broken_json": "what it would say counts as not recorded",
-}
-
-# What is as it should be, but worth a number in a summary: what is done with it.
-ORDINARY = {
-    "not_finite": "metrics that are empty, NaN or infinite never reach a target",
-    "repeated_steps": (
-        "steps repeated after a preemption: the first evaluation that reaches the "
-        "target counts, by preemption_count and then global_step"
-    ),
+    "broken_json": "all that it says counts as not recorded",
 }
 
 
 @dataclass(frozen=True)
-class Irregularity:
+class LogWarning:
     """Something about the logs that is not as it should be.
 
     Attributes:
       rule: which of `RULES_OF_READING` it was handled by.
       path: the file or folder.
-      what: what was seen there, without a full stop at its end.
-      line: of the file, from 1, where there is one to name; the first of them.
-      count: how many lines it speaks of.
+      what: what was seen there, without a full stop.
+      line: the first of `count` lines of the file that it is about, from 1.
     """
 
     rule: str
@@ -70,9 +57,6 @@ class Irregularity:
     line: int | None = None
     count: int = 1
 
-    def __post_init__(self):
-        assert self.rule in RULES_OF_READING, self.rule
-
     def __str__(self) -> str:
         place = self.path if self.line is None else f"{self.path}, line {self.line}"
         more = f", and {self.count - 1} more like it" if self.count > 1 else ""
@@ -80,23 +64,18 @@ class Irregularity:
         return printable(f"{place}: {self.what}{more} ({done}).")
 
 
-class Notes:
-    """The irregularities of one file, one a rule, however many lines they are in."""
+class FileWarnings(dict[str, LogWarning]):
+    """The warnings about one file by rule: one each, for however many lines."""
 
     def __init__(self, path: Path):
-        self._path = path
-        self._by_rule: dict[str, Irregularity] = {}
+        self.path = path
 
     def add(self, rule: str, what: str, line: int | None = None) -> None:
-        new = Irregularity(rule, self._path, what, line, count=0)
-        first = self._by_rule.get(rule, new)
-        self._by_rule[rule] = replace(first, count=first.count + 1)
-
-    def irregularities(self) -> list[Irregularity]:
-        return list(self._by_rule.values())
+        new = LogWarning(rule, self.path, what, line, count=0)
+        first = self.get(rule, new)
+        self[rule] = replace(first, count=first.count + 1)
 
 
-def unreadable(rule: str, path: Path, error: Exception) -> Irregularity:
-    """An error of reading a file, which names it, as an irregularity of that file."""
-    what = str(error).removeprefix(f"{path} ").removesuffix(".")
-    return Irregularity(rule, path, what)
+def unreadable(rule: str, path: Path, error: Exception) -> LogWarning:
+    """The error of reading a file as a warning, which names the file once."""
+    return LogWarning(rule, path, str(error).removeprefix(f"{path} ").rstrip("."))
