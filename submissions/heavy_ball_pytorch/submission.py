@@ -5,13 +5,12 @@ The weight decay is coupled: it is added to the gradient.
 
 from typing import NamedTuple
 
-import torch
-
 from unscheduled.entries.api import prepare_for_eval, update_params
 from unscheduled.entries.data import data_selection, get_batch_size
 from unscheduled.entries.hyperparameters import resolve
+from unscheduled.entries.pytorch.optimizers import momentum_sgd
+from unscheduled.entries.pytorch.schedules import warmup_linear
 from unscheduled.entries.pytorch.training import Trainer
-from unscheduled.entries.schedules import warmup_linear
 
 __all__ = [
     "data_selection",
@@ -46,13 +45,12 @@ def init_optimizer_state(workload, model_params, model_state, hyperparameters, r
     decay_steps = int(hp.decay_steps_factor * (workload.step_hint - warmup_steps))
 
     def make_optimizer(learning_rate):
-        return torch.optim.SGD(
+        return momentum_sgd(
             model_params.parameters(),
             lr=learning_rate,
             momentum=1 - hp.one_minus_beta1,
             weight_decay=hp.weight_decay,
             nesterov=False,
-            foreach=True,
         )
 
     def schedule(step):

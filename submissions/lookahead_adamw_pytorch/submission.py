@@ -12,8 +12,8 @@ import torch
 from unscheduled.entries.api import prepare_for_eval, update_params
 from unscheduled.entries.data import data_selection, get_batch_size
 from unscheduled.entries.hyperparameters import resolve
+from unscheduled.entries.pytorch.schedules import warmup_cosine
 from unscheduled.entries.pytorch.training import Trainer
-from unscheduled.entries.schedules import warmup_cosine
 from unscheduled.optim_torch.lookahead import Lookahead
 
 __all__ = [
@@ -55,7 +55,7 @@ def init_optimizer_state(workload, model_params, model_state, hyperparameters, r
                 lr=learning_rate,
                 betas=(1 - hp.one_minus_beta1, hp.beta2),
                 weight_decay=hp.weight_decay,
-                foreach=True,
+                fused=True,
             ),
             k=hp.sync_period,
             alpha=hp.slow_step_size,

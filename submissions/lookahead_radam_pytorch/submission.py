@@ -10,8 +10,8 @@ from typing import NamedTuple
 from unscheduled.entries.api import prepare_for_eval, update_params
 from unscheduled.entries.data import data_selection, get_batch_size
 from unscheduled.entries.hyperparameters import resolve
+from unscheduled.entries.pytorch.schedules import warmup_cosine
 from unscheduled.entries.pytorch.training import Trainer
-from unscheduled.entries.schedules import warmup_cosine
 from unscheduled.optim_torch.lookahead import Lookahead
 from unscheduled.optim_torch.radam import RAdam
 

@@ -8,13 +8,12 @@ in warmup, are longer.
 
 from typing import NamedTuple
 
-import torch
-
 from unscheduled.entries.api import prepare_for_eval, update_params
 from unscheduled.entries.data import data_selection, get_batch_size
 from unscheduled.entries.hyperparameters import resolve
+from unscheduled.entries.pytorch.schedules import warmup_cosine
 from unscheduled.entries.pytorch.training import Trainer
-from unscheduled.entries.schedules import warmup_cosine
+from unscheduled.optim_torch.nadamw import NAdamW
 
 __all__ = [
     "data_selection",
@@ -23,9 +22,6 @@ __all__ = [
     "prepare_for_eval",
     "update_params",
 ]
-
-# torch lets β1 grow with the step as 1 - 0.96^(t ψ) / 2. With a large ψ it is constant.
-CONSTANT_MOMENTUM = 1e6
 
 
 class Hyperparameters(NamedTuple):
@@ -47,14 +43,11 @@ def init_optimizer_state(workload, model_params, model_state, hyperparameters, r
     warmup_steps = int(hp.warmup_factor * workload.step_hint)
 
     def make_optimizer(learning_rate):
-        return torch.optim.NAdam(
+        return NAdamW(
             model_params.parameters(),
             lr=learning_rate,
             betas=(1 - hp.one_minus_beta1, hp.beta2),
             weight_decay=hp.weight_decay,
-            momentum_decay=CONSTANT_MOMENTUM,
-            decoupled_weight_decay=True,
-            foreach=True,
         )
 
     def schedule(step):

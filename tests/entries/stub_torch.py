@@ -41,16 +41,24 @@ class TorchStub(StubWorkload):
 
 
 def to_torch(batch):
-    return {name: torch.from_numpy(value) for name, value in batch.items()}
+    return {name: torch.as_tensor(value) for name, value in batch.items()}
 
 
 class Training:
     """An entry on the stub workload, driven as the runner drives it."""
 
-    def __init__(self, entry, batch_norm=False, hyperparameters=None, compiled=False):
+    def __init__(
+        self,
+        entry,
+        batch_norm=False,
+        hyperparameters=None,
+        compiled=False,
+        device="cpu",
+    ):
         self.entry = entry
         self.workload = TorchStub(batch_norm)
-        self.model, self.model_state = self.workload.init_model_fn()
+        with torch.device(device):
+            self.model, self.model_state = self.workload.init_model_fn()
         if compiled:
             self.model = torch.compile(self.model, backend="eager")
         self.state = entry.init_optimizer_state(

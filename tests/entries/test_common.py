@@ -6,10 +6,12 @@ import math
 from typing import NamedTuple
 
 import pytest
+import torch
 import yaml
 
 from tests.entries.submissions import ALGORITHMS, FRAMEWORKS, ROOT, load
-from unscheduled.entries import data, hyperparameters, schedules
+from unscheduled.entries import data, hyperparameters
+from unscheduled.entries.pytorch import schedules
 from unscheduled.runner.submission import REQUIRED
 
 
@@ -59,23 +61,25 @@ def test_batch_sizes_are_those_of_the_published_entries():
 
 def test_the_schedule_warms_up_linearly_and_decays_by_a_cosine():
     """A schedule with a jump at the end of warmup, or that rises again at the end."""
-    factors = [schedules.warmup_cosine(t, 10, 110) for t in range(130)]
+    steps = torch.arange(130, dtype=torch.float64)
+    factors = schedules.warmup_cosine(steps, 10, 110).tolist()
     assert factors[0] == 0
     assert factors[5] == 0.5
     assert factors[10] == 1
     assert factors[60] == pytest.approx(0.5)
     assert factors[110:] == [0] * 20
-    assert schedules.warmup_cosine(0, 0, 10) == 1
+    assert schedules.warmup_cosine(steps[0], 0, 10) == 1
 
 
 def test_the_linear_schedule_ends_at_its_factor():
     """A decay that starts before the peak, or goes on below the end."""
-    factors = [schedules.warmup_linear(t, 10, 100, 0.1) for t in range(130)]
+    steps = torch.arange(130, dtype=torch.float64)
+    factors = schedules.warmup_linear(steps, 10, 100, 0.1).tolist()
     assert factors[5] == 0.5
     assert factors[10] == 1
     assert factors[60] == pytest.approx(0.55)
     assert factors[110:] == pytest.approx([0.1] * 20)
-    assert schedules.warmup_linear(0, 0, 10, 0.0) == 1
+    assert schedules.warmup_linear(steps[0], 0, 10, 0.0) == 1
 
 
 def test_the_table_has_every_submission():

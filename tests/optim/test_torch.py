@@ -443,7 +443,7 @@ def test_foreach_and_the_loop_agree(name):
 def test_more_parameters_than_a_cache_holds_are_stepped_alike(name, monkeypatch):
     """Parts of a list that are left out or stepped twice."""
     params, _ = make(name, steps=9)
-    monkeypatch.setattr("unscheduled.optim_torch.base._CHUNK", 5)
+    monkeypatch.setattr("unscheduled.optim_torch.stepping._CHUNK", 5)
     chunked, _ = make(name, steps=9)
     assert_same(values(chunked), values(params), **EXACT)
 

@@ -1,8 +1,7 @@
 """The algorithms as `torch.optim.Optimizer` subclasses."""
 
 from .lookahead import Lookahead
-from .radam import RAdam
-from .rectification import rectification
+from .radam import RAdam, rectification
 from .schedule_free import (
     AdamWScheduleFree,
     RAdamScheduleFree,

@@ -1,19 +1,17 @@
 """What the optimizers here share: checks, precision of the state, which gradients."""
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from itertools import chain
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 
 from .. import ranges
+from .arithmetic import Tensors
 
-Tensors = list[torch.Tensor]
 Function = TypeVar("Function", bound=Callable[..., Any])
 LOW_PRECISION = (torch.bfloat16, torch.float16)
-# Elements of a part of the parameters that a CPU steps at a time.
-_CHUNK = 2**18
 # The names of hyperparameters here, and the kinds of range that they have.
 _KINDS = {"momentum": "interpolation"}
 # What the groups of torch's optimizers may have too.
@@ -34,9 +32,15 @@ class CheckedOptimizer(torch.optim.Optimizer):
     _beta1_kind = "b1"
     # Of the names that the constructor's hyperparameters have in the groups.
     _prefix = ""
+    # What of the state counts steps: numbers, or tensors where only the device knows.
+    _counters: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]):
-        super().__init__(params, {**defaults, "optimizer": type(self).__name__})
+    def __init__(self, params: Iterable[Any], given: dict[str, Any], **modes: bool):
+        """Takes the parameters, and the constructor's `locals()`."""
+        names = inspect.signature(type(self).__init__).parameters.keys()
+        options = {n: given[n] for n in names if n not in ("self", "params")}
+        options.update(modes, optimizer=type(self).__name__)
+        super().__init__(params, options)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Takes a state that may be older than some of the hyperparameters."""
@@ -89,6 +93,20 @@ class CheckedOptimizer(torch.optim.Optimizer):
         for index, kind in enumerate((self._beta1_kind, "b2")):
             name = f"betas[{index}]"
             ranges.check(kind, _number(betas[index], name), name)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Like torch's, with counters as numbers, wherever they are."""
+        saved = super().state_dict()
+        states = {
+            key: {n: self._saved(n, value) for n, value in state.items()}
+            for key, state in saved["state"].items()
+        }
+        return {**saved, "state": states}
+
+    def _saved(self, name: str, value: Any) -> Any:
+        if name not in self._counters or not torch.is_tensor(value):
+            return value
+        return int(value) if name.endswith("step") else float(value)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Like torch's, but a state of float32 beside bfloat16 stays float32.
@@ -197,17 +215,6 @@ def run_closure(closure: Callable[[], Any] | None) -> Any:
         return closure()
 
 
-def params_with_gradients(group: dict[str, Any], optimizer: str) -> Tensors:
-    """The parameters that this step moves.
-
-    Raises:
-      RuntimeError: where a gradient is sparse.
-    """
-    params = [p for p in group["params"] if p.grad is not None]
-    require_dense(params, optimizer)
-    return params
-
-
 def require_dense(params: Tensors, optimizer: str) -> None:
     """Raises a RuntimeError where a gradient is sparse."""
     if any(p.grad.layout != torch.strided for p in params):  # type: ignore[union-attr]
@@ -215,36 +222,6 @@ def require_dense(params: Tensors, optimizer: str) -> None:
             f"{optimizer} does not take sparse gradients; use dense ones "
             "(torch.nn.Embedding(..., sparse=False)) or torch.optim.SparseAdam."
         )
-
-
-def buckets(
-    group: dict[str, Any], params: Tensors, place: Callable[[torch.Tensor], Any]
-) -> list[Tensors]:
-    """Parameters in the same place of their sequences, together (foreach), or each."""
-    if group["foreach"] is False:
-        return [[p] for p in params]
-    found: dict[tuple, Tensors] = {}
-    for p in params:
-        found.setdefault((place(p), p.dtype, p.device), []).append(p)
-    return list(found.values())
-
-
-def cache_sized(params: Tensors) -> Iterator[Tensors]:
-    """Parts of a list that stay in a CPU's cache from operation to operation.
-
-    They keep the temporaries small too. A GPU takes the list as a whole, because there
-    every call has its price.
-    """
-    chunk: Tensors = []
-    size = 0
-    for p in params:
-        if chunk and p.device.type == "cpu" and size + p.numel() > _CHUNK:
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(p)
-        size += p.numel()
-    if chunk:
-        yield chunk
 
 
 def state_like(p: torch.Tensor) -> torch.Tensor:
@@ -287,28 +264,3 @@ def _placed_like(grad: Any, p: Any) -> torch.Tensor:
     if hasattr(p, "placements") and grad.placements != p.placements:
         return grad.redistribute(placements=p.placements)
     return grad
-
-
-class Moments(NamedTuple):
-    """β2 and what of Adam's normalization depends on the step.
-
-    A direction m / (sqrt(v / (1 - β2^t)) + ε) is root m / (sqrt(v) + ε root) with
-    root = sqrt(1 - β2^t), which saves a pass over the memory.
-    """
-
-    beta2: float
-    eps: float
-    root: float
-
-
-def update_second_moment(vs: Tensors, grads: Tensors, beta2: float) -> None:
-    """v <- β2 v + (1 - β2) g²."""
-    torch._foreach_mul_(vs, beta2)
-    torch._foreach_addcmul_(vs, grads, grads, 1 - beta2)
-
-
-def denominators(vs: Tensors, moments: Moments) -> Tensors:
-    """sqrt(v) + ε root: the one temporary of a step."""
-    roots = list(torch._foreach_sqrt(vs))
-    torch._foreach_add_(roots, moments.eps * moments.root)
-    return roots

@@ -2,208 +2,66 @@
 
 An update reads and writes seven numbers a parameter (28 bytes in float32). Done by
 foreach operations it moves three times as many, each operation a pass of its own;
-compiled, it is one loop. On a CPU it is compiled once, for a few vectors of any length,
-and called for so many parameters at a time: fewer calls cost less, but more vectors
-take longer to compile. On a GPU, where a call costs more than most tensors do, one
-call takes all parameters of a group, and is compiled anew for other shapes.
+compiled, it is one loop. It is compiled once, for a few vectors of any length, and
+called for so many parameters at a time: fewer calls cost less, but more vectors take
+longer to compile.
 """
 
 import warnings
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import torch
 
-from .base import (
-    LOW_PRECISION,
-    Moments,
-    Tensors,
-    gradient_parts,
-    is_plain,
-    parts,
-    require_fusible,
-)
+from . import arithmetic
+from .arithmetic import Tensors
+from .base import LOW_PRECISION, gradient_parts, is_plain, parts, require_fusible
 
-# Parameters that a call takes on a CPU.
+# Parameters that a call takes.
 BATCH = 8
 
 # What was made of a parameter: its address, its state, and both as vectors.
 Cache = dict[torch.Tensor, tuple[int, Tensors, list[torch.Tensor | None]]]
-# Of (parameters, state, state, gradients, scalars).
+# Of (parameters, gradients, state, state, scalars).
 Kernel = Callable[..., None]
-# By kernel, device and dtype; None where compiling failed.
+# By update, device and dtype; None where compiling failed.
 _compiled: dict[tuple[str, torch.device, torch.dtype], Kernel | None] = {}
 
 
-class MomentumStep(NamedTuple):
-    """The scalars of an RAdam step: θ <- decay θ + scale m / (...)."""
-
-    beta1: float
-    decay: float
-    scale: float
-    sign: float
-
-
-def schedule_free(
-    params: Tensors, state: Any, step: Any, moments: Moments, cache: Cache
-) -> Tensors:
-    """The Schedule-Free AdamW step; gives back the parameters it left alone."""
-    scalars = schedule_free_scalars(step, moments, adaptive=True, has_x=False)
-    kernel = schedule_free_kernel
-    return _run(kernel, params, state, ("z", "exp_avg_sq"), scalars, cache)
-
-
-def schedule_free_scalars(
-    step: Any, moments: Moments | None, adaptive: bool, has_x: bool
-) -> list[float]:
-    """What `schedule_free_kernel` takes."""
-    scale, *normalization = _normalization(moments, adaptive)
-    a, k = (step.c, 1 - step.next_beta1) if has_x else step.to_y()
-    scale *= step.sign
-    return [*normalization, scale, step.weight_decay, step.rate, a, 1 - a, k]
-
-
-def radam(
-    params: Tensors, state: Any, step: MomentumStep, moments: Moments, cache: Cache
-) -> Tensors:
-    """The rectified RAdam step; gives back the parameters it left alone."""
-    scalars = radam_scalars(step, moments, adaptive=True)
-    return _run(radam_kernel, params, state, ("exp_avg", "exp_avg_sq"), scalars, cache)
-
-
-def radam_scalars(step: MomentumStep, moments: Moments, adaptive: bool) -> list[float]:
-    """What `radam_kernel` takes."""
-    scale, *normalization = _normalization(moments, adaptive)
-    momentum = [step.beta1, step.sign * (1 - step.beta1)]
-    return [*normalization, *momentum, step.decay, step.scale * scale]
-
-
-def _normalization(moments: Moments | None, adaptive: bool) -> list[float]:
-    """The factor, β2, 1 - β2, s and ε of v <- β2 v + (1 - β2) g², 1 / (s sqrt(v) + ε).
-
-    Where a step is not adaptive, s = 0 and ε = 1, so that one kernel does for both.
-    """
-    if moments is None:
-        return [1.0] * 5
-    beta2, eps, root = moments
-    rest = [root, beta2, 1 - beta2, 1.0, eps * root]
-    return rest if adaptive else [1.0, beta2, 1 - beta2, 0.0, 1.0]
-
-
-def schedule_free_kernel(ys, zs, vs, grads, scalars, xs=()):
-    """The step of `AdamWScheduleFree`; of SGD without vs; of y from x where there is x.
-
-    Its operations are on lists and its scalars in a tensor, so that torch.compile
-    traces it once for all steps.
-    """
-    b2, one_minus_b2, s, eps, scale, decay, rate, a, one_minus_a, k = _repeat(
-        scalars, ys
-    )
-    grads, y_old = _like(grads, zs), _like(ys, zs)
-    d = _mul(scale, grads)
-    v_new = []
-    if vs:
-        squares = _mul(one_minus_b2, _mul(grads, grads))
-        v_new = _add(_mul(b2, vs), squares)
-        d = _div(d, _add(_mul(s, torch._foreach_sqrt(v_new)), eps))
-    d = _add(d, _mul(decay, y_old))
-    z_new = torch._foreach_sub(zs, _mul(rate, d))
-    if xs:
-        x_new = _add(_mul(one_minus_a, xs), _mul(a, z_new))
-        y_new = _add(x_new, _mul(k, torch._foreach_sub(z_new, x_new)))
-        torch._foreach_copy_(xs, x_new)
-    else:
-        y_new = _add(_add(_mul(one_minus_a, y_old), _mul(a, z_new)), _mul(k, d))
-    if vs:
-        torch._foreach_copy_(vs, v_new)
-    torch._foreach_copy_(zs, z_new)
-    torch._foreach_copy_(ys, y_new)
-
-
-def radam_kernel(params, ms, vs, grads, scalars):
-    """The step of `RAdam`, traced as `schedule_free_kernel` is."""
-    b2, one_minus_b2, s, eps, b1, signed_one_minus_b1, decay, scale = _repeat(
-        scalars, params
-    )
-    grads, p_old = _like(grads, ms), _like(params, ms)
-    m_new = _add(_mul(b1, ms), _mul(signed_one_minus_b1, grads))
-    squares = _mul(one_minus_b2, _mul(grads, grads))
-    v_new = _add(_mul(b2, vs), squares)
-    divisors = _add(_mul(s, torch._foreach_sqrt(v_new)), eps)
-    p_new = _add(_mul(decay, p_old), _div(_mul(scale, m_new), divisors))
-    torch._foreach_copy_(ms, m_new)
-    torch._foreach_copy_(vs, v_new)
-    torch._foreach_copy_(params, p_new)
-
-
-def pack(scalars: list[float], like: torch.Tensor) -> torch.Tensor:
-    """The scalars of a kernel, where and of the kind that a tensor is."""
-    return torch.tensor(scalars, dtype=like.dtype.to_real(), device=like.device)
-
-
-def _like(tensors: Tensors, others: Tensors) -> Tensors:
-    """In the precision of others."""
-    return [t.to(other.dtype) for t, other in zip(tensors, others, strict=True)]
-
-
-# Operations on lists, which a compiler for GPUs fuses across the tensors.
-_mul, _add, _div = torch._foreach_mul, torch._foreach_add, torch._foreach_div
-
-
-def _repeat(scalars: torch.Tensor, tensors: Tensors) -> list[Tensors]:
-    """Each scalar as a list of as many as there are tensors."""
-    return [[scalar] * len(tensors) for scalar in scalars.unbind()]
-
-
-def _run(
-    kernel: Kernel,
-    params: Tensors,
-    state: Any,
-    names: tuple[str, str],
-    scalars: list[float],
-    cache: Cache,
-) -> Tensors:
-    """Steps the parameters that a compiled kernel takes; gives back the others."""
-    if params[0].dtype in LOW_PRECISION:  # their state is of another dtype
+def step(optimizer: Any, params: Tensors, scalars: Any) -> Tensors:
+    """Steps the parameters that a compiled update takes; gives back the others."""
+    states = [optimizer.state[p] for p in params]
+    names = [name for name in optimizer._tensors if name in states[0]]
+    # The state of low precision is of another dtype, and beside x there are three.
+    if params[0].dtype in LOW_PRECISION or len(names) != 2:
         return params
-    packed = pack(scalars, params[0])
-    device, dtype = packed.device, packed.dtype
-    require_fusible(device)  # the parameters may have moved
-    compiled = _compile(kernel, packed)
+    packed = arithmetic.pack(scalars, params[0])
+    require_fusible(packed.device)  # the parameters may have moved
+    compiled = _compile(optimizer, type(scalars), packed)
     if compiled is None:
         return params
     rest, taken = [], []
-    for p, grad in zip(params, gradient_parts(params), strict=True):
-        vectors = _vectors(cache, p, [state[p][name] for name in names], grad)
+    grads = gradient_parts(params)
+    for p, grad, state in zip(params, grads, states, strict=True):
+        tensors = [state[name] for name in names]
+        vectors = _vectors(optimizer._vectors, p, tensors, grad)
         if vectors is None:
             rest.append(p)
         else:
             taken.append(vectors)
-    for batch in _batches(taken, device, dtype):
+    for start in range(0, len(taken), BATCH):
+        batch = taken[start : start + BATCH]
+        if len(batch) < BATCH:  # filled up with idle vectors
+            batch += _idle(64, packed)[len(batch) :]
         compiled(*map(list, zip(*batch, strict=True)), packed)
     return rest
 
 
-def _batches(
-    taken: list[Tensors], device: torch.device, dtype: torch.dtype
-) -> Iterable[list[Tensors]]:
-    """What each call takes; on a CPU the last batch is filled up with idle vectors."""
-    if device.type != "cpu":
-        return [taken] if taken else []
-    batches = [taken[i : i + BATCH] for i in range(0, len(taken), BATCH)]
-    if batches and len(batches[-1]) < BATCH:
-        batches[-1] = batches[-1] + _idle(64, device, dtype)[len(batches[-1]) :]
-    return batches
-
-
-def _idle(length: int, device: torch.device, dtype: torch.dtype) -> list[Tensors]:
+def _idle(length: int, like: torch.Tensor) -> list[Tensors]:
     """A batch of ones to no purpose. Lengths differ: equal ones would be taken by the
     compiler for equal always.
     """
-    lengths = range(length, length + BATCH)
-    return [
-        [torch.ones(n, dtype=dtype, device=device) for _ in range(4)] for n in lengths
-    ]
+    return [[like.new_ones(n) for _ in range(4)] for n in range(length, length + BATCH)]
 
 
 def _vectors(
@@ -223,7 +81,7 @@ def _vectors(
     flat_grad = _flat(grad, part)
     if y is None or first is None or second is None or flat_grad is None:
         return None
-    return [y, first, second, flat_grad]
+    return [y, flat_grad, first, second]
 
 
 def _same(ours: Tensors, theirs: Tensors) -> bool:
@@ -247,18 +105,21 @@ def _flat(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor | None:
     return tensor.as_strided((span,), (1,)).detach() if span == tensor.numel() else None
 
 
-def _compile(kernel: Kernel, scalars: torch.Tensor) -> Kernel | None:
-    """The compiled kernel, tried out; None, after a warning, where that fails."""
-    device, dtype = scalars.device, scalars.dtype
-    key = (kernel.__name__, device, dtype)
+def _compile(optimizer: Any, kind: Any, packed: torch.Tensor) -> Kernel | None:
+    """The compiled update, tried out; None, after a warning, where that fails."""
+    update = type(optimizer)._update
+    missing = (None,) * (len(optimizer._tensors) - 2)
+    key = (update.__name__, packed.device, packed.dtype)
+
+    def kernel(ys, grads, firsts, seconds, packed):
+        rows = zip(ys, grads, firsts, seconds, strict=True)
+        arithmetic.each(update, kind, [(*row, *missing) for row in rows], packed)
+
     if key not in _compiled:
         # Sizes were asserted before: they are what `_flat` made them.
-        compiled = torch.compile(
-            kernel, dynamic=device.type == "cpu", options={"size_asserts": False}
-        )
+        compiled = torch.compile(kernel, dynamic=True, options={"size_asserts": False})
         try:
-            batch = _idle(2**14, device, dtype)
-            compiled(*map(list, zip(*batch, strict=True)), scalars)
+            compiled(*map(list, zip(*_idle(2**14, packed), strict=True)), packed)
         except Exception as error:  # whatever compilers and their absence raise
             warnings.warn(
                 f"fused=True needs a working torch.compile, which failed here with "

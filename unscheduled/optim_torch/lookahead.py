@@ -5,13 +5,8 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 
-from .base import (
-    Tensors,
-    parts,
-    require_dense,
-    state_like,
-    untraced,
-)
+from .arithmetic import FOREACH, Tensors, lerp_
+from .base import parts, require_dense, state_like, untraced
 from .wrapper import OptimizerWrapper
 
 # What optimizers call the moving average of gradients that they step along.
@@ -75,6 +70,7 @@ class Lookahead(OptimizerWrapper):
     """
 
     _prefix = "lookahead_"
+    _counters = ("lookahead_step",)
     _kinds: ClassVar = {
         "k": "k",
         "alpha": "alpha",
@@ -154,8 +150,17 @@ class Lookahead(OptimizerWrapper):
         """
         starts = self._starts(with_closure=closure is not None)
         loss = self._inside_step(closure)
-        self._count_and_sync(starts)
+        self._after_step(starts)
         return loss
+
+    @property
+    def found_inf(self) -> torch.Tensor | None:
+        """Where set, as torch's fused optimizers have it: 1 for a step to skip."""
+        return getattr(self.optimizer, "found_inf", None)
+
+    @found_inf.setter
+    def found_inf(self, found_inf: torch.Tensor | None) -> None:
+        self.optimizer.found_inf = found_inf  # type: ignore[attr-defined]
 
     @untraced
     @torch.no_grad()
@@ -187,14 +192,18 @@ class Lookahead(OptimizerWrapper):
 
     @untraced
     @torch.no_grad()
-    def _count_and_sync(self, starts: dict) -> None:
+    def _after_step(self, starts: dict) -> None:
         """What comes after the step inside: counts and averages, and the slow step."""
         due, adaptive = [], []
         for group in self.param_groups:
-            options = self._options(group)
-            for p in self._with_gradients(group):
+            options, params = self._options(group), self._with_gradients(group)
+            for p in params:
                 if p in starts:
                     self._start(p, starts[p], options)
+            if self.found_inf is not None:
+                self._sync_on_device(params, options, 1 - self.found_inf.double())
+                continue
+            for p in params:
                 self._count(p, options)
                 if self.state[p]["lookahead_step"] % options["k"]:
                     continue
@@ -208,6 +217,35 @@ class Lookahead(OptimizerWrapper):
             if options["adaptive"]:
                 alpha = min(1.0, max(alpha, best))
             self._sync(p, alpha, options["momentum"])
+
+    def _sync_on_device(
+        self, params: Tensors, options: dict[str, Any], taken: torch.Tensor
+    ) -> None:
+        """Count and slow step, where only the device knows whether a step was taken."""
+        if options["adaptive"] or options["momentum"] != "keep":
+            raise ValueError(
+                "found_inf goes with momentum='keep' and without adaptive."
+            )
+        steps: dict[Any, torch.Tensor] = {}
+        pairs: dict[tuple, list] = {}
+        for p in params:
+            state = self.state[p]
+            step = state["lookahead_step"]
+            key = id(step) if torch.is_tensor(step) else step
+            if key not in steps:  # those that are together share their count
+                steps[key] = step + taken
+            state["lookahead_step"] = steps[key]
+            for name, weights in self._weights(p).items():
+                pair = (weights, state["slow" + name])
+                dtypes = [tensor.dtype for tensor in pair]
+                pairs.setdefault((key, *dtypes), []).append(pair)
+        for (key, *_), of_one_kind in pairs.items():
+            weights, slow = (parts([*ts]) for ts in zip(*of_one_kind, strict=True))
+            is_due = taken * (steps[key] % options["k"] == 0)
+            alpha = (is_due * options["alpha"]).to(slow[0].dtype)
+            lerp_(FOREACH, slow, FOREACH.like(weights, slow), alpha)
+            is_due = is_due.to(weights[0].dtype)
+            lerp_(FOREACH, weights, FOREACH.like(slow, weights), is_due)
 
     def _start(self, p: torch.Tensor, slow: dict, options: dict[str, Any]) -> None:
         state = self.state[p]
@@ -224,7 +262,7 @@ class Lookahead(OptimizerWrapper):
 
     def _count(self, p: torch.Tensor, options: dict[str, Any]) -> None:
         state = self.state[p]
-        state["lookahead_step"] += 1
+        state["lookahead_step"] = int(state["lookahead_step"]) + 1
         if options["momentum"] == "pullback":
             for name, momentum in _tensors(state, _MOMENTA).items():
                 if f"slow_{name}" not in state:

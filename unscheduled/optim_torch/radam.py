@@ -1,31 +1,112 @@
 """RAdam for PyTorch."""
 
-import math
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, ClassVar
 
 import torch
 
-from . import fused as fused_kernels
-from .base import (
-    CheckedOptimizer,
-    Moments,
-    Tensors,
-    buckets,
-    cache_sized,
-    denominators,
-    gradient_parts,
-    params_with_gradients,
-    parts,
-    run_closure,
-    state_like,
-    untraced,
-    update_second_moment,
-)
-from .rectification import rectification
+from . import arithmetic
+from .arithmetic import MomentumScalars, Scalar, where
+from .base import state_like
+from .stepping import SteppingOptimizer
 
 
-class RAdam(CheckedOptimizer):
+def rectification(t: int, beta2: float, threshold: float = 4.0) -> float | None:
+    """r_t, or None where ρ_t is not over the threshold.
+
+    ρ_∞ = 2 / (1 - β2) - 1,  ρ_t = ρ_∞ - 2 t β2^t / (1 - β2^t)
+    r_t = sqrt((ρ_t - 4)(ρ_t - 2) ρ_∞ / ((ρ_∞ - 4)(ρ_∞ - 2) ρ_t))
+
+    Args:
+      t: the step, from 1.
+      beta2: β2 in [0, 1).
+      threshold: at least 4.
+
+    Example:
+      >>> rectification(4, 0.999) is None
+      True
+      >>> round(rectification(5, 0.999), 7)
+      0.0173115
+
+    Source: Liu et al., arXiv 1908.03265, Algorithm 2; `optim_numpy.radam` says why
+    the threshold is 4.
+    """
+    rect, is_rectified = rectify(t, beta2, threshold)
+    return rect if is_rectified else None
+
+
+def rectify(t: Any, beta2: float, threshold: float) -> tuple[Any, Any]:
+    """(r_t, whether ρ_t is over the threshold), of a number or of a tensor t."""
+    power = beta2**t
+    limit = 2 / (1 - beta2) - 1
+    rho = limit - 2 * t * power / (1 - power)
+    is_rectified = rho > threshold
+    if is_rectified is False:
+        return 1.0, False
+    numerator = (rho - 4) * (rho - 2) * limit
+    square = numerator / ((limit - 4) * (limit - 2) * rho)
+    return where(is_rectified, square, 1.0) ** 0.5, is_rectified
+
+
+class AdamOptimizer(SteppingOptimizer):
+    """Adam with decoupled weight decay λ, over the direction that a subclass has.
+
+    m <- β1 m + (1 - β1) g,  m̂ = m / (1 - β1^t)
+    v <- β2 v + (1 - β2) g²,  v̂ = v / (1 - β2^t)
+    """
+
+    _update = staticmethod(arithmetic.momentum)
+    _tensors: ClassVar = ("exp_avg", "exp_avg_sq")
+    _counters = ("step",)
+
+    def _state_names(self, group: dict[str, Any], state: dict[str, Any]) -> set[str]:
+        return {"step", "exp_avg", "exp_avg_sq"}
+
+    def _initialize(self, p: torch.Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        average = torch.zeros_like(state_like(p))
+        return {"step": 0, "exp_avg": average, "exp_avg_sq": average.clone()}
+
+    def _direction(self, group: dict[str, Any], t: Any) -> tuple[Any, Any, Any]:
+        """The factors of m and g, and whether to divide by sqrt(v̂) + ε."""
+        raise NotImplementedError
+
+    def _scalars(
+        self, group: dict[str, Any], state: dict[str, Any], taken: Scalar
+    ) -> tuple[dict[str, Scalar], MomentumScalars]:
+        beta1, beta2 = group["betas"]
+        t, rate = state["step"] + 1, state["lr"] * taken
+        of_m, of_g, divide = self._direction(group, t)
+        divide, eps, factor = normalization(beta2, group["eps"], t, divide)
+        sign = -1.0 if group["maximize"] else 1.0
+        decay = 1 - rate * group["weight_decay"]
+        if group.get("silent_sgd_phase"):
+            decay = where(divide, decay, 1.0)
+            factor = where(divide, factor, 0.0)
+        scalars = MomentumScalars(
+            beta1=beta1**taken,
+            one_minus_beta1=sign * (1 - beta1),
+            beta2=beta2**taken,
+            one_minus_beta2=1 - beta2,
+            divide=divide,
+            eps=eps,
+            decay=decay,
+            scale=-rate * of_m * factor,
+            gradient_scale=-rate * sign * of_g * factor if of_g is not None else 0.0,
+        )
+        return {"step": state["step"] + taken}, scalars
+
+
+def normalization(beta2: float, eps: float, t: Any, divide: Any) -> tuple:
+    """How to divide by sqrt(v̂) + ε, for a direction g: (whether to, ε', a factor).
+
+    g / (sqrt(v / (1 - β2^t)) + ε) is root g / (sqrt(v) + ε root) with
+    root = sqrt(1 - β2^t), which saves a pass over the memory.
+    """
+    root = (1 - beta2**t) ** 0.5
+    return divide, where(divide, eps * root, 1.0), where(divide, root, 1.0)
+
+
+class RAdam(AdamOptimizer):
     r"""Adam whose adaptive rate has its variance rectified, so it needs no warmup.
 
         m <- β1 m + (1 - β1) g
@@ -80,114 +161,8 @@ class RAdam(CheckedOptimizer):
         fused: bool | None = None,
         maximize: bool = False,
     ):
-        defaults = {
-            "lr": lr,
-            "betas": betas,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "threshold": threshold,
-            "silent_sgd_phase": silent_sgd_phase,
-            "foreach": foreach,
-            "fused": fused,
-            "maximize": maximize,
-        }
-        super().__init__(params, defaults)
+        super().__init__(params, locals())
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
-        """One step from the gradients in `p.grad`, which stay as they are.
-
-        Args:
-          closure: recomputes the loss and its gradients, and returns the loss.
-
-        Raises:
-          RuntimeError: on a sparse gradient.
-        """
-        loss = run_closure(closure)
-        for arguments in self._advance(torch.compiler.is_compiling()):
-            fused_kernels.radam_kernel(*arguments)
-        return loss
-
-    @untraced
-    def _advance(self, traced: bool) -> list[tuple]:
-        """Takes the step, or leaves it to the kernel that torch.compile traces.
-
-        Returns what the kernel takes, where it is traced.
-        """
-        left = []
-        for group in self.param_groups:
-            params = params_with_gradients(group, type(self).__name__)
-            for p in params:
-                if "step" not in self.state[p]:
-                    self._initialize(p)
-            for bucket in buckets(group, params, lambda p: self.state[p]["step"]):
-                left += self._step_bucket(group, bucket, traced)
-        return left
-
-    def _state_names(self, group: dict[str, Any], state: dict[str, Any]) -> set[str]:
-        return {"step", "exp_avg", "exp_avg_sq"}
-
-    def _initialize(self, p: torch.Tensor) -> None:
-        state = self.state[p]
-        state["step"] = 0
-        state["exp_avg"] = torch.zeros_like(state_like(p))
-        state["exp_avg_sq"] = torch.zeros_like(state["exp_avg"])
-
-    def _step_bucket(
-        self, group: dict[str, Any], params: Tensors, traced: bool
-    ) -> list[tuple]:
-        states = [self.state[p] for p in params]
-        t = states[0]["step"] + 1
-        for state in states:
-            state["step"] = t
-        beta1, beta2 = group["betas"]
-        rect = rectification(t, beta2, group["threshold"])
-        rate = float(group["lr"])
-        step = fused_kernels.MomentumStep(
-            beta1=beta1,
-            decay=1 - rate * group["weight_decay"],
-            scale=-rate * (rect or 1.0) / (1 - beta1**t),
-            sign=-1.0 if group["maximize"] else 1.0,
-        )
-        if rect is None and group["silent_sgd_phase"]:
-            step = step._replace(decay=1.0, scale=0.0)
-        moments = Moments(beta2, group["eps"], math.sqrt(1 - beta2**t))
-        if traced:
-            scalars = fused_kernels.radam_scalars(step, moments, rect is not None)
-            ms, vs = (
-                parts([s[name] for s in states]) for name in ("exp_avg", "exp_avg_sq")
-            )
-            packed = fused_kernels.pack(scalars, ms[0])
-            return [(parts(params), ms, vs, gradient_parts(params), packed)]
-        if group["fused"] and rect is not None:
-            params = fused_kernels.radam(
-                params, self.state, step, moments, self._vectors
-            )
-        for chunk in cache_sized(params):
-            states = [self.state[p] for p in chunk]
-            _update(chunk, states, step, moments, adaptive=rect is not None)
-        return []
-
-
-def _update(
-    params: Tensors,
-    states: list[dict],
-    step: "fused_kernels.MomentumStep",
-    moments: Moments,
-    adaptive: bool,
-) -> None:
-    """The step of the class docstring on lists of tensors; one temporary list."""
-    params, grads = parts(params), gradient_parts(params)
-    ms = parts([s["exp_avg"] for s in states])
-    vs = parts([s["exp_avg_sq"] for s in states])
-    torch._foreach_mul_(ms, step.beta1)
-    torch._foreach_add_(ms, grads, alpha=step.sign * (1 - step.beta1))
-    update_second_moment(vs, grads, moments.beta2)
-    if step.decay != 1:
-        torch._foreach_mul_(params, step.decay)
-    if adaptive:
-        torch._foreach_addcdiv_(
-            params, ms, denominators(vs, moments), value=step.scale * moments.root
-        )
-    elif step.scale:
-        torch._foreach_add_(params, ms, alpha=step.scale)
+    def _direction(self, group: dict[str, Any], t: Any) -> tuple[Any, Any, Any]:
+        rect, is_rectified = rectify(t, group["betas"][1], group["threshold"])
+        return rect / (1 - group["betas"][0] ** t), None, is_rectified

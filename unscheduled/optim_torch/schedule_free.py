@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from typing import Any
 
+from .arithmetic import where
 from .averaging import ScheduleFreeOptimizer
-from .rectification import rectification
+from .radam import rectify
 
 
 class SGDScheduleFree(ScheduleFreeOptimizer):
@@ -65,21 +66,9 @@ class SGDScheduleFree(ScheduleFreeOptimizer):
         foreach: bool | None = None,
         maximize: bool = False,
     ):
-        defaults = {
-            "lr": lr,
-            "momentum": momentum,
-            "weight_decay": weight_decay,
-            "warmup_steps": warmup_steps,
-            "r": r,
-            "weight_lr_power": weight_lr_power,
-            "decoupling_c": decoupling_c,
-            "foreach": foreach,
-            "maximize": maximize,
-            "train_mode": True,
-        }
-        super().__init__(params, defaults)
+        super().__init__(params, locals(), train_mode=True)
 
-    def _base_step(self, group: dict[str, Any], t: int) -> tuple[float, bool]:
+    def _base_step(self, group: dict[str, Any], t: Any) -> tuple[Any, Any]:
         return 1.0, False
 
 
@@ -151,21 +140,7 @@ class AdamWScheduleFree(ScheduleFreeOptimizer):
         fused: bool | None = None,
         maximize: bool = False,
     ):
-        defaults = {
-            "lr": lr,
-            "betas": betas,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "warmup_steps": warmup_steps,
-            "r": r,
-            "weight_lr_power": weight_lr_power,
-            "decoupling_c": decoupling_c,
-            "foreach": foreach,
-            "fused": fused,
-            "maximize": maximize,
-            "train_mode": True,
-        }
-        super().__init__(params, defaults)
+        super().__init__(params, locals(), train_mode=True)
 
 
 class RAdamScheduleFree(ScheduleFreeOptimizer):
@@ -232,25 +207,9 @@ class RAdamScheduleFree(ScheduleFreeOptimizer):
         fused: bool | None = None,
         maximize: bool = False,
     ):
-        defaults = {
-            "lr": lr,
-            "betas": betas,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "threshold": threshold,
-            "silent_sgd_phase": silent_sgd_phase,
-            "r": r,
-            "weight_lr_power": weight_lr_power,
-            "decoupling_c": decoupling_c,
-            "foreach": foreach,
-            "fused": fused,
-            "maximize": maximize,
-            "train_mode": True,
-        }
-        super().__init__(params, defaults)
+        super().__init__(params, locals(), train_mode=True)
 
-    def _base_step(self, group: dict[str, Any], t: int) -> tuple[float, bool]:
-        rect = rectification(t, group["betas"][1], group["threshold"])
-        if rect is None:
-            return float(not group["silent_sgd_phase"]), False
-        return rect, True
+    def _base_step(self, group: dict[str, Any], t: Any) -> tuple[Any, Any]:
+        rect, is_rectified = rectify(t, group["betas"][1], group["threshold"])
+        before = 0.0 if group["silent_sgd_phase"] else 1.0
+        return where(is_rectified, rect, before), is_rectified

@@ -6,13 +6,14 @@ from typing import Any, ClassVar
 import torch
 
 from .averaging import (
+    BETA1,
     Averaging,
     require_training,
     require_x,
     sequence_names,
     set_from_x,
     start_sequences,
-    switch,
+    switch_groups,
 )
 from .base import run_closure, untraced
 from .wrapper import OptimizerWrapper
@@ -95,19 +96,11 @@ class ScheduleFreeWrapper(OptimizerWrapper):
 
     def train(self) -> None:
         """Sets the parameters to y, for training. Does nothing in training mode."""
-        self._switch(train_mode=True)
+        switch_groups(self, train_mode=True)
 
     def eval(self) -> None:
         """Sets the parameters to x, to evaluate or save. Does nothing at x."""
-        self._switch(train_mode=False)
-
-    @torch.no_grad()
-    def _switch(self, train_mode: bool) -> None:
-        for group in self.param_groups:
-            if group["train_mode"] != train_mode:
-                states = [self.state.get(p, {}) for p in group["params"]]
-                switch(group["params"], states, to_y=train_mode)
-                group["train_mode"] = train_mode
+        switch_groups(self, train_mode=False)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
         """One step from the gradients in `p.grad`, taken at y.
@@ -139,8 +132,7 @@ class ScheduleFreeWrapper(OptimizerWrapper):
                 state = self.state.get(p, {})
                 if "z" not in state:
                     # Not yet to be seen by the optimizer inside.
-                    state = {}
-                    start_sequences(state, p, options["momentum"])
+                    state = start_sequences(p, options["momentum"])
                 require_x(state, options["momentum"])
                 _to_z(p, state, decay)
                 moved.append((p, state, rate, options))
@@ -169,7 +161,7 @@ def _to_z(p: torch.Tensor, state: dict[str, Any], decay: float) -> None:
     y = p.clone(memory_format=torch.preserve_format)
     p.copy_(z)
     z.add_(y, alpha=decay)
-    torch.lerp(y, z, 1 - 1 / Averaging.of(state).beta1, out=z)
+    torch.lerp(y, z, 1 - 1 / state[BETA1], out=z)
 
 
 def _to_y(
@@ -178,12 +170,13 @@ def _to_y(
     beta1 = options["momentum"]
     after, c = Averaging.of(state).advance(rate, beta1, options)
     state.update(after.named())
+    state[BETA1] = beta1
     if "x" in state:
         # What the step changed, so that z keeps the precision it has over p.
         z = state["z"]
         z.add_(p.to(z.dtype) - z.to(p.dtype).to(z.dtype))
         state["x"].lerp_(z, c)
-        set_from_x([p], [state], beta1)
+        set_from_x(p, state, beta1)
         return
     # state["z"] is x, and p is z: x moves, then they change places.
     x = state["z"].lerp_(p, c)

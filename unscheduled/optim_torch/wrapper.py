@@ -85,6 +85,11 @@ class OptimizerWrapper(CheckedOptimizer):
             return self.optimizer._state_names(group, state)
         return set()
 
+    def _saved(self, name: str, value: Any) -> Any:
+        if isinstance(self.optimizer, CheckedOptimizer):
+            value = self.optimizer._saved(name, value)
+        return super()._saved(name, value)
+
     def _inside_step(self, closure: Callable[[], Any] | None) -> Any:
         return (
             self.optimizer.step() if closure is None else self.optimizer.step(closure)

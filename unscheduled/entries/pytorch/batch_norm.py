@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from ...optim_torch.arithmetic import without_broken
 from ..batch_norm import RecentBatches, share_of_new
 from .distributed import sum_over_ranks
 
@@ -35,14 +36,20 @@ class BatchNormStatistics:
         if self._layers:
             self._recent.append(batch)
 
-    def snapshot(self) -> list[torch.Tensor]:
+    def snapshot(self) -> list[list[torch.Tensor]]:
         """A copy of the statistics, for `put_back`."""
-        return [b.clone() for b in self._buffers()]
+        return [[b.clone() for b in buffers] for buffers in self._buffers()]
 
-    def put_back(self, snapshot: list[torch.Tensor]) -> None:
-        """Sets the statistics to what they were."""
-        for buffer, old in zip(self._buffers(), snapshot, strict=True):
-            buffer.copy_(old)
+    def put_back(
+        self, snapshot: list[list[torch.Tensor]], kept: torch.Tensor | None = None
+    ) -> None:
+        """Sets statistics to what they were, unless the device says to keep the new."""
+        for buffers, old in zip(self._buffers(), snapshot, strict=True):
+            if kept is not None:
+                # One of them is zero, whatever it was.
+                new = without_broken(buffers, kept)
+                old = torch._foreach_add(without_broken(old, ~kept), new)
+            torch._foreach_copy_(buffers, old)
 
     @torch.no_grad()
     def refresh(self, forward: Callable[[dict[str, Any]], Any]) -> None:
@@ -99,8 +106,9 @@ class BatchNormStatistics:
         counts = [getattr(m, "num_batches_tracked", None) for m in self._layers]
         return [c for c in counts if c is not None]
 
-    def _buffers(self) -> list[torch.Tensor]:
-        return [*self._statistics(), *self._counts()]
+    def _buffers(self) -> list[list[torch.Tensor]]:
+        """By dtype."""
+        return [b for b in (self._statistics(), self._counts()) if b]
 
     def _pass(self, forward, batch, start: float) -> list[torch.Tensor]:
         """The statistics after one batch, from `start` in every entry."""

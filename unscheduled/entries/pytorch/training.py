@@ -1,7 +1,6 @@
 """The training step of the PyTorch submissions."""
 
 import dataclasses
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +21,10 @@ class Trainer:
     an evaluation that shows divergence training begins again from the last good
     evaluated parameters, which are kept in the host's memory, with half the rate.
 
+    No step waits for the device, but where it logs: the device itself decides what is
+    skipped. So the optimizer has `found_inf` (torch's fused ones, and ours), and what
+    depends on the number of steps taken are tensors.
+
     Args:
       workload: whose model and loss to train.
       model: its parameters, wrapped or not.
@@ -30,7 +33,7 @@ class Trainer:
         learning_rate: the peak rate,
         dropout_rate, label_smoothing: None leaves them to the workload,
         grad_clip: largest global norm of the gradient, or None.
-      schedule: the factor on the rate at a step, from 0, or None for a constant.
+      schedule: the factor on the rate at a step, a tensor, from 0; None for a constant.
       has_eval_mode: whether the optimizer has `train()` and `eval()`, which move the
         model between where it trains and where it is evaluated.
     """
@@ -41,7 +44,7 @@ class Trainer:
         model: torch.nn.Module,
         make_optimizer: Callable[[float], Any],
         hyperparameters: Any,
-        schedule: Callable[[int], float] | None = None,
+        schedule: Callable[[torch.Tensor], torch.Tensor] | None = None,
         *,
         has_eval_mode: bool = False,
     ):
@@ -55,21 +58,20 @@ class Trainer:
         self._has_eval_mode = has_eval_mode
         self._parameters = list(model.parameters())  # to walk the modules takes longer
         self._statistics = BatchNormStatistics(model)
-        self._guard, self._skipped = DivergenceGuard(), 0
+        self._guard = DivergenceGuard()
+        self._skipped = torch.zeros((), dtype=torch.int64, device=self._device)
         self._good = _on_host(model)
         self._begin()
 
+    @property
+    def _device(self) -> torch.device:
+        return self._parameters[0].device
+
     def _begin(self) -> None:
         """A new optimizer, and its schedule where it left off."""
-        self._optimizer = self._make_optimizer(
-            self._guard.learning_rate(self._learning_rate)
-        )
-        self._scheduler = None
-        if self._schedule is not None:
-            schedule, start = self._schedule, self._guard.start
-            self._scheduler = torch.optim.lr_scheduler.LambdaLR(
-                self._optimizer, lambda step: schedule(start + step)
-            )
+        self._rate = self._guard.learning_rate(self._learning_rate)
+        self._optimizer = self._make_optimizer(self._rate)
+        self._taken = torch.zeros((), dtype=torch.int64, device=self._device)
 
     @torch.no_grad()
     def judge(
@@ -88,7 +90,7 @@ class Trainer:
         if not self._guard.is_behind(eval_results):
             return state, model, model_state
         decision = self._guard.judge(
-            eval_results, self._workload.loss_type, global_step, self._skipped
+            eval_results, self._workload.loss_type, global_step, int(self._skipped)
         )
         if decision is Decision.KEEP:
             self._good = _on_host(model)
@@ -114,21 +116,24 @@ class Trainer:
         statistics = self._statistics.snapshot()
         for parameter in self._parameters:
             parameter.grad = None
-        logits, new_model_state = self._forward(model, batch, model_state, rng)
+        logits, model_state = self._forward(model, batch, model_state, rng)
         share, loss = self._mean_loss(batch, logits)
         share.backward()
         grad_norm = self._grad_norm()
-        if math.isfinite((loss + grad_norm).item()):  # waits for the device once
-            self._optimizer.step()
-            if self._scheduler is not None:
-                self._scheduler.step()
-            model_state = new_model_state
-        else:
-            self._skipped += 1
-            self._statistics.put_back(statistics)
+        is_finite = torch.isfinite(loss + grad_norm)
+        self._statistics.put_back(statistics, kept=is_finite)
+        self._optimizer.found_inf = (~is_finite).float()
+        if self._schedule is not None:
+            factor = self._schedule(self._guard.start + self._taken.double())
+            for group in self._optimizer.param_groups:
+                group["lr"] = (self._rate * factor).float()
+        self._optimizer.step()
+        self._taken += is_finite
+        self._skipped += ~is_finite
         if global_step % LOG_EVERY_STEPS == 0 and self._workload.metrics_logger:
-            metrics = {"loss": loss.item(), "grad_norm": grad_norm.item()}
-            metrics["skipped_steps"] = self._skipped
+            metrics = {"loss": loss, "grad_norm": grad_norm}
+            metrics = {name: value.item() for name, value in metrics.items()}
+            metrics["skipped_steps"] = int(self._skipped)
             self._workload.metrics_logger.append_scalar_metrics(metrics, global_step)
         return state, model, model_state
 
@@ -148,24 +153,21 @@ class Trainer:
         return state, model, model_state
 
     def state_dict(self) -> dict[str, Any]:
-        states = {
+        return {
             "optimizer": self._optimizer.state_dict(),
             "record": dataclasses.asdict(self._guard),
-            "skipped": self._skipped,
+            "skipped": int(self._skipped),
+            "taken": int(self._taken),
             "good": self._good,
         }
-        if self._scheduler is not None:
-            states["scheduler"] = self._scheduler.state_dict()
-        return states
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._guard = DivergenceGuard(**state_dict["record"])
-        self._skipped = state_dict["skipped"]
         self._good = [tensor.cpu() for tensor in state_dict["good"]]
         self._begin()
+        self._skipped.fill_(state_dict["skipped"])
+        self._taken.fill_(state_dict["taken"])
         self._optimizer.load_state_dict(state_dict["optimizer"])
-        if self._scheduler is not None:
-            self._scheduler.load_state_dict(state_dict["scheduler"])
 
     def _forward(self, model, batch, model_state, rng):
         """A pass in TRAIN mode that updates batch-norm statistics."""
@@ -192,8 +194,10 @@ class Trainer:
             **self._smoothing,
         )
         summed = losses["summed"]
-        n_valid = torch.as_tensor(losses["n_valid_examples"], device=summed.device)
-        totals = torch.stack([summed.detach(), n_valid.to(summed.dtype)])
+        n_valid = losses["n_valid_examples"]
+        if not torch.is_tensor(n_valid):  # filled in, where a copy would wait
+            n_valid = summed.new_full((), float(n_valid))
+        totals = torch.stack([summed.detach(), n_valid.to(summed)])
         ranks = sum_over_ranks([totals])
         return summed * ranks / totals[1], totals[0] / totals[1]
 

@@ -1,0 +1,90 @@
+"""Steps of the PyTorch entries that read nothing back from the device."""
+
+import contextlib
+
+import pytest
+import torch
+from torch.optim import optimizer
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from tests.entries import stub
+from tests.entries.stub_torch import Training, to_torch
+from tests.entries.submissions import ALGORITHMS, load
+
+READS = {"_local_scalar_dense", "item", "is_nonzero", "nonzero", "equal", "allclose"}
+# Of a tensor, past the dispatcher too.
+METHODS = ("cpu", "item", "numpy", "tolist", "__array__", "__bool__", "__float__")
+METHODS += ("__index__", "__int__")
+
+
+class NoReads(TorchDispatchMode):
+    """Fails on what waits for the device: reads, and copies to and from it."""
+
+    def __torch_dispatch__(self, op, types, args=(), kwargs=None):
+        assert op.overloadpacket.__name__ not in READS, op
+        if op.overloadpacket.__name__.startswith("_fused_") and args[0][0].is_meta:
+            scalars = (kwargs["lr"], kwargs["found_inf"])  # they have no "meta" kernel
+            assert all(s.is_meta and s.dtype == torch.float32 for s in scalars)
+            return None
+        out = op(*args, **(kwargs or {}))
+        if op.overloadpacket.__name__ in ("_to_copy", "copy_"):
+            source = args[1] if op.overloadpacket.__name__ == "copy_" else args[0]
+            assert source.device == out.device, op
+        return out
+
+
+@contextlib.contextmanager
+def no_reads(monkeypatch):
+    def fail(*args, **kwargs):
+        raise AssertionError("a value was read")
+
+    with NoReads(), monkeypatch.context() as patch:
+        for name in METHODS:
+            patch.setattr(torch.Tensor, name, fail)
+        yield
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda t: t.item(),
+        lambda t: bool(t),
+        lambda t: t.tolist(),
+        lambda t: t.nonzero(),
+        lambda t: torch.equal(t, t),
+        lambda t: t.to("meta"),
+    ],
+)
+def test_a_read_is_seen(read, monkeypatch):
+    """A test that nothing can fail."""
+    with pytest.raises(AssertionError), no_reads(monkeypatch):
+        read(torch.ones(()))
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("grad_clip", [None, 1.0])
+def test_a_step_reads_nothing(algorithm, grad_clip, monkeypatch):
+    """A host that waits for the device in every step."""
+    entry = load(algorithm, "pytorch")
+    training = Training(entry, True, {"grad_clip": grad_clip})
+    for batch in map(to_torch, stub.batches(10)):
+        with no_reads(monkeypatch):
+            training.step(batch)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_step_elsewhere_copies_nothing(algorithm, monkeypatch):
+    """Scalars sent to the device by a copy, which waits, or kept on the host.
+
+    The device is "meta", whose tensors have no values that could be read.
+    """
+    monkeypatch.setattr(
+        optimizer, "_get_fused_kernels_supported_devices", lambda: ["meta"]
+    )
+    # What is kept on the host, at evaluations.
+    monkeypatch.setattr("unscheduled.entries.pytorch.training._on_host", list)
+    training = Training(load(algorithm, "pytorch"), True, device="meta")
+    for batch in map(to_torch, stub.batches(10)):
+        batch = {n: torch.empty_like(t, device="meta") for n, t in batch.items()}
+        with NoReads():
+            training.step(batch)

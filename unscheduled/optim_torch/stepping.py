@@ -1,0 +1,181 @@
+"""The step that the optimizers here share, over the update that each has of its own."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+import torch
+
+from . import arithmetic, fused
+from .arithmetic import FOREACH, Scalar, Tensors
+from .base import (
+    CheckedOptimizer,
+    gradient_parts,
+    parts,
+    require_dense,
+    run_closure,
+    untraced,
+)
+
+# Elements of a part of the parameters that a CPU steps at a time.
+_CHUNK = 2**18
+
+
+class SteppingOptimizer(CheckedOptimizer):
+    """Steps parameters that are at the same place of their sequences together.
+
+    A parameter counts the steps in which it has a gradient, as if it were alone. Where
+    `found_inf` is set, as torch's fused optimizers have it (0 or 1, on the device), a
+    step is taken only if it is 0, and nothing waits for the device to say so: counters
+    and scalars are tensors then, and it all comes to nothing for 1.
+    """
+
+    found_inf: torch.Tensor | None = None
+    # An update of `arithmetic`, and what it takes of the state; some may be missing.
+    _update: Callable[..., None]
+    _tensors: ClassVar[tuple[str, ...]]
+    # What else the place of a parameter in its sequences depends on.
+    _fixed: ClassVar[tuple[str, ...]] = ()
+
+    def _initialize(self, p: torch.Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        """The state of a parameter before its first step."""
+        raise NotImplementedError
+
+    def _scalars(
+        self, group: dict[str, Any], state: dict[str, Any], taken: Scalar
+    ) -> tuple[dict[str, Scalar], Any]:
+        """The counters after a step, and what the update takes.
+
+        Args:
+          state: that of a parameter before the step, with the learning rate.
+          taken: 1, or 0 for a step that must change nothing.
+        """
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """One step from the gradients in `p.grad`, which stay as they are.
+
+        Args:
+          closure: recomputes the loss and its gradients, and returns the loss.
+
+        Raises:
+          RuntimeError: on a sparse gradient.
+        """
+        loss = run_closure(closure)
+        for arguments in self._advance(torch.compiler.is_compiling()):
+            arithmetic.each(*arguments)
+        return loss
+
+    @untraced
+    def _advance(self, traced: bool) -> list[tuple]:
+        """Takes the step, or returns what is left of it for torch.compile to trace."""
+        left = []
+        taken = None if self.found_inf is None else 1 - self.found_inf.double()
+        for group in self.param_groups:
+            params = [p for p in group["params"] if p.grad is not None]
+            require_dense(params, type(self).__name__)
+            for p in params:
+                if self._tensors[0] not in self.state[p]:
+                    self.state[p].update(self._initialize(p, group))
+            for bucket in self._buckets(params, taken):
+                left += self._step_bucket(group, bucket, taken, traced)
+        return left
+
+    def _buckets(self, params: Tensors, taken: Scalar | None) -> list[Tensors]:
+        found: dict[tuple, Tensors] = {}
+        for p in params:
+            state = self.state[p]
+            counters = [state[name] for name in self._counters]
+            if taken is None:
+                place = [c.item() if torch.is_tensor(c) else c for c in counters]
+            else:  # those that are together share their counters
+                place = [id(c) if torch.is_tensor(c) else c for c in counters]
+            fixed = [state[name] for name in self._fixed]
+            has = [name in state for name in self._tensors]
+            key = (*place, *fixed, *has, p.dtype, p.device)
+            found.setdefault(key, []).append(p)
+        return list(found.values())
+
+    def _step_bucket(
+        self,
+        group: dict[str, Any],
+        params: Tensors,
+        taken: torch.Tensor | None,
+        traced: bool,
+    ) -> list[tuple]:
+        first = self.state[params[0]]
+        counters, scalars = self._scalars(
+            group,
+            {
+                **first,
+                **_placed(first, self._counters, taken),
+                "lr": _rate(group, taken),
+            },
+            1 if taken is None else taken,
+        )
+        for p in params:
+            self.state[p].update(counters)
+        state_like = first[self._tensors[0]]
+        if traced and taken is None:
+            rows = [tuple(row) for row in zip(*self._lists(params), strict=True)]
+            packed = arithmetic.pack(scalars, state_like)
+            return [(type(self)._update, type(scalars), rows, packed)]
+        if taken is not None:
+            scalars = arithmetic.on_device(scalars, state_like.dtype.to_real())
+        elif group.get("fused") and scalars.divide is True:
+            params = fused.step(self, params, scalars)
+        for chunk in _chunks(params, group["foreach"]):
+            lists = self._lists(chunk)
+            if taken is not None:
+                lists[1] = arithmetic.without_broken(lists[1], taken)
+            type(self)._update(FOREACH, *lists, scalars)
+        return []
+
+    def _lists(self, params: Tensors) -> list[Any]:
+        """What an update takes: parameters, gradients and state; None where missing."""
+        lists = [parts(params), gradient_parts(params)]
+        states = [self.state[p] for p in params]
+        for name in self._tensors:
+            lists.append(
+                parts([s[name] for s in states]) if name in states[0] else None
+            )
+        return lists
+
+
+def _placed(
+    state: dict[str, Any], names: tuple[str, ...], taken: torch.Tensor | None
+) -> dict[str, Scalar]:
+    """Counters as numbers or, where the device is to say what is skipped, tensors."""
+    placed = {}
+    for name in names:
+        value = state[name]
+        if taken is None:
+            placed[name] = value.item() if torch.is_tensor(value) else value
+        else:
+            placed[name] = (
+                value if torch.is_tensor(value) else taken.new_full((), value)
+            )
+    return placed
+
+
+def _rate(group: dict[str, Any], taken: torch.Tensor | None) -> Scalar:
+    return float(group["lr"]) if taken is None else group["lr"]
+
+
+def _chunks(params: Tensors, foreach: bool | None) -> Iterator[Tensors]:
+    """Parts of a list that stay in a CPU's cache from operation to operation.
+
+    They keep the temporaries small too. A GPU takes the list as a whole, because there
+    every call has its price. Without foreach, each alone.
+    """
+    chunk: Tensors = []
+    size = 0
+    for p in params:
+        is_full = p.device.type == "cpu" and size + p.numel() > _CHUNK
+        if chunk and (is_full or foreach is False):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(p)
+        size += p.numel()
+    if chunk:
+        yield chunk
