@@ -1,6 +1,7 @@
-"""Steps of the PyTorch entries that read nothing back from the device."""
+"""Steps of the PyTorch entries, skipped by the device: exactly, and without a read."""
 
 import contextlib
+import operator
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.entries import stub
 from tests.entries.stub_torch import Training, to_torch
-from tests.entries.submissions import ALGORITHMS, load
+from tests.entries.submissions import ALGORITHMS, load, rate
 
 READS = {"_local_scalar_dense", "item", "is_nonzero", "nonzero", "equal", "allclose"}
 # Of a tensor, past the dispatcher too.
@@ -88,3 +89,49 @@ def test_a_step_elsewhere_copies_nothing(algorithm, monkeypatch):
         batch = {n: torch.empty_like(t, device="meta") for n, t in batch.items()}
         with NoReads():
             training.step(batch)
+
+
+def assert_same(ours, theirs):
+    """The same numbers, to the bit, in the same dicts and lists."""
+    assert type(ours) is type(theirs)
+    if isinstance(ours, dict):
+        assert ours.keys() == theirs.keys()
+        ours, theirs = ours.values(), theirs.values()
+    elif not isinstance(ours, list | tuple):
+        same = torch.equal if torch.is_tensor(ours) else operator.eq
+        assert same(ours, theirs)
+        return
+    for our, their in zip(ours, theirs, strict=True):
+        assert_same(our, their)
+
+
+def one_infinite(grad):
+    return grad.index_fill(-1, torch.tensor([0]), torch.inf)
+
+
+@pytest.mark.parametrize("broken", ["loss", "gradient"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_step_that_is_skipped_leaves_no_trace(algorithm, broken):
+    """A moment, an average, a counter or a schedule that moves on, by a bit or a step.
+
+    Skipped are the first step, the one in which Lookahead syncs, and two at a time.
+    """
+    entry = load(algorithm, "pytorch")
+    training, reference = (Training(entry, True, rate(algorithm)) for _ in range(2))
+    for step, batch in enumerate(stub.batches(14)):
+        for _ in range({0: 1, 4: 1, 9: 2}.get(step, 0)):
+            if broken == "loss":
+                training.step({**batch, "targets": batch["targets"] * torch.inf})
+            else:
+                weight = training.model[1].weight
+                hook = weight.register_hook(one_infinite)
+                training.step(batch)
+                hook.remove()
+        training.step(batch)
+        reference.step(batch)
+    ours, theirs = (
+        {**t.state["trainer"].state_dict(), "model": t.model.state_dict()}
+        for t in (training, reference)
+    )
+    assert (ours.pop("skipped"), theirs.pop("skipped")) == (4, 0)
+    assert_same(ours, theirs)

@@ -117,7 +117,9 @@ class SteppingOptimizer(CheckedOptimizer):
             self.state[p].update(counters)
         state_like = first[self._tensors[0]]
         if traced and taken is None:
-            rows = [tuple(row) for row in zip(*self._lists(params), strict=True)]
+            missing = [None] * len(params)
+            columns = [column or missing for column in self._lists(params)]
+            rows = list(zip(*columns, strict=True))
             packed = arithmetic.pack(scalars, state_like)
             return [(type(self)._update, type(scalars), rows, packed)]
         if taken is not None:
