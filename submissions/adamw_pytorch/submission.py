@@ -10,16 +10,8 @@ import torch
 from unscheduled.entries.api import prepare_for_eval, update_params
 from unscheduled.entries.data import data_selection, get_batch_size
 from unscheduled.entries.hyperparameters import resolve
-from unscheduled.entries.pytorch.schedules import warmup_cosine
+from unscheduled.entries.pytorch.schedules import WarmupCosine
 from unscheduled.entries.pytorch.training import Trainer
-
-__all__ = [
-    "data_selection",
-    "get_batch_size",
-    "init_optimizer_state",
-    "prepare_for_eval",
-    "update_params",
-]
 
 
 class Hyperparameters(NamedTuple):
@@ -39,6 +31,7 @@ def init_optimizer_state(workload, model_params, model_state, hyperparameters, r
     """AdamW with its schedule, and the trainer that steps it."""
     hp = resolve(Hyperparameters, hyperparameters)
     warmup_steps = int(hp.warmup_factor * workload.step_hint)
+    schedule = WarmupCosine(warmup_steps, workload.step_hint)
 
     def make_optimizer(learning_rate):
         return torch.optim.AdamW(
@@ -48,8 +41,5 @@ def init_optimizer_state(workload, model_params, model_state, hyperparameters, r
             weight_decay=hp.weight_decay,
             fused=True,
         )
-
-    def schedule(step):
-        return warmup_cosine(step, warmup_steps, workload.step_hint)
 
     return {"trainer": Trainer(workload, model_params, make_optimizer, hp, schedule)}

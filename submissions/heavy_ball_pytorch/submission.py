@@ -9,16 +9,8 @@ from unscheduled.entries.api import prepare_for_eval, update_params
 from unscheduled.entries.data import data_selection, get_batch_size
 from unscheduled.entries.hyperparameters import resolve
 from unscheduled.entries.pytorch.optimizers import momentum_sgd
-from unscheduled.entries.pytorch.schedules import warmup_linear
+from unscheduled.entries.pytorch.schedules import WarmupLinear
 from unscheduled.entries.pytorch.training import Trainer
-
-__all__ = [
-    "data_selection",
-    "get_batch_size",
-    "init_optimizer_state",
-    "prepare_for_eval",
-    "update_params",
-]
 
 
 class Hyperparameters(NamedTuple):
@@ -43,6 +35,7 @@ def init_optimizer_state(workload, model_params, model_state, hyperparameters, r
     hp = resolve(Hyperparameters, hyperparameters)
     warmup_steps = int(hp.warmup_factor * workload.step_hint)
     decay_steps = int(hp.decay_steps_factor * (workload.step_hint - warmup_steps))
+    schedule = WarmupLinear(warmup_steps, decay_steps, hp.end_factor)
 
     def make_optimizer(learning_rate):
         return momentum_sgd(
@@ -52,8 +45,5 @@ def init_optimizer_state(workload, model_params, model_state, hyperparameters, r
             weight_decay=hp.weight_decay,
             nesterov=False,
         )
-
-    def schedule(step):
-        return warmup_linear(step, warmup_steps, decay_steps, hp.end_factor)
 
     return {"trainer": Trainer(workload, model_params, make_optimizer, hp, schedule)}

@@ -12,17 +12,9 @@ import torch
 from unscheduled.entries.api import prepare_for_eval, update_params
 from unscheduled.entries.data import data_selection, get_batch_size
 from unscheduled.entries.hyperparameters import resolve
-from unscheduled.entries.pytorch.schedules import warmup_cosine
+from unscheduled.entries.pytorch.schedules import WarmupCosine
 from unscheduled.entries.pytorch.training import Trainer
 from unscheduled.optim_torch.lookahead import Lookahead
-
-__all__ = [
-    "data_selection",
-    "get_batch_size",
-    "init_optimizer_state",
-    "prepare_for_eval",
-    "update_params",
-]
 
 
 class Hyperparameters(NamedTuple):
@@ -47,6 +39,7 @@ def init_optimizer_state(workload, model_params, model_state, hyperparameters, r
     """Lookahead around AdamW with its schedule, and the trainer that steps it."""
     hp = resolve(Hyperparameters, hyperparameters)
     warmup_steps = int(hp.warmup_factor * workload.step_hint)
+    schedule = WarmupCosine(warmup_steps, workload.step_hint)
 
     def make_optimizer(learning_rate):
         return Lookahead(
@@ -60,9 +53,6 @@ def init_optimizer_state(workload, model_params, model_state, hyperparameters, r
             k=hp.sync_period,
             alpha=hp.slow_step_size,
         )
-
-    def schedule(step):
-        return warmup_cosine(step, warmup_steps, workload.step_hint)
 
     trainer = Trainer(
         workload, model_params, make_optimizer, hp, schedule, has_eval_mode=True

@@ -10,18 +10,10 @@ from typing import NamedTuple
 from unscheduled.entries.api import prepare_for_eval, update_params
 from unscheduled.entries.data import data_selection, get_batch_size
 from unscheduled.entries.hyperparameters import resolve
-from unscheduled.entries.pytorch.schedules import warmup_cosine
+from unscheduled.entries.pytorch.schedules import WarmupCosine
 from unscheduled.entries.pytorch.training import Trainer
 from unscheduled.optim_torch.lookahead import Lookahead
 from unscheduled.optim_torch.radam import RAdam
-
-__all__ = [
-    "data_selection",
-    "get_batch_size",
-    "init_optimizer_state",
-    "prepare_for_eval",
-    "update_params",
-]
 
 
 class Hyperparameters(NamedTuple):
@@ -44,6 +36,7 @@ class Hyperparameters(NamedTuple):
 def init_optimizer_state(workload, model_params, model_state, hyperparameters, rng):
     """Lookahead around RAdam with its schedule, and the trainer that steps it."""
     hp = resolve(Hyperparameters, hyperparameters)
+    schedule = WarmupCosine(0, workload.step_hint)
 
     def make_optimizer(learning_rate):
         return Lookahead(
@@ -56,9 +49,6 @@ def init_optimizer_state(workload, model_params, model_state, hyperparameters, r
             k=hp.sync_period,
             alpha=hp.slow_step_size,
         )
-
-    def schedule(step):
-        return warmup_cosine(step, 0, workload.step_hint)
 
     trainer = Trainer(
         workload, model_params, make_optimizer, hp, schedule, has_eval_mode=True

@@ -11,17 +11,9 @@ from typing import NamedTuple
 from unscheduled.entries.api import prepare_for_eval, update_params
 from unscheduled.entries.data import data_selection, get_batch_size
 from unscheduled.entries.hyperparameters import resolve
-from unscheduled.entries.pytorch.schedules import warmup_cosine
+from unscheduled.entries.pytorch.schedules import WarmupCosine
 from unscheduled.entries.pytorch.training import Trainer
 from unscheduled.optim_torch.nadamw import NAdamW
-
-__all__ = [
-    "data_selection",
-    "get_batch_size",
-    "init_optimizer_state",
-    "prepare_for_eval",
-    "update_params",
-]
 
 
 class Hyperparameters(NamedTuple):
@@ -41,6 +33,7 @@ def init_optimizer_state(workload, model_params, model_state, hyperparameters, r
     """NadamW with its schedule, and the trainer that steps it."""
     hp = resolve(Hyperparameters, hyperparameters)
     warmup_steps = int(hp.warmup_factor * workload.step_hint)
+    schedule = WarmupCosine(warmup_steps, workload.step_hint)
 
     def make_optimizer(learning_rate):
         return NAdamW(
@@ -49,8 +42,5 @@ def init_optimizer_state(workload, model_params, model_state, hyperparameters, r
             betas=(1 - hp.one_minus_beta1, hp.beta2),
             weight_decay=hp.weight_decay,
         )
-
-    def schedule(step):
-        return warmup_cosine(step, warmup_steps, workload.step_hint)
 
     return {"trainer": Trainer(workload, model_params, make_optimizer, hp, schedule)}

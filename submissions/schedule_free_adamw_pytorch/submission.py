@@ -12,14 +12,6 @@ from unscheduled.entries.hyperparameters import resolve
 from unscheduled.entries.pytorch.training import Trainer
 from unscheduled.optim_torch.schedule_free import AdamWScheduleFree
 
-__all__ = [
-    "data_selection",
-    "get_batch_size",
-    "init_optimizer_state",
-    "prepare_for_eval",
-    "update_params",
-]
-
 
 class Hyperparameters(NamedTuple):
     """The published self-tuning setting (AlgoPerf v0.5/v0.6, schedule_free_adamw)."""

@@ -13,14 +13,6 @@ from unscheduled.entries.hyperparameters import resolve
 from unscheduled.entries.pytorch.training import Trainer
 from unscheduled.optim_torch.schedule_free import RAdamScheduleFree
 
-__all__ = [
-    "data_selection",
-    "get_batch_size",
-    "init_optimizer_state",
-    "prepare_for_eval",
-    "update_params",
-]
-
 
 class Hyperparameters(NamedTuple):
     """Those of schedule_free_adamw, as published, without its warmup.

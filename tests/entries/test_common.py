@@ -62,24 +62,24 @@ def test_batch_sizes_are_those_of_the_published_entries():
 def test_the_schedule_warms_up_linearly_and_decays_by_a_cosine():
     """A schedule with a jump at the end of warmup, or that rises again at the end."""
     steps = torch.arange(130, dtype=torch.float64)
-    factors = schedules.warmup_cosine(steps, 10, 110).tolist()
+    factors = schedules.WarmupCosine(10, 110)(steps).tolist()
     assert factors[0] == 0
     assert factors[5] == 0.5
     assert factors[10] == 1
     assert factors[60] == pytest.approx(0.5)
     assert factors[110:] == [0] * 20
-    assert schedules.warmup_cosine(steps[0], 0, 10) == 1
+    assert schedules.WarmupCosine(0, 10)(steps[0]) == 1
 
 
 def test_the_linear_schedule_ends_at_its_factor():
     """A decay that starts before the peak, or goes on below the end."""
     steps = torch.arange(130, dtype=torch.float64)
-    factors = schedules.warmup_linear(steps, 10, 100, 0.1).tolist()
+    factors = schedules.WarmupLinear(10, 100, 0.1)(steps).tolist()
     assert factors[5] == 0.5
     assert factors[10] == 1
     assert factors[60] == pytest.approx(0.55)
     assert factors[110:] == pytest.approx([0.1] * 20)
-    assert schedules.warmup_linear(steps[0], 0, 10, 0.0) == 1
+    assert schedules.WarmupLinear(0, 10, 0.0)(steps[0]) == 1
 
 
 def test_the_table_has_every_submission():

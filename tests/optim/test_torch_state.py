@@ -150,9 +150,7 @@ def test_a_state_older_than_a_hyperparameter_is_loaded(name):
     """A KeyError, at load or at the next step, for what a newer version has added."""
     params, optimizer = make(name, steps=4)
     saved = optimizer.state_dict()
-    needed = {"params", "lr"}
-    if not optimizer._own_names():
-        needed.add("optimizer")  # nothing else tells its state from another's
+    needed = {"params", "lr", "optimizer"}
     for key in saved["param_groups"][0].keys() - needed:
         older = copy.deepcopy(saved)
         del older["param_groups"][0][key]

@@ -1,7 +1,7 @@
 """The x, y, z sequences of Schedule-Free: what its optimizers share."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 
@@ -11,46 +11,37 @@ from .base import LOW_PRECISION, parts, state_like, untraced
 from .radam import normalization
 from .stepping import SteppingOptimizer
 
-
-class Averaging(NamedTuple):
-    """The counters of a parameter: steps done, largest rate, sum of the weights."""
-
-    step: Any = 0
-    lr_max: Any = 0.0
-    weight_sum: Any = 0.0
-
-    def advance(
-        self, rate: Scalar, beta1: float, options: dict[str, Any], taken: Scalar = 1
-    ) -> tuple["Averaging", Scalar]:
-        """The counters after a step at this rate, and its averaging weight c.
-
-        w_t = t^r (max γ_s)^p and c = w_t / Σ w_s; c is 0 while all rates were 0. A step
-        that is not taken (0, at a rate of 0) has no weight.
-        """
-        step = self.step + taken
-        lr_max = where(rate > self.lr_max, rate, self.lr_max)
-        weight = step ** options["r"] * lr_max ** options["weight_lr_power"] * taken
-        weight_sum = self.weight_sum + weight
-        c = weight / where(weight_sum > 0, weight_sum, 1.0)
-        if options["decoupling_c"] is not None:
-            c = (1 - beta1) * options["decoupling_c"] * c
-            c = where(c < 1, c, 1.0)
-        return Averaging(step, lr_max, weight_sum), c
-
-    @classmethod
-    def of(cls, state: dict[str, Any]) -> "Averaging":
-        """The counters in the state of a parameter."""
-        return cls._make(state[name] for name in COUNTERS)
-
-    def named(self) -> dict[str, Any]:
-        """The counters as they are in the state of a parameter."""
-        return dict(zip(COUNTERS, self, strict=True))
+# What the state counts, under names that a wrapped optimizer has not, which may have a
+# "step" too: steps done, largest rate, sum of the weights. And the β1 that y was made
+# with, which a scheduler may change.
+STEP, LR_MAX, WEIGHT_SUM, BETA1 = (
+    f"averaging_{name}" for name in ("step", "lr_max", "weight_sum", "beta1")
+)
+COUNTERS = (STEP, LR_MAX, WEIGHT_SUM)
 
 
-# Their names in the state, where a wrapped optimizer may have a "step" too, and beside
-# them the β1 that y was made with, which a scheduler may change.
-COUNTERS = tuple(f"averaging_{name}" for name in Averaging._fields)
-BETA1 = "averaging_beta1"
+def advance(
+    state: dict[str, Any],
+    rate: Scalar,
+    beta1: float,
+    options: dict[str, Any],
+    taken: Scalar = 1,
+) -> tuple[dict[str, Any], Scalar]:
+    """The counters after a step at this rate, and its averaging weight c.
+
+    w_t = t^r (max γ_s)^p and c = w_t / Σ w_s; c is 0 while all rates were 0. A step
+    that is not taken (0, at a rate of 0) has no weight.
+    """
+    step, largest = state[STEP] + taken, state[LR_MAX]
+    largest = where(rate > largest, rate, largest)
+    weight = step ** options["r"] * largest ** options["weight_lr_power"] * taken
+    weight_sum = state[WEIGHT_SUM] + weight
+    c = weight / where(weight_sum > 0, weight_sum, 1.0)
+    if options["decoupling_c"] is not None:
+        c = (1 - beta1) * options["decoupling_c"] * c
+        c = where(c < 1, c, 1.0)
+    counters = {STEP: step, LR_MAX: largest, WEIGHT_SUM: weight_sum, BETA1: beta1}
+    return counters, c
 
 
 def beta1_of(group: dict[str, Any]) -> float:
@@ -117,17 +108,16 @@ class ScheduleFreeOptimizer(SteppingOptimizer):
         y' = (1 - a) y + a z' + k d with 1 - a = (1 - c) β' / β and
         k = -(1 - a) (1 - β) γ. For β' = β, a is c.
         """
-        before, beta1, next_beta1 = Averaging.of(state), state[BETA1], beta1_of(group)
+        beta1, next_beta1 = state[BETA1], beta1_of(group)
         require_x(state, next_beta1)
-        t = before.step + 1
+        t = state[STEP] + 1
         factor, divide = self._base_step(group, t)
         rate = state["lr"] * factor * taken
         if group.get("warmup_steps"):
             done = t / group["warmup_steps"]
             rate = rate * where(done < 1, done, 1.0)
-        after, c = before.advance(rate, next_beta1, group, taken)
-        beta2, scale = 1.0, -1.0 if group["maximize"] else 1.0
-        eps = 1.0
+        counters, c = advance(state, rate, next_beta1, group, taken)
+        beta2, eps, scale = 1.0, 1.0, -1.0 if group["maximize"] else 1.0
         if self._has_second_moment:
             beta2 = group["betas"][1]
             divide, eps, root = normalization(beta2, group["eps"], t, divide)
@@ -148,7 +138,7 @@ class ScheduleFreeOptimizer(SteppingOptimizer):
             y_d=k * scale,
             to_z=1 - next_beta1,
         )
-        return {**after.named(), BETA1: next_beta1}, scalars
+        return counters, scalars
 
 
 @untraced
@@ -163,7 +153,8 @@ def require_training(optimizer: torch.optim.Optimizer) -> None:
 
 def start_sequences(p: torch.Tensor, beta1: float) -> dict[str, Any]:
     """The state at x_1 = z_1 = p."""
-    state = {"z": state_like(p), BETA1: beta1, **Averaging().named()}
+    state: dict[str, Any] = {"z": state_like(p), BETA1: beta1}
+    state |= {STEP: 0, LR_MAX: 0.0, WEIGHT_SUM: 0.0}
     if beta1 == 0 or p.dtype in LOW_PRECISION:
         state["x"] = state_like(p)
     return state

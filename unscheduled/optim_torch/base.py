@@ -2,21 +2,16 @@
 
 import inspect
 from collections.abc import Callable, Iterable
-from itertools import chain
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import torch
 
 from .. import ranges
 from .arithmetic import Tensors
 
-Function = TypeVar("Function", bound=Callable[..., Any])
 LOW_PRECISION = (torch.bfloat16, torch.float16)
 # The names of hyperparameters here, and the kinds of range that they have.
 _KINDS = {"momentum": "interpolation"}
-# What the groups of torch's optimizers may have too.
-_COMMON = {"lr", "betas", "eps", "weight_decay", "momentum"}
-_COMMON |= {"foreach", "fused", "maximize", "differentiable", "optimizer"}
 
 
 class CheckedOptimizer(torch.optim.Optimizer):
@@ -122,7 +117,7 @@ class CheckedOptimizer(torch.optim.Optimizer):
                 )
         # A parameter without state comes from a flattened checkpoint as empty dicts.
         states = {
-            key: {n: value for n, value in state.items() if not _is_empty(value)}
+            key: {n: v for n, v in state.items() if not isinstance(v, dict) or v}
             for key, state in state_dict["state"].items()
         }
         groups = state_dict["param_groups"]
@@ -131,8 +126,11 @@ class CheckedOptimizer(torch.optim.Optimizer):
             for key in group["params"]:
                 self._check_state(self._completed(group), states.get(key), key)
         super().load_state_dict({**state_dict, "state": states})
-        saved = chain.from_iterable(group["params"] for group in groups)
-        for key, p in zip(saved, self._all_params(), strict=True):
+        saved, params = (
+            [p for group in of_one for p in group["params"]]
+            for of_one in (groups, self.param_groups)
+        )
+        for key, p in zip(saved, params, strict=True):
             for name, value in states.get(key, {}).items():
                 if torch.is_tensor(value) and value.dtype != self.state[p][name].dtype:
                     self.state[p][name] = value.to(p.device, copy=True)
@@ -140,16 +138,9 @@ class CheckedOptimizer(torch.optim.Optimizer):
     def _check_origin(self, group: dict[str, Any]) -> None:
         """Raises a ValueError if another optimizer wrote this group of a state."""
         ours = self.defaults["optimizer"]
-        # Without a name, it is ours if it has what only we have.
-        is_named_so = ours if group.keys() & self._own_names() else "another optimizer"
-        theirs = group.get("optimizer", is_named_so)
+        theirs = group.get("optimizer", "another optimizer")
         if theirs != ours:
             raise ValueError(f"the state must be of {ours}, got that of {theirs}.")
-
-    def _own_names(self) -> set[str]:
-        """What groups have here and those of torch's optimizers don't."""
-        own = {name for name in self.defaults if name.startswith(self._prefix)}
-        return own - _COMMON
 
     def _check_state(self, group: dict[str, Any], state: Any, key: Any) -> None:
         """Raises a ValueError if a parameter's state lacks what a step will need."""
@@ -165,14 +156,6 @@ class CheckedOptimizer(torch.optim.Optimizer):
         """What the state of a parameter must have, with these hyperparameters."""
         raise NotImplementedError
 
-    @property
-    def _vectors(self) -> dict:
-        """What `fused` keeps from step to step; a copy or a pickle goes without."""
-        return self.__dict__.setdefault("_vectors_cache", {})
-
-    def _all_params(self) -> Iterable[torch.Tensor]:
-        return chain.from_iterable(group["params"] for group in self.param_groups)
-
 
 def _number(value: Any, name: str) -> Any:
     """The value, or the rate in a tensor of one element, as schedulers may have it."""
@@ -186,10 +169,6 @@ def _number(value: Any, name: str) -> Any:
     )
 
 
-def _is_empty(value: Any) -> bool:
-    return isinstance(value, dict) and not value
-
-
 def require_fusible(device: torch.device) -> None:
     """Raises a ValueError where the compiled step is known to be wrong."""
     if device.type == "cuda":
@@ -199,12 +178,9 @@ def require_fusible(device: torch.device) -> None:
         )
 
 
-def untraced(function: Function) -> Function:
-    """Runs as it is where torch.compile traces what calls it.
-
-    What changes from step to step, and would have torch compile anew, belongs here.
-    """
-    return torch.compiler.disable(function)  # type: ignore[return-value]
+# Runs as it is where torch.compile traces what calls it: for what changes from step to
+# step, and would have torch compile anew.
+untraced: Any = torch.compiler.disable
 
 
 def run_closure(closure: Callable[[], Any] | None) -> Any:
@@ -237,20 +213,12 @@ def parts(tensors: Tensors) -> Tensors:
     Of a sharded tensor (DTensor) the part that this process has; a complex tensor is
     the pair of its real and imaginary parts.
     """
-    return [t if is_plain(t) else _part(t) for t in tensors]
-
-
-def is_plain(tensor: torch.Tensor) -> bool:
-    """Whether a tensor is its own only part."""
-    return not (hasattr(tensor, "to_local") or tensor.is_complex())
+    return [_part(t) for t in tensors]
 
 
 def gradient_parts(params: Tensors) -> Tensors:
     """The parts of the gradients that belong to the parts of the parameters."""
-    grads = [p.grad for p in params]
-    if any(hasattr(p, "placements") for p in params):
-        grads = [_placed_like(g, p) for g, p in zip(grads, params, strict=True)]
-    return parts(grads)  # type: ignore[arg-type]
+    return parts([_placed_like(p.grad, p) for p in params])
 
 
 def _part(tensor: Any) -> torch.Tensor:
@@ -259,7 +227,7 @@ def _part(tensor: Any) -> torch.Tensor:
     return torch.view_as_real(tensor) if tensor.is_complex() else tensor
 
 
-def _placed_like(grad: Any, p: Any) -> torch.Tensor:
+def _placed_like(grad: Any, p: Any) -> Any:
     """A sharded gradient that is cut as its parameter is."""
     if hasattr(p, "placements") and grad.placements != p.placements:
         return grad.redistribute(placements=p.placements)

@@ -15,13 +15,11 @@ import torch
 
 from . import arithmetic
 from .arithmetic import Tensors
-from .base import LOW_PRECISION, gradient_parts, is_plain, parts, require_fusible
+from .base import LOW_PRECISION, gradient_parts, parts, require_fusible
 
 # Parameters that a call takes.
 BATCH = 8
 
-# What was made of a parameter: its address, its state, and both as vectors.
-Cache = dict[torch.Tensor, tuple[int, Tensors, list[torch.Tensor | None]]]
 # Of (parameters, gradients, state, state, scalars).
 Kernel = Callable[..., None]
 # By update, device and dtype; None where compiling failed.
@@ -40,13 +38,14 @@ def step(optimizer: Any, params: Tensors, scalars: Any) -> Tensors:
     compiled = _compile(optimizer, type(scalars), packed)
     if compiled is None:
         return params
+    tensors = [params, *([state[name] for state in states] for name in names)]
+    ps, firsts, seconds = map(parts, tensors)
     rest, taken = [], []
-    grads = gradient_parts(params)
-    for p, grad, state in zip(params, grads, states, strict=True):
-        tensors = [state[name] for name in names]
-        vectors = _vectors(optimizer._vectors, p, tensors, grad)
-        if vectors is None:
-            rest.append(p)
+    rows = zip(params, ps, gradient_parts(params), firsts, seconds, strict=True)
+    for parameter, p, *others in rows:
+        vectors = [_flat(tensor, p) for tensor in (p, *others)]
+        if any(vector is None for vector in vectors):
+            rest.append(parameter)
         else:
             taken.append(vectors)
     for start in range(0, len(taken), BATCH):
@@ -62,31 +61,6 @@ def _idle(length: int, like: torch.Tensor) -> list[Tensors]:
     compiler for equal always.
     """
     return [[like.new_ones(n) for _ in range(4)] for n in range(length, length + BATCH)]
-
-
-def _vectors(
-    cache: Cache, p: torch.Tensor, state: Tensors, grad: torch.Tensor
-) -> Tensors | None:
-    """Parameter, state and gradient as vectors; None where that is impossible.
-
-    All but the gradient are found again where they are the same as before.
-    """
-    part = p if is_plain(p) else parts([p])[0]
-    address = part.data_ptr()
-    held = cache.get(p)
-    if held is None or held[0] != address or not _same(held[1], state):
-        held = (address, state, [_flat(t, part) for t in (part, *parts(state))])
-        cache[p] = held
-    y, first, second = held[2]
-    flat_grad = _flat(grad, part)
-    if y is None or first is None or second is None or flat_grad is None:
-        return None
-    return [y, flat_grad, first, second]
-
-
-def _same(ours: Tensors, theirs: Tensors) -> bool:
-    """Whether two pairs are of the same tensors."""
-    return ours[0] is theirs[0] and ours[1] is theirs[1]
 
 
 def _flat(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor | None:
@@ -117,7 +91,9 @@ def _compile(optimizer: Any, kind: Any, packed: torch.Tensor) -> Kernel | None:
 
     if key not in _compiled:
         # Sizes were asserted before: they are what `_flat` made them.
-        compiled = torch.compile(kernel, dynamic=True, options={"size_asserts": False})
+        compiled: Any = torch.compile(
+            kernel, dynamic=True, options={"size_asserts": False}
+        )
         try:
             compiled(*map(list, zip(*_idle(2**14, packed), strict=True)), packed)
         except Exception as error:  # whatever compilers and their absence raise

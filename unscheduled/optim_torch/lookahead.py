@@ -89,14 +89,7 @@ class Lookahead(OptimizerWrapper):
         momentum: Literal["keep", "reset", "pullback"] = "keep",
         fisher_decay: float = 0.999,
     ):
-        options = {
-            "k": k,
-            "alpha": alpha,
-            "adaptive": adaptive,
-            "momentum": momentum,
-            "fisher_decay": fisher_decay,
-        }
-        super().__init__(optimizer, options, slow_mode=False)
+        super().__init__(optimizer, locals(), slow_mode=False)
 
     @torch.no_grad()
     def train(self) -> None:
@@ -164,9 +157,7 @@ class Lookahead(OptimizerWrapper):
 
     @untraced
     @torch.no_grad()
-    def _starts(
-        self, with_closure: bool
-    ) -> dict[torch.Tensor, dict[str, torch.Tensor]]:
+    def _starts(self, with_closure: bool) -> dict[torch.Tensor, dict]:
         """The first slow weights of the parameters that may have their first step."""
         if any(group["slow_mode"] for group in self.param_groups):
             raise RuntimeError(

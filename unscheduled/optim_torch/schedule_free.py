@@ -19,19 +19,9 @@ class SGDScheduleFree(ScheduleFreeOptimizer):
         y <- (1 - β) z + β x
 
     Args:
-      params: parameters or parameter groups; floating point or complex.
-      lr: γ, at least 0; it is held constant after warmup.
       momentum: β in [0, 1], the interpolation between z (0, Polyak-Ruppert averaging)
         and x (1, primal averaging).
-      weight_decay: λ, at least 0, taken at y.
-      warmup_steps: steps of linear warmup, 0 for none.
-      r: power of t in the averaging weights.
-      weight_lr_power: power p of the largest rate in the averaging weights.
-      decoupling_c: C of the refined averaging, c <- min(1, (1 - β) C c); None for
-        C = 1 / (1 - β), which is c itself.
-      foreach: one kernel launch over all tensors of a group (None or True) or a loop
-        over the tensors (False).
-      maximize: ascend instead of descend.
+      others: as `AdamWScheduleFree` has them.
 
     Raises:
       ValueError: for a value outside its range.
@@ -152,24 +142,10 @@ class RAdamScheduleFree(ScheduleFreeOptimizer):
     (silent), or the step is γ times the raw gradient.
 
     Args:
-      params: parameters or parameter groups; floating point or complex (a complex
-        parameter is the pair of its real and imaginary parts).
-      lr: γ, at least 0.
-      betas: β1 in [0, 1], the interpolation between z (0) and x (1), not to become 0
-        later; β2 in [0, 1).
-      eps: ε, at least 0, added to the root.
-      weight_decay: λ, at least 0, decoupled, taken at y.
       threshold: of ρ_t, at least 4; 4 is the paper's.
       silent_sgd_phase: nothing moves below the threshold.
-      r: power of t in the averaging weights.
-      weight_lr_power: power p of the largest rate in the averaging weights.
-      decoupling_c: C of the refined averaging, c <- min(1, (1 - β1) C c); None for
-        C = 1 / (1 - β1), which is c itself.
-      foreach: one kernel launch over all tensors of a group (None or True) or a loop
-        over the tensors (False).
-      fused: one pass over the memory, compiled by torch.compile at the first
-        rectified step; without a working compiler it warns and does as foreach.
-      maximize: ascend instead of descend.
+      fused: as `RAdam` has it.
+      others: as `AdamWScheduleFree` has them.
 
     Raises:
       ValueError: for a value outside its range.

@@ -7,7 +7,7 @@ import torch
 
 from .averaging import (
     BETA1,
-    Averaging,
+    advance,
     require_training,
     require_x,
     sequence_names,
@@ -39,10 +39,7 @@ class ScheduleFreeWrapper(OptimizerWrapper):
       momentum: β in [0, 1], the interpolation between z (0, Polyak-Ruppert averaging)
         and x (1, primal averaging).
       weight_decay_at_y: λ, at least 0; the optimizer's own decay is taken at z.
-      r: power of t in the averaging weights.
-      weight_lr_power: power p of the largest rate in the averaging weights.
-      decoupling_c: C of the refined averaging, c <- min(1, (1 - β) C c); None for
-        C = 1 / (1 - β), which is c itself.
+      r, weight_lr_power, decoupling_c: as `AdamWScheduleFree` has them.
 
     In the groups these are `schedule_free_momentum` and so on; β must not become 0.
 
@@ -85,14 +82,7 @@ class ScheduleFreeWrapper(OptimizerWrapper):
     ):
         if isinstance(optimizer, torch.optim.LBFGS):
             raise ValueError("LBFGS can't step without a closure, as it would at z.")
-        options = {
-            "momentum": momentum,
-            "weight_decay_at_y": weight_decay_at_y,
-            "r": r,
-            "weight_lr_power": weight_lr_power,
-            "decoupling_c": decoupling_c,
-        }
-        super().__init__(optimizer, options, train_mode=True)
+        super().__init__(optimizer, locals(), train_mode=True)
 
     def train(self) -> None:
         """Sets the parameters to y, for training. Does nothing in training mode."""
@@ -168,9 +158,8 @@ def _to_y(
     p: torch.Tensor, state: dict[str, Any], rate: float, options: dict[str, Any]
 ) -> None:
     beta1 = options["momentum"]
-    after, c = Averaging.of(state).advance(rate, beta1, options)
-    state.update(after.named())
-    state[BETA1] = beta1
+    counters, c = advance(state, rate, beta1, options)
+    state.update(counters)
     if "x" in state:
         # What the step changed, so that z keeps the precision it has over p.
         z = state["z"]

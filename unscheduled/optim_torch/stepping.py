@@ -135,7 +135,7 @@ class SteppingOptimizer(CheckedOptimizer):
 
     def _lists(self, params: Tensors) -> list[Any]:
         """What an update takes: parameters, gradients and state; None where missing."""
-        lists = [parts(params), gradient_parts(params)]
+        lists: list[Any] = [parts(params), gradient_parts(params)]
         states = [self.state[p] for p in params]
         for name in self._tensors:
             lists.append(

@@ -23,14 +23,15 @@ class OptimizerWrapper(CheckedOptimizer):
     _kinds: ClassVar[dict[str, str]]
 
     def __init__(
-        self, optimizer: torch.optim.Optimizer, options: dict[str, Any], **mode: bool
+        self, optimizer: torch.optim.Optimizer, given: dict[str, Any], **mode: bool
     ):
+        """Takes the optimizer, and the constructor's `locals()`."""
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise TypeError(
                 f"optimizer must be a torch.optim.Optimizer, got {optimizer!r:.100}."
             )
         name = f"{type(self).__name__}({_name(optimizer)})"
-        own = {self._prefix + option: value for option, value in options.items()}
+        own = {self._prefix + option: given[option] for option in self._kinds}
         groups = [{**own, **mode, **group} for group in optimizer.param_groups]
         for group in (own, *groups):
             self._check_group(group)
