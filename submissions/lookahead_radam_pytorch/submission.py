@@ -50,7 +50,4 @@ def init_optimizer_state(workload, model_params, model_state, hyperparameters, r
             alpha=hp.slow_step_size,
         )
 
-    trainer = Trainer(
-        workload, model_params, make_optimizer, hp, schedule, has_eval_mode=True
-    )
-    return {"trainer": trainer}
+    return {"trainer": Trainer(workload, model_params, make_optimizer, hp, schedule)}

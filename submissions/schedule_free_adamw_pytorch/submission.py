@@ -42,5 +42,4 @@ def init_optimizer_state(workload, model_params, model_state, hyperparameters, r
             weight_lr_power=hp.weight_lr_power,
         )
 
-    trainer = Trainer(workload, model_params, make_optimizer, hp, has_eval_mode=True)
-    return {"trainer": trainer}
+    return {"trainer": Trainer(workload, model_params, make_optimizer, hp)}

@@ -22,15 +22,7 @@ RECENT_BATCHES = 8
 
 
 class RecentBatches:
-    """The last batches since statistics were taken, and how many there were.
-
-    Example:
-      >>> recent = RecentBatches()
-      >>> for batch in range(40):
-      ...     recent.append(batch)
-      >>> recent.take(), recent.take()
-      ([38, 39], [])
-    """
+    """The last batches since statistics were taken, and how many there were."""
 
     def __init__(self):
         self._batches = collections.deque(maxlen=RECENT_BATCHES)
@@ -65,9 +57,5 @@ def share_of_new(kept: float) -> float:
     """1 - m for the share m of the old statistics that a layer keeps, as measured.
 
     Rounded, so that it does not depend on the batch that it was measured with.
-
-    Example:
-      >>> share_of_new(0.8999998)
-      0.1
     """
     return round(1 - kept, 5)

@@ -28,13 +28,8 @@ _BATCH_SIZES = {
 def get_batch_size(workload_name: str) -> int:
     """The global batch size of a workload, in examples.
 
-    Raises:
-      ValueError: for a name not listed; the official runner then asks for the base
-        workload, ours takes an embedded workload's own.
-
-    Example:
-      >>> get_batch_size("wmt")
-      128
+    For a name not listed it raises a ValueError; the official runner then asks for the
+    base workload, ours takes an embedded workload's own.
     """
     if workload_name not in _BATCH_SIZES:
         raise ValueError(

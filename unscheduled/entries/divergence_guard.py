@@ -69,11 +69,7 @@ class DivergenceGuard:
     ) -> Decision:
         """What the last evaluation asks for; remembers that it has been judged.
 
-        Args:
-          eval_results: (step, metrics by name) of all evaluations so far.
-          loss_type: the workload's.
-          global_step: steps given so far, the skipped ones among them.
-          skipped: how many of them were skipped, in all.
+        `skipped` counts those of the `global_step` steps so far that were skipped.
 
         Raises:
           spec.TrainingCompleteError: where no step has been taken since the last
@@ -84,7 +80,10 @@ class DivergenceGuard:
         self.step, self.skipped = global_step, skipped
         stuck = 0 < steps == skips
         if not stuck and not has_diverged(validation_losses(eval_results, loss_type)):
-            return _keep_or_go_on(eval_results, loss_type)
+            # Without the loss that others have, it says nothing about its parameters.
+            names = [loss_name(metrics, loss_type) for _, metrics in eval_results]
+            is_silent = names[-1] is None and any(names)
+            return Decision.GO_ON if is_silent else Decision.KEEP
         if self.restarts < MAX_RESTARTS:
             self.start = global_step - skipped
             self.restarts += 1
@@ -108,15 +107,6 @@ class DivergenceGuard:
         return Decision.GO_ON
 
 
-def _keep_or_go_on(eval_results: EvalResults, loss_type: spec.LossType) -> Decision:
-    """For training that has not diverged as far as is known.
-
-    An evaluation that lacks the loss of the others says nothing about its parameters.
-    """
-    names = [loss_name(metrics, loss_type) for _, metrics in eval_results]
-    return Decision.GO_ON if names[-1] is None and any(names) else Decision.KEEP
-
-
 def has_diverged(losses: Sequence[float]) -> bool:
     """Whether the last loss is not finite, or far above the best so far.
 
@@ -126,9 +116,6 @@ def has_diverged(losses: Sequence[float]) -> bool:
     size, so `FAR_RATIO` times the best is far too. Where the best is not positive, and
     ratios mean nothing, far is half of the first loss's size or of what has been
     gained, and at least half a nat.
-
-    Args:
-      losses: of all evaluations, nats or whatever the workload has, from the first.
 
     Example:
       >>> has_diverged([6.9, 2.0, 2.4]), has_diverged([6.9, 2.0, 6.5])

@@ -27,7 +27,8 @@ def resolve(defaults: Any, given: Any) -> Any:
       >>> resolve(Hyperparameters, {"learning_rate": 0.2})
       Hyperparameters(learning_rate=0.2)
     """
-    values = _as_mapping(given)
+    given = {} if given is None else given
+    values = given if isinstance(given, Mapping) else given._asdict()
     types = get_type_hints(defaults)
     for name, value in values.items():
         if name not in defaults._fields:
@@ -39,14 +40,6 @@ def resolve(defaults: Any, given: Any) -> Any:
         if not (_is_number(value) or (optional and value is None)):
             raise ValueError(f"{name} must be a finite number, got {value!r}.")
     return defaults(**values)
-
-
-def _as_mapping(given: Any) -> Mapping[str, Any]:
-    if given is None:
-        return {}
-    if isinstance(given, Mapping):
-        return given
-    return given._asdict()
 
 
 def _is_number(value: Any) -> bool:

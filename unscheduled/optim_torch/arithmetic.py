@@ -19,7 +19,8 @@ _NAMES += ("lerp", "lerp_", "copy_")
 FOREACH: Any = SimpleNamespace(
     **{name: getattr(torch, f"_foreach_{name}") for name in _NAMES},
     like=lambda tensors, others: [
-        t.to(other.dtype) for t, other in zip(tensors, others, strict=True)
+        t if t.dtype == other.dtype else t.to(other.dtype)
+        for t, other in zip(tensors, others, strict=True)
     ],
 )
 SINGLE: Any = SimpleNamespace(
@@ -156,9 +157,15 @@ def lerp_(op, targets, ends, weight: Scalar) -> None:
 
 def where(condition: Any, this: Scalar, that: Scalar) -> Any:
     """`this` or `that`, of Python numbers or of tensors."""
-    if torch.is_tensor(condition):
-        return torch.where(condition, this, that)
-    return this if condition else that
+    if not torch.is_tensor(condition):
+        return this if condition else that
+    # A number is filled in: torch.where would copy it to the device, and wait.
+    both = (x if torch.is_tensor(x) else _filled(x, condition) for x in (this, that))
+    return torch.where(condition, *both)
+
+
+def _filled(number: float, like: torch.Tensor) -> torch.Tensor:
+    return torch.full((), number, dtype=torch.float64, device=like.device)
 
 
 def on_device(scalars: Any, dtype: torch.dtype) -> Any:
@@ -191,15 +198,11 @@ def without_broken(grads: Tensors, taken: torch.Tensor) -> Tensors:
 
     NaN times zero is NaN, but its bits times zero are zero.
     """
-    found: dict[torch.dtype, torch.dtype] = {
-        g.dtype: getattr(torch, f"int{8 * g.element_size()}") for g in grads
-    }
-    result = list(grads)
-    for dtype, bits in found.items():
+    result: dict[int, torch.Tensor] = {}
+    for dtype in {g.dtype for g in grads}:
+        bits = getattr(torch, f"int{8 * dtype.itemsize}")
         places = [i for i, g in enumerate(grads) if g.dtype == dtype]
         viewed = [grads[i].view(bits) for i in places]
-        for i, kept in zip(
-            places, torch._foreach_mul(viewed, taken.to(bits)), strict=True
-        ):
-            result[i] = kept.view(dtype)
-    return result
+        kept = torch._foreach_mul(viewed, taken.to(bits))
+        result.update(zip(places, (k.view(dtype) for k in kept), strict=True))
+    return [result[i] for i in range(len(grads))]

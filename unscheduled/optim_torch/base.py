@@ -44,15 +44,7 @@ class CheckedOptimizer(torch.optim.Optimizer):
             group.update(self._completed(group))
 
     def _completed(self, group: dict[str, Any]) -> dict[str, Any]:
-        """A group with the constructor's defaults for what it lacks."""
-        parameters = inspect.signature(type(self).__init__).parameters
-        added = {self._prefix + name: p.default for name, p in parameters.items()}
-        known = {
-            name: added.get(name, own)
-            for name, own in self.defaults.items()
-            if name != "differentiable"  # torch adds it to any optimizer's at a load
-        }
-        return {**known, **group}
+        return {**self.defaults, **group}
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         super().add_param_group(param_group)
@@ -109,12 +101,6 @@ class CheckedOptimizer(torch.optim.Optimizer):
         Raises:
           ValueError: for the state of another optimizer, or if some of it is missing.
         """
-        for key in ("state", "param_groups"):
-            if key not in state_dict:
-                raise ValueError(
-                    f"the state of an optimizer has a 'state' and 'param_groups', this "
-                    f"has {list(state_dict)!r:.100}."
-                )
         # A parameter without state comes from a flattened checkpoint as empty dicts.
         states = {
             key: {n: v for n, v in state.items() if not isinstance(v, dict) or v}

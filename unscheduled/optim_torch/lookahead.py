@@ -1,7 +1,7 @@
 """Lookahead around any optimizer of PyTorch's."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal
 
 import torch
 
@@ -13,14 +13,6 @@ from .wrapper import OptimizerWrapper
 _MOMENTA = ("exp_avg", "momentum_buffer")
 # What Schedule-Free has beside the parameters that is weights too.
 _SEQUENCES = ("z", "x")
-
-
-@runtime_checkable
-class _HasModes(Protocol):
-    """A Schedule-Free optimizer, ours or another."""
-
-    def train(self) -> None: ...
-    def eval(self) -> None: ...
 
 
 class Lookahead(OptimizerWrapper):
@@ -94,16 +86,16 @@ class Lookahead(OptimizerWrapper):
     @torch.no_grad()
     def train(self) -> None:
         """Sets the parameters to θ, for training. Does nothing in training mode."""
-        if isinstance(self.optimizer, _HasModes):
-            self.optimizer.train()
+        if hasattr(self.optimizer, "train"):  # a Schedule-Free one
+            self.optimizer.train()  # type: ignore[attr-defined]
         self._swap(slow_mode=False)
 
     @torch.no_grad()
     def eval(self) -> None:
         """Sets the parameters to φ, to evaluate or save. Does nothing at φ."""
         self._swap(slow_mode=True)
-        if isinstance(self.optimizer, _HasModes):
-            self.optimizer.eval()
+        if hasattr(self.optimizer, "eval"):
+            self.optimizer.eval()  # type: ignore[attr-defined]
 
     def _swap(self, slow_mode: bool) -> None:
         """Has the slow and the fast weights change places, where they have not yet."""

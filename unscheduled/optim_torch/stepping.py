@@ -45,9 +45,8 @@ class SteppingOptimizer(CheckedOptimizer):
     ) -> tuple[dict[str, Scalar], Any]:
         """The counters after a step, and what the update takes.
 
-        Args:
-          state: that of a parameter before the step, with the learning rate.
-          taken: 1, or 0 for a step that must change nothing.
+        The state is that before the step, with the learning rate; `taken` is 1, or 0
+        for a step that must change nothing.
         """
         raise NotImplementedError
 
@@ -83,17 +82,14 @@ class SteppingOptimizer(CheckedOptimizer):
 
     def _buckets(self, params: Tensors, taken: Scalar | None) -> list[Tensors]:
         found: dict[tuple, Tensors] = {}
+        # Where none is read: those that are together share their counters.
+        identify = torch.Tensor.item if taken is None else id
         for p in params:
             state = self.state[p]
-            counters = [state[name] for name in self._counters]
-            if taken is None:
-                place = [c.item() if torch.is_tensor(c) else c for c in counters]
-            else:  # those that are together share their counters
-                place = [id(c) if torch.is_tensor(c) else c for c in counters]
-            fixed = [state[name] for name in self._fixed]
+            place = [state[name] for name in (*self._counters, *self._fixed)]
+            place = [identify(c) if torch.is_tensor(c) else c for c in place]
             has = [name in state for name in self._tensors]
-            key = (*place, *fixed, *has, p.dtype, p.device)
-            found.setdefault(key, []).append(p)
+            found.setdefault((*place, *has, p.dtype, p.device), []).append(p)
         return list(found.values())
 
     def _step_bucket(
@@ -104,15 +100,10 @@ class SteppingOptimizer(CheckedOptimizer):
         traced: bool,
     ) -> list[tuple]:
         first = self.state[params[0]]
-        counters, scalars = self._scalars(
-            group,
-            {
-                **first,
-                **_placed(first, self._counters, taken),
-                "lr": _rate(group, taken),
-            },
-            1 if taken is None else taken,
-        )
+        before = {**first, "lr": group["lr"]}
+        for name in (*self._counters, "lr"):  # numbers, or tensors on the device
+            before[name] = _placed(before[name], taken)
+        counters, scalars = self._scalars(group, before, 1 if taken is None else taken)
         for p in params:
             self.state[p].update(counters)
         state_like = first[self._tensors[0]]
@@ -144,24 +135,10 @@ class SteppingOptimizer(CheckedOptimizer):
         return lists
 
 
-def _placed(
-    state: dict[str, Any], names: tuple[str, ...], taken: torch.Tensor | None
-) -> dict[str, Scalar]:
-    """Counters as numbers or, where the device is to say what is skipped, tensors."""
-    placed = {}
-    for name in names:
-        value = state[name]
-        if taken is None:
-            placed[name] = value.item() if torch.is_tensor(value) else value
-        else:
-            placed[name] = (
-                value if torch.is_tensor(value) else taken.new_full((), value)
-            )
-    return placed
-
-
-def _rate(group: dict[str, Any], taken: torch.Tensor | None) -> Scalar:
-    return float(group["lr"]) if taken is None else group["lr"]
+def _placed(value: Scalar, taken: torch.Tensor | None) -> Scalar:
+    if taken is None:
+        return value.item() if torch.is_tensor(value) else value
+    return value if torch.is_tensor(value) else taken.new_full((), value)
 
 
 def _chunks(params: Tensors, foreach: bool | None) -> Iterator[Tensors]:

@@ -30,7 +30,8 @@ class OptimizerWrapper(CheckedOptimizer):
             raise TypeError(
                 f"optimizer must be a torch.optim.Optimizer, got {optimizer!r:.100}."
             )
-        name = f"{type(self).__name__}({_name(optimizer)})"
+        inside = optimizer.defaults.get("optimizer", type(optimizer).__name__)
+        name = f"{type(self).__name__}({inside})"
         own = {self._prefix + option: given[option] for option in self._kinds}
         groups = [{**own, **mode, **group} for group in optimizer.param_groups]
         for group in (own, *groups):
@@ -92,11 +93,5 @@ class OptimizerWrapper(CheckedOptimizer):
         return super()._saved(name, value)
 
     def _inside_step(self, closure: Callable[[], Any] | None) -> Any:
-        return (
-            self.optimizer.step() if closure is None else self.optimizer.step(closure)
-        )
-
-
-def _name(optimizer: torch.optim.Optimizer) -> str:
-    """What the groups call an optimizer, or would."""
-    return optimizer.defaults.get("optimizer", type(optimizer).__name__)
+        # Some don't take an argument.
+        return self.optimizer.step(*([] if closure is None else [closure]))

@@ -9,13 +9,6 @@ from ...optim_torch.arithmetic import without_broken
 from ..batch_norm import RecentBatches, share_of_new
 from .distributed import sum_over_ranks
 
-_CLASSES = (
-    torch.nn.BatchNorm1d,
-    torch.nn.BatchNorm2d,
-    torch.nn.BatchNorm3d,
-    torch.nn.SyncBatchNorm,
-)
-
 
 class BatchNormStatistics:
     """Refreshes running statistics from the batches seen since the last time.
@@ -55,10 +48,8 @@ class BatchNormStatistics:
     def refresh(self, forward: Callable[[dict[str, Any]], Any]) -> None:
         """Sets the running statistics to their mean over recent batches.
 
-        Batches whose statistics are not finite don't count.
-
-        Args:
-          forward: runs the model, at x, on a batch in TRAIN mode.
+        Batches whose statistics are not finite don't count. `forward` runs the model,
+        at x, on a batch in TRAIN mode.
         """
         batches = self._recent.take()
         if not batches:
@@ -86,9 +77,8 @@ class BatchNormStatistics:
             return
         if measures:
             self._shares = [share_of_new(m) for m in (kept / count).tolist()]
-        for buffer, t, share in zip(
-            self._statistics(), total, self._shares, strict=True
-        ):
+        rows = zip(self._statistics(), total, self._shares, strict=True)
+        for buffer, t, share in rows:
             if share > 0:  # else the layer is frozen
                 buffer.copy_(t / (count * share))
 
@@ -121,7 +111,7 @@ class BatchNormStatistics:
 
 
 def _is_batch_norm(module: torch.nn.Module) -> bool:
-    """Batch norm that tracks statistics: torch's classes, or a model's own."""
-    if getattr(module, "running_mean", None) is None:
-        return False
-    return isinstance(module, _CLASSES) or "BatchNorm" in type(module).__name__
+    """Batch norm that tracks statistics: of torch's classes, or a model's own."""
+    names = [cls.__name__ for cls in type(module).__mro__]
+    is_tracking = getattr(module, "running_mean", None) is not None
+    return is_tracking and any("BatchNorm" in name for name in names)

@@ -34,8 +34,9 @@ class Trainer:
         dropout_rate, label_smoothing: None leaves them to the workload,
         grad_clip: largest global norm of the gradient, or None.
       schedule: the factor on the rate at a step, a tensor, from 0; None for a constant.
-      has_eval_mode: whether the optimizer has `train()` and `eval()`, which move the
-        model between where it trains and where it is evaluated.
+
+    An optimizer that has `train()` and `eval()` moves the model with them between where
+    it trains and where it is evaluated.
     """
 
     def __init__(
@@ -45,8 +46,6 @@ class Trainer:
         make_optimizer: Callable[[float], Any],
         hyperparameters: Any,
         schedule: Callable[[torch.Tensor], torch.Tensor] | None = None,
-        *,
-        has_eval_mode: bool = False,
     ):
         self._workload = workload
         self._make_optimizer = make_optimizer
@@ -55,23 +54,22 @@ class Trainer:
         self._dropout = _given(dropout_rate=hyperparameters.dropout_rate)
         self._smoothing = _given(label_smoothing=hyperparameters.label_smoothing)
         self._grad_clip = hyperparameters.grad_clip
-        self._has_eval_mode = has_eval_mode
         self._parameters = list(model.parameters())  # to walk the modules takes longer
         self._statistics = BatchNormStatistics(model)
         self._guard = DivergenceGuard()
-        self._skipped = torch.zeros((), dtype=torch.int64, device=self._device)
+        self._skipped = self._counter()
         self._good = _on_host(model)
         self._begin()
 
-    @property
-    def _device(self) -> torch.device:
-        return self._parameters[0].device
+    def _counter(self) -> torch.Tensor:
+        return torch.zeros((), dtype=torch.int64, device=self._parameters[0].device)
 
     def _begin(self) -> None:
         """A new optimizer, and its schedule where it left off."""
         self._rate = self._guard.learning_rate(self._learning_rate)
         self._optimizer = self._make_optimizer(self._rate)
-        self._taken = torch.zeros((), dtype=torch.int64, device=self._device)
+        self._moves = hasattr(self._optimizer, "eval")
+        self._taken = self._counter()
 
     @torch.no_grad()
     def judge(
@@ -110,12 +108,13 @@ class Trainer:
         global_step: int,
     ) -> spec.UpdateReturn:
         """One training step, in place."""
-        if self._has_eval_mode:
+        if self._moves:
             self._optimizer.train()
             self._statistics.observe(batch)
         statistics = self._statistics.snapshot()
         for parameter in self._parameters:
             parameter.grad = None
+        # A model's state is in the model: what this one returns is None.
         logits, model_state = self._forward(model, batch, model_state, rng)
         share, loss = self._mean_loss(batch, logits)
         share.backward()
@@ -145,7 +144,7 @@ class Trainer:
         rng: spec.RandomState,
     ) -> spec.UpdateReturn:
         """Moves the model to where it is evaluated, and batch-norm statistics too."""
-        if self._has_eval_mode:
+        if self._moves:
             self._optimizer.eval()
             self._statistics.refresh(
                 lambda batch: self._forward(model, batch, model_state, rng)
