@@ -9,8 +9,10 @@ import torch
 import torch.multiprocessing
 
 from tests.entries import stub
-from tests.entries.stub_torch import Training
+from tests.entries.stub_torch import TorchStub, Training
 from tests.entries.submissions import ALGORITHMS, MOVED, load, rate
+from unscheduled.entries.pytorch.training import Trainer
+from unscheduled.optim_torch import Lookahead, ScheduleFreeWrapper
 
 ENTRIES = {name: load(name, "pytorch") for name in ALGORITHMS}
 schedule_free, nadamw = ENTRIES["schedule_free_adamw"], ENTRIES["nadamw"]
@@ -282,3 +284,22 @@ def test_two_ranks_train_like_one_process_on_the_whole_batch(tmp_path):
                 for p, q in zip(ours, theirs, strict=True):
                     torch.testing.assert_close(p, q, rtol=1e-5, atol=1e-5)
             assert saved[2][1] == pytest.approx(logged[1], rel=1e-5)
+
+
+def test_an_optimizer_that_would_not_skip_is_refused():
+    """NaN in the parameters, because an optimizer knows nothing of `found_inf`."""
+    workload = TorchStub()
+    model, _ = workload.init_model_fn()
+    hyperparameters = nadamw.Hyperparameters()
+    for make in (
+        lambda ps: torch.optim.AdamW(ps, foreach=True),
+        lambda ps: Lookahead(torch.optim.SGD(ps, 0.1)),
+        lambda ps: ScheduleFreeWrapper(torch.optim.AdamW(ps, fused=True)),
+    ):
+        with pytest.raises(ValueError, match="would not skip a step"):
+            Trainer(
+                workload,
+                model,
+                lambda _, m=make: m(model.parameters()),
+                hyperparameters,
+            )

@@ -155,6 +155,12 @@ def _number(value: Any, name: str) -> Any:
     )
 
 
+def can_skip(optimizer: Any) -> bool:
+    """Whether it heeds `found_inf`: most of ours do, and torch's with fused=True."""
+    of_torch = getattr(optimizer, "_step_supports_amp_scaling", False)
+    return getattr(optimizer, "can_skip", of_torch)
+
+
 def require_fusible(device: torch.device) -> None:
     """Raises a ValueError where the compiled step is known to be wrong."""
     if device.type == "cuda":

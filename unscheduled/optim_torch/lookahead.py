@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 import torch
 
 from .arithmetic import FOREACH, Tensors, lerp_
-from .base import parts, require_dense, state_like, untraced
+from .base import can_skip, parts, require_dense, state_like, untraced
 from .wrapper import OptimizerWrapper
 
 # What optimizers call the moving average of gradients that they step along.
@@ -146,6 +146,11 @@ class Lookahead(OptimizerWrapper):
     @found_inf.setter
     def found_inf(self, found_inf: torch.Tensor | None) -> None:
         self.optimizer.found_inf = found_inf  # type: ignore[attr-defined]
+
+    @property
+    def can_skip(self) -> bool:
+        """Whether the optimizer inside heeds `found_inf`."""
+        return can_skip(self.optimizer)
 
     @untraced
     @torch.no_grad()

@@ -16,8 +16,9 @@ from .base import (
     untraced,
 )
 
-# Elements of a part of the parameters that a CPU steps at a time.
+# Elements of a part of the parameters that a CPU steps at a time, or another device.
 _CHUNK = 2**18
+_DEVICE_CHUNK = 2**26
 
 
 class SteppingOptimizer(CheckedOptimizer):
@@ -30,6 +31,7 @@ class SteppingOptimizer(CheckedOptimizer):
     """
 
     found_inf: torch.Tensor | None = None
+    can_skip = True
     # An update of `arithmetic`, and what it takes of the state; some may be missing.
     _update: Callable[..., None]
     _tensors: ClassVar[tuple[str, ...]]
@@ -144,14 +146,14 @@ def _placed(value: Scalar, taken: torch.Tensor | None) -> Scalar:
 def _chunks(params: Tensors, foreach: bool | None) -> Iterator[Tensors]:
     """Parts of a list that stay in a CPU's cache from operation to operation.
 
-    They keep the temporaries small too. A GPU takes the list as a whole, because there
-    every call has its price. Without foreach, each alone.
+    They keep the temporaries small too. On a GPU every call has its price: most models
+    are one part there. Without foreach, each parameter alone.
     """
     chunk: Tensors = []
     size = 0
     for p in params:
-        is_full = p.device.type == "cpu" and size + p.numel() > _CHUNK
-        if chunk and (is_full or foreach is False):
+        limit = _CHUNK if p.device.type == "cpu" else _DEVICE_CHUNK
+        if chunk and (size + p.numel() > limit or foreach is False):
             yield chunk
             chunk, size = [], 0
         chunk.append(p)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from ... import spec
+from ...optim_torch.base import can_skip
 from .. import LOG_EVERY_STEPS
 from ..divergence_guard import Decision, DivergenceGuard
 from .batch_norm import BatchNormStatistics
@@ -68,6 +69,11 @@ class Trainer:
         """A new optimizer, and its schedule where it left off."""
         self._rate = self._guard.learning_rate(self._learning_rate)
         self._optimizer = self._make_optimizer(self._rate)
+        if not can_skip(self._optimizer):
+            raise ValueError(
+                f"{type(self._optimizer).__name__} would not skip a step, as its "
+                f"`found_inf` says; torch's optimizers do with fused=True."
+            )
         self._moves = hasattr(self._optimizer, "eval")
         self._taken = self._counter()
 
