@@ -44,7 +44,8 @@ class CheckedOptimizer(torch.optim.Optimizer):
             group.update(self._completed(group))
 
     def _completed(self, group: dict[str, Any]) -> dict[str, Any]:
-        return {**self.defaults, **group}
+        ours = {n: v for n, v in self.defaults.items() if n != "differentiable"}
+        return {**ours, **group}  # torch adds that to any optimizer's at a load
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         super().add_param_group(param_group)
@@ -98,8 +99,7 @@ class CheckedOptimizer(torch.optim.Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Like torch's, but a state of float32 beside bfloat16 stays float32.
 
-        Raises:
-          ValueError: for the state of another optimizer, or if some of it is missing.
+        A ValueError for the state of another optimizer, or if some of it is missing.
         """
         # A parameter without state comes from a flattened checkpoint as empty dicts.
         states = {
@@ -108,7 +108,10 @@ class CheckedOptimizer(torch.optim.Optimizer):
         }
         groups = state_dict["param_groups"]
         for group in groups:
-            self._check_origin(group)
+            ours, theirs = self.defaults["optimizer"], group.get("optimizer")
+            if theirs != ours:
+                theirs = theirs or "another optimizer"
+                raise ValueError(f"the state must be of {ours}, got that of {theirs}.")
             for key in group["params"]:
                 self._check_state(self._completed(group), states.get(key), key)
         super().load_state_dict({**state_dict, "state": states})
@@ -120,13 +123,6 @@ class CheckedOptimizer(torch.optim.Optimizer):
             for name, value in states.get(key, {}).items():
                 if torch.is_tensor(value) and value.dtype != self.state[p][name].dtype:
                     self.state[p][name] = value.to(p.device, copy=True)
-
-    def _check_origin(self, group: dict[str, Any]) -> None:
-        """Raises a ValueError if another optimizer wrote this group of a state."""
-        ours = self.defaults["optimizer"]
-        theirs = group.get("optimizer", "another optimizer")
-        if theirs != ours:
-            raise ValueError(f"the state must be of {ours}, got that of {theirs}.")
 
     def _check_state(self, group: dict[str, Any], state: Any, key: Any) -> None:
         """Raises a ValueError if a parameter's state lacks what a step will need."""

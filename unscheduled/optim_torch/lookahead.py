@@ -23,11 +23,11 @@ class Lookahead(OptimizerWrapper):
         φ <- φ + α (θ - φ),   θ <- φ
 
     and its momentum is kept, set to 0, or pulled back by the same α to what it was
-    after the last sync. In training mode the parameters hold θ, in evaluation mode φ.
-    Around a Schedule-Free optimizer θ is y, z follows as y does, and evaluation mode
-    gives the x of the slow y and z. In evaluation mode what the state calls slow is
-    fast. With `adaptive`, α minimizes the quadratic model
-    of the loss whose curvature is F, the moving average of g²:
+    after the last sync. In training mode the parameters hold θ, in evaluation mode φ
+    (and the state calls slow what is fast). Around a Schedule-Free optimizer θ is y, z
+    follows as y does, and evaluation mode gives the x of the slow y and z. With
+    `adaptive`, α minimizes the quadratic model of the loss whose curvature is F, the
+    moving average of g²:
 
         α = 1 + gᵀd / (dᵀ F d),  d = φ - θ,  clipped to [alpha, 1]
 
@@ -105,7 +105,7 @@ class Lookahead(OptimizerWrapper):
             for p in group["params"]:
                 state = self.state.get(p, {})
                 for name, weights in self._weights(p).items():
-                    slow = state["slow" + name]
+                    slow = state[name]
                     if slow.dtype == weights.dtype:
                         fast = weights.clone()
                         weights.copy_(slow)
@@ -118,10 +118,10 @@ class Lookahead(OptimizerWrapper):
             group["slow_mode"] = slow_mode
 
     def _weights(self, p: torch.Tensor) -> dict[str, torch.Tensor]:
-        """What has slow weights for this parameter, by the ending of their names."""
+        """What has slow weights for this parameter, by their names in the state."""
         state = self.state.get(p, {})
-        names = {"": p, **{f"_{n}": t for n, t in _tensors(state, _SEQUENCES).items()}}
-        return {n: t for n, t in names.items() if "slow" + n in state}
+        tensors = {"slow": p, **_tensors(state, _SEQUENCES, "slow_")}
+        return {name: t for name, t in tensors.items() if name in state}
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
         """One step of the optimizer inside and, after every k-th, a slow one.
@@ -224,7 +224,7 @@ class Lookahead(OptimizerWrapper):
                 steps[key] = step + taken
             state["lookahead_step"] = steps[key]
             for name, weights in self._weights(p).items():
-                pair = (weights, state["slow" + name])
+                pair = (weights, state[name])
                 dtypes = [tensor.dtype for tensor in pair]
                 pairs.setdefault((key, *dtypes), []).append(pair)
         for (key, *_), of_one_kind in pairs.items():
@@ -264,7 +264,7 @@ class Lookahead(OptimizerWrapper):
         """The slow step."""
         state = self.state[p]
         for name, weights in self._weights(p).items():
-            slow = state["slow" + name]
+            slow = state[name]
             slow.lerp_(weights.to(slow.dtype), alpha)
             weights.copy_(slow)
         for name, fast in _tensors(state, _MOMENTA).items():
@@ -274,11 +274,7 @@ class Lookahead(OptimizerWrapper):
                 fast.copy_(state[f"slow_{name}"].lerp_(fast, alpha))
 
     def _best_alpha(self, params: list[tuple[torch.Tensor, float, float]]) -> float:
-        """α of the class docstring, before it is clipped; 1 where dᵀ F d = 0.
-
-        Args:
-          params: parameters, the decay of their F and the sign of their gradient.
-        """
+        """α before it is clipped, of (parameter, decay of F, sign of the gradient)."""
         slope = curvature = 0.0
         for p, decay, sign in params:
             state = self.state[p]

@@ -18,9 +18,6 @@ from .averaging import (
 from .base import run_closure, untraced
 from .wrapper import OptimizerWrapper
 
-# A parameter, its sequences, the rate and the wrapper's hyperparameters.
-_Moved = tuple[torch.Tensor, dict[str, Any], float, dict[str, Any]]
-
 
 class ScheduleFreeWrapper(OptimizerWrapper):
     r"""Any optimizer without a schedule: it steps z, from the gradient at y.
@@ -110,8 +107,11 @@ class ScheduleFreeWrapper(OptimizerWrapper):
 
     @untraced
     @torch.no_grad()
-    def _set_to_z(self) -> list[_Moved]:
-        """Parameters: y to z, decayed. Where the state keeps no x, its z is now x."""
+    def _set_to_z(self) -> list[tuple]:
+        """Parameters: y to z, decayed. Where the state keeps no x, its z is now x.
+
+        Returns each, with its sequences, its rate and the wrapper's hyperparameters.
+        """
         moved = []
         for group in self.param_groups:
             options, rate = self._options(group), float(group["lr"])
@@ -130,7 +130,7 @@ class ScheduleFreeWrapper(OptimizerWrapper):
 
     @untraced
     @torch.no_grad()
-    def _set_to_y(self, moved: list[_Moved]) -> None:
+    def _set_to_y(self, moved: list[tuple]) -> None:
         """Parameters: the new z to the new y."""
         for p, state, rate, options in moved:
             _to_y(p, state, rate, options)
