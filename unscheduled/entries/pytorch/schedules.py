@@ -15,7 +15,7 @@ class WarmupCosine(NamedTuple):
     t / W while t < W, then (1 + cos(π min(1, (t - W) / max(1, T - W)))) / 2.
 
     Example:
-      >>> WarmupCosine(2, 6)(torch.tensor([0.0, 1, 2, 4, 6, 7])).tolist()
+      >>> WarmupCosine(2, 6)(torch.tensor([0, 1, 2, 4, 6, 7]).double()).tolist()
       [0.0, 0.5, 1.0, 0.5, 0.0, 0.0]
 
     Source: Loshchilov and Hutter, arXiv 1608.03983, equation (5) without restarts.
@@ -37,7 +37,7 @@ class WarmupLinear(NamedTuple):
     t / W while t < W, then 1 - (1 - e) min(1, (t - W) / max(1, D)).
 
     Example:
-      >>> WarmupLinear(2, 4, 0.5)(torch.tensor([0.0, 1, 2, 4, 6, 7])).tolist()
+      >>> WarmupLinear(2, 4, 0.5)(torch.tensor([0, 1, 2, 4, 6, 7]).double()).tolist()
       [0.0, 0.5, 1.0, 0.75, 0.5, 0.5]
 
     Source: AlgoPerf's target-setting runs with SGD (its repository,
