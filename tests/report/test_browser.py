@@ -107,7 +107,13 @@ def test_renders_alone(chromium, path, width, colors):
 
 
 def test_policy_holds(page):
-    """The page could ask a network for something."""
+    """A script that found its way into the page would run."""
+    page.evaluate("""() => {
+        const script = document.createElement('script');
+        script.textContent = 'window.ran = true';
+        document.body.append(script);
+    }""")
+    assert page.evaluate("window.ran") is None
     assert (
         page.evaluate(
             "fetch('https://example.invalid/').then(() => 'asked', () => 'refused')"

@@ -80,7 +80,7 @@ def test_nothing_is_loaded(page):
             assert tag == "script"
     assert {a["href"].startswith(("#", "./")) for a in parsed.all("a")} == {True}
     policies = [a for a in parsed.all("meta") if "http-equiv" in a]
-    assert policies[0]["content"].startswith("default-src 'none'; script-src 'unsafe-")
+    assert policies[0]["content"].startswith("default-src 'none'; script-src 'sha256-")
     assert "url(" not in parsed.data["style"]
 
 

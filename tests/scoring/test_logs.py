@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 
 from unscheduled.benchmark.errors import LogError, UserError
+from unscheduled.benchmark.read import MAX_BYTES
+from unscheduled.benchmark.run_files import EVAL_MEASUREMENTS
 from unscheduled.scoring import logs
 from unscheduled.scoring.logs import missing, read_logs, without_metric
+from unscheduled.scoring.measurements import MAX_ROWS
 from unscheduled.scoring.warnings import RULES_OF_READING
 
 from .trees import HEADER, write_log, write_text
@@ -117,7 +120,7 @@ def test_link_to_a_folder_above(tmp_path, place):
     assert str(notes[0]).startswith(f"{tmp_path / place / 'again'}: a link up to ")
 
 
-def test_link_out_of_the_tree(tmp_path):
+def test_link_out_of_the_tree(tmp_path, monkeypatch):
     """A link out of the tree, to a whole disk, would be searched for hours."""
     root = tmp_path / "logs"
     write_log(root, "1,1,0.5")
@@ -125,6 +128,24 @@ def test_link_out_of_the_tree(tmp_path):
     (root / "sub/top").symlink_to("/")
     _, notes = read_one(root)
     assert rules(notes) == ["not_searched", "not_searched"]
+    monkeypatch.setattr(logs, "MAX_ENTRIES", 99)
+    (tmp_path / "disk").mkdir()
+    for i in range(99):
+        (tmp_path / "disk" / str(i)).touch()
+    (root / "sub/disk").symlink_to(tmp_path / "disk")
+    with pytest.raises(UserError, match="Over 99 files and folders"):
+        read_logs([root])
+
+
+def test_many_links(tmp_path, monkeypatch):
+    """The time for links in links would grow with the power of their depth."""
+    monkeypatch.setattr(logs, "MAX_ENTRIES", 5_000)
+    for i in range(6):
+        (tmp_path / f"folder_{i}").mkdir()
+        for j in range(20):
+            (tmp_path / f"folder_{i}" / str(j)).symlink_to(tmp_path / f"folder_{i + 1}")
+    with pytest.raises(UserError, match="Over 5,000 files and folders"):
+        read_logs([tmp_path])
 
 
 @pytest.mark.parametrize("goal", ["/dev/zero", "/dev/tty", "/proc/self/mem"])
@@ -157,14 +178,13 @@ def test_link_to_itself(tmp_path):
 
 
 def test_linked_study(tmp_path):
-    """One run would count as several studies without a word."""
-    path = write_log(tmp_path, "1,1,0.1", "2,2,0.2", "3,3,0.5", study="study_1")
+    """One run would count as several studies, and outvote the misses."""
+    path = write_log(tmp_path, "1,1,0.5", study="study_1")
     (path.parents[3] / "study_0").symlink_to(path.parents[2])
-    reading = read_logs([tmp_path])
-    assert [trial.study for trial in reading.trials] == ["study_0", "study_1"]
-    (note,) = reading.warnings
-    assert note.rule == "copy"
-    assert str(note.path.parent).endswith("sub/study_1/digits_resnet_jax/trial_1")
+    trial, (note,) = read_one(tmp_path)
+    assert trial.study == "study_0"
+    assert note.rule == "linked"
+    assert str(note.path).endswith("sub/study_1/digits_resnet_jax/trial_1")
 
 
 def test_linked_root(tmp_path):
@@ -324,6 +344,7 @@ def test_harmless_differences(tmp_path):
         ("score;global_step\n1;1\n", "no column"),
         (f'score,global_step,"{"a" * 200_000}"\n1,1,1\n', "no column"),
         (f"{HEADER},a\0b\n1,1,0.5,1\n", "a header that does not print"),
+        (f"{HEADER}\n" * (MAX_ROWS + 1), "too large: over 100,000 lines"),
     ],
 )
 def test_no_table(tmp_path, text, what):
@@ -396,14 +417,17 @@ def test_damaged_gzip(tmp_path, damage):
     assert rules(notes) in (["unreadable"], ["no_evaluations"])
 
 
-def test_absurd_size(tmp_path):
-    """A file of all the memory there is would be read."""
+def test_absurd_sizes(tmp_path):
+    """A file of all the memory there is, or a few bytes that unpack to it, is read."""
     write_log(tmp_path, "1,1,0.5")
     with open(write_log(tmp_path, trial=2), "wb") as file:
         file.truncate(1 << 40)  # a hole
+    with gzip.open(f"{write_log(tmp_path, trial=3)}.gz", "wb", 1) as file:
+        file.write(bytes(MAX_BYTES + 1))
+    (tmp_path / "sub/study_0/digits_resnet_jax/trial_3" / EVAL_MEASUREMENTS).unlink()
     reading = read_logs([tmp_path])
-    assert [len(trial.score) for trial in reading.trials] == [1, 0]
-    assert rules(reading.warnings) == ["unreadable"]
+    assert [len(trial.score) for trial in reading.trials] == [1, 0, 0]
+    assert rules(reading.warnings) == ["unreadable", "unreadable"]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ Names in logs are anybody's: page.html escapes every value, and its content secu
 policy lets it load nothing.
 """
 
+import base64
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,6 +40,7 @@ def render(report: Report, read: Sequence[str], out: Path) -> str:
     )
     environment.filters["breakable"] = _breakable
     environment.globals |= {"number": number, "words": words}
+    plotly_js, page_js = get_plotlyjs(), (_HERE / "page.js").read_text("utf-8")
     columns = np.searchsorted(profiles.TAU, _TAUS, "right") - 1
     return environment.get_template("page.html").render(
         report=report,
@@ -52,12 +55,13 @@ def render(report: Report, read: Sequence[str], out: Path) -> str:
         address=lambda path: address(path, out),
         read=read,
         rules=RULES_OF_READING,
+        policy=_policy(plotly_js, page_js),
         page_css=(_HERE / "page.css").read_text("utf-8"),
         # In a script element: JSON that ends it would be HTML.
         charts=figures.to_json(report).replace("<", "\\u003c"),
-        plotly_js=get_plotlyjs(),
+        plotly_js=plotly_js,
         plotly_version=get_plotlyjs_version(),
-        page_js=(_HERE / "page.js").read_text("utf-8"),
+        page_js=page_js,
     )
 
 
@@ -66,6 +70,16 @@ def address(path: Path, out: Path) -> str:
     relative = os.path.relpath(path, os.path.abspath(out.parent))
     # "./" because a first folder named "a:b" would be read as a scheme.
     return f"./{quote(os.fsencode(relative.replace(os.sep, '/')))}"
+
+
+def _policy(*scripts: str) -> str:
+    """A content security policy under which these scripts run, and nothing else."""
+    digests = (base64.b64encode(hashlib.sha256(s.encode()).digest()) for s in scripts)
+    hashes = " ".join(f"'sha256-{digest.decode()}'" for digest in digests)
+    return (
+        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; "
+        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
 
 
 def _breakable(name: str) -> Markup:

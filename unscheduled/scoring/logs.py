@@ -26,6 +26,7 @@ from unscheduled.scoring.warnings import RULES_OF_READING, LogWarning, unreadabl
 
 _LAYOUT_DEPTH = 4  # submission, study, workload, trial
 _SEARCH_DEPTH = 6  # logs that lie too deep are looked for, but not for ever
+MAX_ENTRIES = 1_000_000  # so that a link to a whole disk is not searched for hours
 _STAMP = re.compile("(.+)(-[0-9]{4}(?:-[0-9]{2}){5})")  # by --append_timestamp
 _LOG_NAMES = (run_files.EVAL_MEASUREMENTS, run_files.ZIPPED)
 _COPIED_ROWS = 3  # two runs can agree in fewer, by a clock that counts steps
@@ -170,7 +171,7 @@ def find_logs(roots: Sequence[str | Path]) -> tuple[list[FoundLog], list[LogWarn
 
     Raises:
       LogError: two logs claim to be the same trial.
-      UserError: one of the roots is no folder.
+      UserError: one of the roots is no folder, or there is too much below them.
     """
     search = _Search()
     for root in roots:
@@ -185,6 +186,8 @@ def find_logs(roots: Sequence[str | Path]) -> tuple[list[FoundLog], list[LogWarn
 class _Search:
     def __init__(self):
         self.logs: dict[tuple, FoundLog] = {}
+        self.by_folder: dict[tuple[str, str], FoundLog] = {}  # links resolved
+        self.n_entries = 0
         self.warnings: dict[tuple[str, str], LogWarning] = {}
 
     def look_into(self, folder: str, depth: int = 0) -> None:
@@ -193,6 +196,12 @@ class _Search:
         except OSError as error:
             self._warn("not_searched", folder, f"can't be listed: {error.strerror}")
             return
+        self.n_entries += len(names)
+        if self.n_entries > MAX_ENTRIES:
+            raise UserError(
+                f"Over {MAX_ENTRIES:,} files and folders up to {printable(folder)}: "
+                "name folders that hold logs."
+            )
         logs = [name for name in _LOG_NAMES if name in names]
         if trial := run_files.TRIAL.fullmatch(os.path.basename(folder)):
             self._add_trial(folder, int(trial[1]), logs, depth)
@@ -232,8 +241,15 @@ class _Search:
             name, framework = workload.groups()
             path = Path(folder, logs[0])
             log = FoundLog(path, submission, study, name, framework, number)
+            once = self.by_folder.setdefault(
+                (submission, os.path.realpath(folder)), log
+            )
+            if once.key != log.key:
+                what = f"the same folder as {once.path.parent}"
+                self._warn("linked", folder, what)
+                return
             same = self.logs.setdefault(log.key, log)
-            if same is not log and not os.path.samefile(same.path.parent, folder):
+            if once is log and same is not log:
                 folders = printable(f"{same.path.parent} and {folder}")
                 raise LogError(f"{folders} claim to be the same trial.")
 

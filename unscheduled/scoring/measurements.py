@@ -8,6 +8,7 @@ leading zeros or a bare point.
 
 import csv
 import gzip
+import io
 import math
 import re
 import zlib
@@ -22,9 +23,11 @@ import numpy as np
 
 from unscheduled.benchmark.errors import LogError
 from unscheduled.benchmark.metrics import METRICS, Metric
+from unscheduled.benchmark.read import MAX_BYTES
 from unscheduled.scoring.warnings import FileWarnings, LogWarning
 
 VALIDATION = "validation/"
+MAX_ROWS = 100_000  # 180 times the longest published log
 
 _ULPS = 1e-5  # means in float32 go over the range of a metric by some
 
@@ -72,9 +75,11 @@ def parse(data: bytes, path: Path) -> tuple[Measurements, list[LogWarning]]:
     """
     if path.suffix == ".gz":
         try:
-            data = gzip.decompress(data)
+            data = gzip.GzipFile(fileobj=io.BytesIO(data)).read(MAX_BYTES + 1)
         except (OSError, EOFError, zlib.error) as error:
             raise LogError(f"damaged gzip: {error}") from error
+    if len(data) > MAX_BYTES or data.count(b"\n") > MAX_ROWS:
+        raise LogError(f"too large: over {MAX_ROWS:,} lines or {MAX_BYTES:,} bytes")
     text = data.decode("utf-8-sig", "surrogateescape")
     header, _, _ = text.lstrip(" \r\n").partition("\n")
     lines = text.split("\r\n" if header.endswith("\r") else "\n")

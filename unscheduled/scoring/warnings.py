@@ -13,6 +13,7 @@ RULES_OF_READING = {
     "misplaced": f"it is left out: a log lies at {LAYOUT}",
     "not_searched": "nothing in there is read",
     "timestamped": "it is read as studies of the submission without the time",
+    "linked": "it is read once, by its other name",
     "no_log": "the trial is left out, as if never run",
     "two_logs": f"{EVAL_MEASUREMENTS} is read, {ZIPPED} is not",
     # files
