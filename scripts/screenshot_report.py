@@ -12,19 +12,16 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 from absl import app, flags
 from playwright.sync_api import Browser, Page, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-QUIET = [  # Chromium, without what it would ask of a network
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
+# Chromium, without what it would ask of a network.
+QUIET = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update"),
     "--disable-sync",
 ]
 
@@ -45,15 +42,11 @@ def browser(path: str) -> Iterator[Browser]:
 
 
 def open_report(
-    chromium: Browser,
-    path: Path,
-    width: int = 1280,
-    colors: Literal["light", "dark"] = "light",
+    chromium: Browser, path: Path, width: int = 1280, colors: Any = "light"
 ) -> Page:
     """The page of a report in a window of that width, once all charts are drawn."""
-    page = chromium.new_page(
-        viewport={"width": width, "height": 900}, color_scheme=colors
-    )
+    size: Any = {"width": width, "height": 900}
+    page = chromium.new_page(viewport=size, color_scheme=colors)
     page.goto(path.resolve().as_uri())
     wait_for_charts(page)
     return page
@@ -78,13 +71,10 @@ def main(argv: Sequence[str]) -> None:
     if path is None or len(argv) != 2:
         problem = "name one report" if path else f"no {', '.join(NAMES)} on the PATH"
         raise app.UsageError(f"{problem}.")
+    clip: Any = {"x": 0, "y": 0, "width": _WIDTH.value, "height": _HEIGHT.value}
     with browser(path) as chromium:
         page = open_report(chromium, Path(argv[1]), _WIDTH.value)
-        page.screenshot(
-            path=_OUT.value,
-            full_page=True,
-            clip={"x": 0, "y": 0, "width": _WIDTH.value, "height": _HEIGHT.value},
-        )
+        page.screenshot(path=_OUT.value, full_page=True, clip=clip)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@
     unscheduled report LOGS... --against=published:0.5 --figures=figures
 
 LOGS and the flags that score.py has too mean what they mean there. The file holds
-tables, charts and the library that draws them (plotly.js, 4.8 MB), and asks nothing of
-the network. --figures writes each chart as SVG and PNG for a paper.
+tables, charts and plotly.js, which draws them. --figures writes each chart as SVG and
+PNG for a paper.
 
 Ends with 0, with 1 where arguments or logs can't be scored, and with 2 where --strict
 is given and something is irregular.

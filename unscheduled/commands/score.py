@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from unscheduled.benchmark.errors import UserError
+from unscheduled.scoring.comparison import all_intervals
 from unscheduled.scoring.flags import (
     define_flags,
     read_and_score,
@@ -29,7 +30,6 @@ from unscheduled.scoring.flags import (
     score_by_flags,
 )
 from unscheduled.scoring.formats import to_csv, to_json, to_markdown
-from unscheduled.scoring.intervals import all_intervals
 from unscheduled.scoring.scored import Scored
 from unscheduled.scoring.tables import comparison, print_scores, what_was_read
 from unscheduled.scoring.watch import watch

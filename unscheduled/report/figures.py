@@ -1,8 +1,7 @@
 """The charts of the page, as plotly figures of a report.
 
-Colours of text, axes and lines that belong to nobody are left to the page, which has
-a light and a dark theme. Every trace has its submission as `legendgroup`, by which the
-page shows and hides it.
+Other colours than those of submissions are the page's, which has a light and a dark
+theme. It shows and hides traces by their `legendgroup`, which is the submission.
 """
 
 import html
@@ -19,10 +18,8 @@ from unscheduled.report.model import Cell, Entry, Report, Workload, on_axis
 from unscheduled.report.styles import Style
 from unscheduled.scoring import profiles
 
-# Ratios from 1 (the fastest) to 4 (where a time begins to count as a miss).
-_SCALE = "Cividis"
-_ROW_PX = 44  # of a submission in a chart of times
 _MARKED = 40  # evaluations up to which each is marked
+_X = "%{{x:,.6g}} {}"
 _AT = "%{{y:.5g}} at %{{x:,.6g}} {}"  # of a curve; plotly fills in x and y
 
 
@@ -53,7 +50,7 @@ def profile_chart(report: Report) -> go.Figure:
 def times_chart(workload: Workload, axis: str) -> go.Figure:
     """Median to target with its interval and all studies, a row a submission."""
     cells = workload.cells
-    height = 46 + _ROW_PX * len(cells)
+    height = 46 + 44 * len(cells)
     figure = _figure(height, margin={"l": 8, "r": 12, "t": 4, "b": 40})
     ends = [end for cell in cells for end in (*cell.hits(axis), cell.end(axis))]
     right = 1.04 * max((end for end in ends if math.isfinite(end)), default=1.0)
@@ -87,22 +84,15 @@ def curves_chart(workload: Workload, axis: str) -> go.Figure:
             _mark(figure, run.entry, [x], run.hit_value, hover, name=run.name)
     for cell in workload.cells:
         if cell.entry.is_published and not cell.missed:  # without curves
-            x, symbol = (
+            look = (f"{cell.entry.style.symbol.name}-open", 12, 2.5)
+            x, hover = (
                 on_axis(axis, cell.result),
-                f"{cell.entry.style.symbol.name}-open",
+                f"published median: {_X.format(axis)}",
             )
-            hover = f"published median: %{{x:,.6g}} {axis}"
-            _mark(figure, cell.entry, [x], value, hover, symbol, 12, 2.5)
-    figure.add_hline(y=value, line={"dash": "dash", "width": 1.5})
-    figure.add_annotation(
-        text=f"<b>target {value:g}</b>",
-        x=0.008,
-        xref="paper",
-        xanchor="left",
-        y=value,
-        yanchor="bottom",
-        showarrow=False,
-    )
+            _mark(figure, cell.entry, [x], value, hover, look)
+    line, text = {"dash": "dash", "width": 1.5}, f"<b>target {value:g}</b>"
+    figure.add_hline(value, line=line, annotation_text=text)
+    figure.update_annotations(x=0.008, xanchor="left", yanchor="bottom")
     figure.update_xaxes(title_text=words.AXES[axis], rangemode="tozero")
     figure.update_yaxes(
         title_text=f"validation {workload.target.metric}", range=list(workload.window)
@@ -127,7 +117,7 @@ def ratios_chart(report: Report) -> go.Figure:
         texttemplate="%{text}",
         textfont={"size": 12},
         hovertemplate="%{y}<br>%{x}: %{text}<extra></extra>",
-        colorscale=_SCALE,
+        colorscale="Cividis",
         zmin=0,
         zmax=2,
         showscale=False,
@@ -192,14 +182,14 @@ def _add_times(
             marker={**marker, "color": entry.style.color},
             opacity=0.35,
         )
-    study = f"a study: %{{x:,.6g}} {axis}"
-    _mark(figure, entry, cell.hits(axis), y, study, "line-ns-open", 11, 1.5)
+    stroke, study = ("line-ns-open", 11, 1.5), f"a study: {_X.format(axis)}"
+    _mark(figure, entry, cell.hits(axis), y, study, stroke)
     hover = (
         f"{told}<br>interval {words.interval(interval)}<br>{result.n_hit} of "
         f"{result.n_studies} studies reached the target"
     )
     look = ("x-thin-open", 12, 2.5) if cell.missed else (entry.style.symbol.name, 12, 0)
-    _mark(figure, entry, [min(cell.end(axis), right)], y, hover, *look)
+    _mark(figure, entry, [min(cell.end(axis), right)], y, hover, look)
 
 
 def _add(
@@ -219,18 +209,13 @@ def _mark(
     x: list[float],
     y: float,
     hover: str,
-    symbol: str = "",
-    size: int = 11,
-    line_width: float | None = None,
-    name: str = "",
+    look=(),
+    name="",
 ) -> None:
-    """Symbols in a row, by default that of the submission."""
-    marker = {
-        "symbol": symbol or entry.style.symbol.name,
-        "size": size,
-        "color": entry.style.color,
-        "line": {"width": line_width},
-    }
+    """Symbols in a row; `look` is the symbol, its size and the width of its line."""
+    symbol, size, width = look or (entry.style.symbol.name, 11, None)
+    marker = {"symbol": symbol, "size": size, "color": entry.style.color}
+    marker["line"] = {"width": width}
     _add(figure, entry, x, [y] * len(x), hover, name, mode="markers", marker=marker)
 
 

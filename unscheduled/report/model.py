@@ -1,7 +1,6 @@
 """What a report shows, as values: the page and the figures for papers draw this.
 
-Nothing here is rounded, escaped or placed on a page. Submissions are in the order of
-the leaderboard, workloads in that of the benchmark, base workloads first.
+Submissions are in the order of the leaderboard, workloads in that of the benchmark.
 """
 
 import math
@@ -14,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from unscheduled.benchmark.errors import UserError
+from unscheduled.benchmark.tables import number
 from unscheduled.benchmark.targets import Target
 from unscheduled.report.styles import Style, make_styles
 from unscheduled.scoring.budget import BudgetUse
-from unscheduled.scoring.comparison import Comparison
-from unscheduled.scoring.intervals import Intervals, all_intervals
+from unscheduled.scoring.comparison import Comparison, Intervals, all_intervals
 from unscheduled.scoring.leaderboard import Row
 from unscheduled.scoring.logs import Trial
 from unscheduled.scoring.scored import MINE, Scored
@@ -38,25 +37,17 @@ def on_axis(axis: str, values: Any) -> Any:
 
 @dataclass(frozen=True)
 class Entry:
-    """A submission's place on the leaderboard.
+    """A submission's place on the leaderboard."""
 
-    Attributes:
-      place: from 1; equal scores share one.
-      comparison: with the baseline; None without a base workload in common.
-      is_published: its figures come with the package, without curves and files.
-      ratios: time over the fastest on each of `Report.base_run`; inf for a miss.
-      ratio_words: the same in words, or why it counts as a miss.
-    """
-
-    place: int
+    place: int  # equal scores share one
     row: Row
     interval: ScoreInterval
-    comparison: Comparison | None
+    comparison: Comparison | None  # None without a base workload in common
     style: Style
     is_baseline: bool
-    is_published: bool
-    ratios: tuple[float, ...]
-    ratio_words: tuple[str, ...]
+    is_published: bool  # without curves and files
+    ratios: tuple[float, ...]  # to the fastest on each of `Report.base_run`
+    ratio_words: tuple[str, ...]  # the same, or why it counts as a miss
 
     @property
     def submission(self) -> str:
@@ -100,28 +91,21 @@ class Cell:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One trial: how it ended, and its curve, thinned to what a page can hold.
-
-    Attributes:
-      hit_value: of the metric at the hit; NaN for a miss.
-      stands: whether the trial stands for its study; where all missed, the closest.
-      time_sec, steps, values: of the curve; empty without an evaluation by the metric.
-    """
+    """One trial: how it ended, and its curve, thinned to what a page can hold."""
 
     entry: Entry
     trial: Trial
     hit: Hit
-    hit_value: float
+    hit_value: float  # of the metric; NaN for a miss
     best: float
-    stands: bool
-    time_sec: np.ndarray
+    stands: bool  # for its study; where all missed, the closest
+    time_sec: np.ndarray  # of the curve; empty without an evaluation by the metric
     steps: np.ndarray
     values: np.ndarray
 
     @property
     def name(self) -> str:
-        trial = self.trial
-        return f"{self.entry.submission}, {trial.study}, trial {trial.number}"
+        return f"{self.entry.submission}, {self.trial.study}, trial {self.trial.number}"
 
     @property
     def reached(self) -> bool:
@@ -213,14 +197,12 @@ def make_report(
         ran = sorted(cells[name], key=_speed)
         workloads.append(Workload(name, target, is_base, ran, runs[name]))
     is_thinned = any(len(trial.score) > limit for trial in trials)
-    max_curve_points = limit if is_thinned else None
-    return Report(scored, [*entries.values()], workloads, found, max_curve_points)
+    most = limit if is_thinned else None
+    return Report(scored, [*entries.values()], workloads, found, most)
 
 
 def thinned(n: int, limit: int, keep: Iterable[float]) -> np.ndarray:
-    """Indices of the points of a curve of `n` that are drawn.
-
-    All, or `limit` at equal distances and those of `keep`: the hit and the best value.
+    """Indices of the points of a curve of `n` that are drawn, `limit` of them evenly.
 
     >>> thinned(9, 3, keep=[5]).tolist()
     [0, 4, 5, 8]
@@ -237,13 +219,11 @@ def _entries(scored: Scored, intervals: Intervals, found: Verdicts) -> dict[str,
     scores = [row.score for row in rows]
     entries = {}
     for row in rows:
-        name = row.submission
+        name, words = row.submission, []
         on_base = dict(zip(scored.benchmark.base, row.ratios, strict=True))
-        words = []
         for workload in base_run:
-            ratio, kind = on_base[workload], found[name, workload].kind
-            why_none = _RATIO_WORDS.get(kind, "missed")
-            words.append(f"{ratio:.2f}" if math.isfinite(ratio) else why_none)
+            missed = _RATIO_WORDS.get(found[name, workload].kind, "missed")
+            words.append(number(on_base[workload], inf=missed))
         entries[name] = Entry(
             place=1 + scores.index(row.score),
             row=row,

@@ -1,7 +1,7 @@
 """The page: one HTML file with everything in it, plotly.js included.
 
 Names in logs are anybody's: page.html escapes every value, and its content security
-policy lets it load nothing.
+policy lets it load nothing and run no other script.
 """
 
 import base64

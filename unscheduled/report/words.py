@@ -13,7 +13,7 @@ AXES = {"seconds": "submission time, seconds", "steps": "steps"}
 
 
 def number(value: float, digits: int = 4) -> str:
-    """Enough digits to tell runs apart, without an exponent where that is short.
+    """Enough digits to tell runs apart.
 
     >>> number(57674.3), number(1321.456), number(0.28098), number(math.nan)
     ('57,674', '1,321', '0.281', 'unknown')
@@ -26,7 +26,7 @@ def number(value: float, digits: int = 4) -> str:
 
 
 def percent(share: float | None) -> str:
-    """Of a share, such as of a budget.
+    """Of a share.
 
     >>> percent(0.256), percent(math.nan), percent(None)
     ('26%', 'unknown', 'n/a')
@@ -65,6 +65,5 @@ def to_target(cell: Cell, target: Target, axis: str = "seconds") -> str:
 
 def outcome(run: Run, target: Target) -> str:
     """How a trial ended."""
-    if run.reached:
-        return f"reached at {number(run.hit.time_sec)} s"
-    return missed(run.best, target)
+    hit = f"reached at {number(run.hit.time_sec)} s"
+    return hit if run.reached else missed(run.best, target)

@@ -13,34 +13,23 @@ from unscheduled.scoring.times import MISS, Study, by_cell
 
 @dataclass(frozen=True)
 class Approach:
-    """The best value that was seen of a target's metric, also in words.
-
-    `short` is how far it is from the target, as a share of the target: above 0 is still
-    to go, below 0 is beyond it, whatever the metric's direction; NaN for a target of 0.
-    """
+    """The best value that was seen of a target's metric, also in words."""
 
     value: float
-    short: float
+    short: float  # by what share of the target; below 0 is beyond, NaN: the target is 0
     words: str
 
 
 @dataclass(frozen=True)
 class BudgetUse:
-    """What a submission did with a workload's budget; NaN where that is unknown.
-
-    Attributes:
-      to_target: share that the median study took to the target, inf for a miss.
-      run: share that the longest run took, whether it reached the target or not.
-      misses: the closest of the studies that missed; None where none has a finite
-        value of the metric.
-    """
+    """What a submission did with a workload's budget; NaN where that is unknown."""
 
     budget_sec: float
-    to_target: float
-    run: float
+    to_target: float  # share that the median study took, inf for a miss
+    run: float  # share that the longest run took, whether it hit or not
     n_hit: int
     n_studies: int
-    misses: Approach | None
+    misses: Approach | None  # the closest; None where there is no finite value
 
 
 def budget_use(

@@ -1,5 +1,7 @@
 """Two submissions, side by side: who is faster, how surely, and by what.
 
+`all_intervals` does this for a whole group, with the intervals of `uncertainty`.
+
 Times are what the leaderboard compares: medians over studies on the base workloads,
 without the filters of the score. On each workload
 
@@ -11,22 +13,19 @@ for each submission by itself: studies of one name share no seed in the publishe
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.targets import Benchmark, budgets_sec
-from unscheduled.scoring import profiles
+from unscheduled.scoring import profiles, uncertainty
+from unscheduled.scoring.budget import BudgetUse
+from unscheduled.scoring.scored import Scored
 from unscheduled.scoring.times import Study, by_cell, workload_results
-from unscheduled.scoring.uncertainty import (
-    LEVEL,
-    N_RESAMPLES,
-    Interval,
-    percentile_interval,
-    resampled_medians,
-)
+from unscheduled.scoring.uncertainty import LEVEL, N_RESAMPLES, Interval
 
 # To be said wherever steps or seconds a step of two submissions are shown.
 PARTS_NOTE = (
@@ -39,7 +38,7 @@ PARTS_NOTE = (
 class Ratio:
     """Of a's figure over b's: inf where only `a` missed, NaN where it is unknown.
 
-    The interval is bootstrap; None where one of them ran one study, or of NaN.
+    There is no interval around NaN, nor where one of them ran one study only.
     """
 
     value: float
@@ -50,7 +49,7 @@ class Ratio:
 class Parts:
     """A ratio of times and its factors, time = steps * step_sec.
 
-    `step_sec` is of median time over median steps; after a miss, of the median over
+    Seconds a step are median time over median steps; after a miss, the median over
     studies.
     """
 
@@ -61,10 +60,7 @@ class Parts:
 
 @dataclass(frozen=True)
 class WorkloadComparison:
-    """On one workload: ratios of the medians, and `p_faster` of pairs of studies.
-
-    Where the frameworks of `a` and `b` differ, so may the cost of a step.
-    """
+    """On one workload: ratios of the medians, and `p_faster` of pairs of studies."""
 
     workload: str
     p_faster: float
@@ -154,7 +150,10 @@ def compare(
     on_workloads = [
         WorkloadComparison(
             workload=w,
-            p_faster=p_faster(_times(own_a[w]), _times(own_b[w])),
+            p_faster=p_faster(
+                [study.hit.time_sec for study in own_a[w]],
+                [study.hit.time_sec for study in own_b[w]],
+            ),
             parts=_parts(parts[:, :, i], level, several[i]),
             frameworks=(own_a[w][0].framework, own_b[w][0].framework),
         )
@@ -177,8 +176,56 @@ def p_faster(a_sec: Sequence[float], b_sec: Sequence[float]) -> float:
     return float(np.mean((a < b) + 0.5 * (a == b)))
 
 
-def _times(studies: Iterable[Study]) -> list[float]:
-    return [study.hit.time_sec for study in studies]
+@dataclass(frozen=True)
+class Intervals:
+    """How sure a group's figures are; the comparisons are with its baseline."""
+
+    level: float
+    n_resamples: int
+    seed: int
+    scores: Mapping[str, uncertainty.ScoreInterval]
+    comparisons: Mapping[str, Comparison]
+    medians: Mapping[tuple[str, str], uncertainty.ResultIntervals]
+    budgets: Mapping[tuple[str, str], BudgetUse]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON; inf and NaN are still in it."""
+        facts = asdict(self)
+        medians, budgets = facts.pop("medians"), facts.pop("budgets")
+        names = ("submission", "workload", "intervals", "budget")
+        rows = [(*key, each, budgets[key]) for key, each in medians.items()]
+        return {
+            **facts,
+            "scores": [*facts["scores"].values()],
+            "comparisons": [*facts["comparisons"].values()],
+            "parts_note": PARTS_NOTE,
+            "cells": [dict(zip(names, row, strict=True)) for row in rows],
+        }
+
+
+def all_intervals(
+    scored: Scored,
+    level: float = LEVEL,
+    n_resamples: int = N_RESAMPLES,
+    seed: int = 0,
+) -> Intervals:
+    """Resample the studies of a scored group; UserError if `level` is out of range."""
+    studies, benchmark = scored.studies, scored.benchmark
+    baseline, factor = scored.baseline or "", scored.ruleset.budget_factor
+    options = {"level": level, "n_resamples": n_resamples, "seed": seed}
+    ran = {(result.submission, result.workload) for result in scored.results}
+    base_run = {w for w in benchmark.base if (baseline, w) in ran}
+    return Intervals(
+        **options,
+        scores=uncertainty.score_intervals(studies, benchmark, **options),
+        comparisons={
+            name: compare(studies, benchmark, name, baseline, factor, **options)
+            for name in (row.submission for row in scored.leaderboard.rows)
+            if name != baseline and any((name, w) in ran for w in base_run)
+        },
+        medians=uncertainty.result_intervals(studies, level),
+        budgets=scored.budget_use(),
+    )
 
 
 def _medians(
@@ -189,7 +236,7 @@ def _medians(
     draws = np.vstack([np.arange(n), rng.integers(n, size=(n_resamples, n))])
     figures = [(s.hit.time_sec, s.hit.steps, s.step_sec) for s in studies]
     time_sec, steps, step_sec = (
-        resampled_medians(np.array(values), draws)
+        uncertainty.resampled_medians(np.array(values), draws)
         for values in zip(*figures, strict=True)
     )
     if any(np.isnan(study.step_sec) for study in studies):
@@ -214,6 +261,6 @@ def _ratio(log_ratios: np.ndarray, level: float, several: bool) -> Ratio:
     observed = float(np.exp(log_ratios[0]))
     if not several or math.isnan(observed):
         return Ratio(observed, None)
-    interval = percentile_interval(log_ratios[1:], level)
+    interval = uncertainty.percentile_interval(log_ratios[1:], level)
     low, high = float(np.exp(interval.low)), float(np.exp(interval.high))
     return Ratio(observed, replace(interval, low=low, high=high))

@@ -13,7 +13,7 @@ from typing import Any
 from unscheduled.benchmark.tables import Table, markdown_text, number
 from unscheduled.benchmark.targets import Benchmark
 from unscheduled.scoring import profiles
-from unscheduled.scoring.intervals import Intervals
+from unscheduled.scoring.comparison import Intervals
 from unscheduled.scoring.leaderboard import Leaderboard
 from unscheduled.scoring.scored import Scored
 from unscheduled.scoring.tables import (
@@ -58,20 +58,17 @@ def to_json(
 
 
 def to_csv(scored: Scored) -> str:
-    """A line a submission and workload of the benchmark, with `CSV_COLUMNS`.
-
-    A cell is empty where there is no such number.
-    """
+    """A line a submission and workload of the benchmark, with `CSV_COLUMNS`."""
     text = io.StringIO()
     writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n")
     writer.writeheader()
-    names = (scored.benchmark.version, scored.ruleset.name, scored.rule)
-    how = dict(zip(("benchmark", "ruleset", "rule"), names, strict=True))
+    how = {"benchmark": scored.benchmark.version, "ruleset": scored.ruleset.name}
     rows = {row.submission: row for row in scored.leaderboard.rows}
     for cell in cells(scored):
         row = rows[cell["submission"]]
-        of_all = _picked(row, "score", "time_ratio", "both_ratio", "n_both")
-        writer.writerow(_finite({**how, "n_hit_base": row.n_hit, **of_all, **cell}))
+        on_board = _picked(row, "score", "time_ratio", "both_ratio", "n_both")
+        facts = {**how, "rule": scored.rule, "n_hit_base": row.n_hit, **on_board}
+        writer.writerow(_finite(facts | cell))
     return text.getvalue()
 
 
@@ -96,8 +93,7 @@ def to_markdown(scored: Scored) -> str:
 def as_dict(scored: Scored) -> dict[str, Any]:
     """Everything, as plain values; missed times are inf, unknown ones NaN or None."""
     benchmark, part = scored.benchmark, scored.part
-    published = ("version", "ruleset", "source", "submissions")
-    published += ("gpu_model_name", "gpu_count")
+    about = ("version", "ruleset", "source", "submissions", "gpu_model_name")
     targets = {}
     for workload, target in benchmark.targets.items():
         budget_sec = target.max_allowed_runtime_sec
@@ -114,7 +110,8 @@ def as_dict(scored: Scored) -> dict[str, Any]:
         },
         "ruleset": vars(scored.ruleset),
         **_picked(scored, "rule", "baseline"),
-        "published": scored.published and _picked(scored.published, *published),
+        "published": scored.published
+        and _picked(scored.published, *about, "gpu_count"),
         "leaderboard": [
             {**row, "source": scored.source(row["submission"])}
             for row in _scores(scored.leaderboard, benchmark)
@@ -141,8 +138,7 @@ def as_dict(scored: Scored) -> dict[str, Any]:
             {
                 "rule": one.rule,
                 "path": str(one.path),
-                "line": one.line,
-                "what": one.what,
+                **_picked(one, "line", "what"),
                 "text": str(one),
             }
             for one in scored.warnings
@@ -160,35 +156,33 @@ def cells(scored: Scored) -> list[dict[str, Any]]:
         ratios = dict(zip(benchmark.base, row.ratios, strict=True))
         for workload in benchmark.workloads:
             key = (row.submission, workload)
-            cell: dict[str, Any] = {
+            used, verdict = use.get(key), {**vars(judged.get(key, NEVER_RAN))}
+            misses = used and used.misses
+            interval = intervals[key].time_sec if key in intervals else None
+            cell = {
                 "submission": row.submission,
                 "source": scored.source(row.submission),
                 "workload": workload,
                 "role": "held_out" if workload in benchmark.held_out else "base",
-                "status": "not_run",
-                **dict.fromkeys(("time_sec", "steps")),
-                **dict.fromkeys(("n_hit", "n_studies"), 0),
+                "status": _status(results[key].time_sec) if used else "not_run",
+                **_picked(results.get(key), "time_sec", "steps"),
+                "n_hit": used.n_hit if used else 0,
+                "n_studies": used.n_studies if used else 0,
                 "ratio_to_best": ratios.get(workload),
-                **dict.fromkeys(("budget_share", "closest_miss")),
-                **dict.fromkeys(("time_low_sec", "time_high_sec", "time_level")),
+                "budget_share": used and used.to_target,
+                "closest_miss": misses and misses.words,
+                "time_low_sec": interval and interval.low,
+                "time_high_sec": interval and interval.high,
+                "time_level": interval and interval.level,
+                "verdict": verdict.pop("kind"),
+                "why": verdict.pop("words"),
             }
-            if result := results.get(key):
-                interval, misses = intervals[key].time_sec, use[key].misses
-                cell |= _picked(result, "time_sec", "steps", "n_hit", "n_studies")
-                cell["status"] = _status(result.time_sec)
-                cell["budget_share"] = use[key].to_target
-                cell["closest_miss"] = misses and misses.words
-                cell["time_low_sec"] = interval and interval.low
-                cell["time_high_sec"] = interval and interval.high
-                cell["time_level"] = interval and interval.level
-            verdict = {**vars(judged.get(key, NEVER_RAN))}
-            cell |= {"verdict": verdict.pop("kind"), "why": verdict.pop("words")}
             found.append(cell | verdict)
     return found
 
 
 def _picked(record: Any, *names: str) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in names}
+    return {name: record and getattr(record, name) for name in names}
 
 
 def _status(time_sec: float) -> str:
@@ -196,16 +190,23 @@ def _status(time_sec: float) -> str:
 
 
 def _what_if(if_so: WhatIf) -> dict[str, Any]:
-    assumptions, scores = [], []
-    for change in if_so.changes:
-        names = ("workload", "before", "after")
-        times = [(workload, *pair) for workload, pair in change.times_sec.items()]
-        times_sec = [dict(zip(names, row, strict=True)) for row in times]
-        facts = {"times_sec": times_sec, "score_alone": change.score}
-        assumptions.append(vars(change.assumption) | facts)
-    for name in if_so.after:
-        scores.append({**asdict(if_so.intervals[name]), "before": if_so.before[name]})
-    return {"assumptions": assumptions, "scores": scores}
+    return {
+        "assumptions": [
+            {
+                **vars(change.assumption),
+                "times_sec": [
+                    {"workload": workload, "before": before, "after": after}
+                    for workload, (before, after) in change.times_sec.items()
+                ],
+                "score_alone": change.score,
+            }
+            for change in if_so.changes
+        ],
+        "scores": [
+            {**asdict(if_so.intervals[name]), "before": if_so.before[name]}
+            for name in if_so.after
+        ],
+    }
 
 
 def _scores(leaderboard: Leaderboard, benchmark: Benchmark) -> list[dict[str, Any]]:
@@ -225,8 +226,7 @@ def _study(study: Study, scored: Scored) -> dict[str, Any]:
         "source": scored.source(study.submission),
         **_picked(study, "workload", "framework", "study"),
         "status": _status(study.hit.time_sec),
-        "time_sec": study.hit.time_sec,
-        "steps": study.hit.steps,
+        **_picked(study.hit, "time_sec", "steps"),
         "evaluation": study.hit.index,
         **_picked(study, "n_hit", "n_trials", "best", "run_sec", "step_sec"),
         "course": vars(study.course),
@@ -234,11 +234,9 @@ def _study(study: Study, scored: Scored) -> dict[str, Any]:
 
 
 def _finite(value: Any) -> Any:
-    """`value` with None in place of every inf and NaN in it."""
+    """`value` for JSON: with None in place of every inf and NaN in it."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -25,28 +25,22 @@ _FACTS = {
 def hardware_notes(
     trials: Sequence[Trial], published: Published
 ) -> tuple[list[str], list[LogWarning]]:
-    """Whether the times of `trials` compare with published ones, in sentences.
-
-    Reads the meta data and flags beside each log, and says what is wrong with them.
-    """
+    """Whether `trials` compare with published ones, by the JSON files beside each."""
     wanted, warnings, differences = gpus(vars(published)), [], Counter[str]()
     for trial in trials:
         meta, broken = newest(trial.path.parent, "meta_data")
         flags, also_broken = newest(trial.path.parent, "flags")
         warnings += broken + also_broken
-        if (ran_on := gpus(meta)) != wanted:
-            differences[
-                f"ran on other hardware ({ran_on}): their times, ratios and scores do "
-                "not compare with the published ones"
-            ] += 1
-        if (clock := flags.get("clock", "wall")) != "wall":
-            what = f"ran by the clock {clock}: their seconds were counted, not measured"
-            differences[what] += 1
-        if (ruleset := flags.get("tuning_ruleset")) not in (None, published.ruleset):
-            differences[
-                f"were made by the ruleset {ruleset}, the published ones by "
-                f"{published.ruleset}"
-            ] += 1
+        clock, ruleset = flags.get("clock", "wall"), flags.get("tuning_ruleset")
+        sentences = {
+            f"ran on other hardware ({gpus(meta)}): their times, ratios and scores do "
+            "not compare with the published ones": gpus(meta) != wanted,
+            f"ran by the clock {clock}: their seconds were counted, not measured": clock
+            != "wall",
+            f"were made by the ruleset {ruleset}, the published ones by "
+            f"{published.ruleset}": ruleset not in (None, published.ruleset),
+        }
+        differences.update(what for what, differs in sentences.items() if differs)
     notes = [
         f"The published runs had {wanted} each: times compare with those of other runs "
         "on the same hardware alone."
@@ -67,28 +61,23 @@ def gpus(facts: Mapping[str, Any]) -> str:
 
 
 def newest(trial: Path, kind: str) -> tuple[dict[str, Any], list[LogWarning]]:
-    """The facts of the last of a trial's files `<kind>_<preemption>.json`.
-
-    They are printable; where one is of another type, none is known.
-    """
+    """The last of a trial's `<kind>_<preemption>.json`; printable, and all or none."""
     name = re.compile(f"{kind}_([0-9]+)[.]json")
     found = ((name.fullmatch(path.name), path) for path in trial.glob("*.json"))
     numbered = [(int(match[1]), path) for match, path in found if match]
     if not numbered:
         return {}, []
     _, path = max(numbered)
+    facts = {}
     try:
         content = read_json(path)
+        if not isinstance(content, dict):
+            raise UserError("is not a JSON object")
+        for name, kind_of_fact in _FACTS.items():
+            if (value := content.get(name)) is not None:
+                if type(value) is not kind_of_fact:
+                    raise UserError(f"{name} is {printable(value, 40)!r}")
+                facts[name] = printable(value) if isinstance(value, str) else value
     except UserError as error:
         return {}, [unreadable("broken_json", path, error)]
-    if not isinstance(content, dict):
-        return {}, [LogWarning("broken_json", path, "is not a JSON object")]
-    facts = {}
-    for name in _FACTS:
-        value = content.get(name)
-        if value is not None and type(value) is not _FACTS[name]:
-            what = f"{name} is {printable(value, 40)!r}"
-            return {}, [LogWarning("broken_json", path, what)]
-        if value is not None:
-            facts[name] = printable(value) if isinstance(value, str) else value
     return facts, []

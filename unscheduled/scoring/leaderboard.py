@@ -15,25 +15,18 @@ from unscheduled.scoring.times import Result, times_matrix
 class Row:
     """A submission's place.
 
-    Attributes:
-      score: AlgoPerf's score, from 0 to 1.
-      n_hit: base workloads whose median study reached the target.
-      time_ratio: geometric mean of time over the baseline's time, below 1 is faster;
-        NaN where it is not known, None where no baseline was named.
-      both_ratio: the same over the `n_both` workloads that both reached.
-      ratios: time over the group's fastest on each base workload, in the benchmark's
-        order, after all filters; inf where it counts as a miss.
-      profile: share of the base workloads within tau, on `profiles.TAU`.
+    The time ratio is the geometric mean of time over the baseline's time, below 1 is
+    faster: NaN where it is not known, None where no baseline was named.
     """
 
     submission: str
     score: float
-    n_hit: int
+    n_hit: int  # base workloads whose median study reached the target
     time_ratio: float | None
-    both_ratio: float | None
+    both_ratio: float | None  # the same over the `n_both` workloads that both reached
     n_both: int | None
-    ratios: tuple[float, ...]
-    profile: tuple[float, ...]
+    ratios: tuple[float, ...]  # to the fastest by base workload, filtered; inf: a miss
+    profile: tuple[float, ...]  # share of the base workloads within `profiles.TAU`
 
 
 @dataclass(frozen=True)
@@ -61,11 +54,8 @@ def rank(
 ) -> Leaderboard:
     """Score the submissions of `results` against one another.
 
-    Args:
-      baseline: name of the submission that times are compared with; UserError is
-        raised where it is not there.
-      budget_factor: as in `budgets_sec`; in that comparison, a miss counts as one
-        second more than the budget.
+    Times are compared with those of `baseline`, a miss as the budget by `budget_factor`
+    and one second; UserError is raised where there is no such submission.
     """
     submissions = sorted({result.submission for result in results})
     if baseline is not None and baseline not in submissions:
@@ -83,16 +73,13 @@ def rank(
         miss_sec = budgets_sec(benchmark, benchmark.base, budget_factor) + 1
         baseline_sec = base_sec[submissions.index(baseline)]
         against = [_against(times, baseline_sec, miss_sec) for times in base_sec]
+    n_hit = np.isfinite(base_sec).sum(axis=1).tolist()
     rows = [
-        Row(
-            submission,
-            scores[i],
-            int(np.isfinite(base_sec[i]).sum()),
-            *against[i],
-            ratios=tuple(ratios[i].tolist()),
-            profile=tuple(profile[i].tolist()),
+        Row(name, score, n, *pair, tuple(own_ratios), tuple(shares))
+        for name, score, n, pair, own_ratios, shares in zip(
+            *(submissions, scores, n_hit, against, ratios.tolist(), profile.tolist()),
+            strict=True,
         )
-        for i, submission in enumerate(submissions)
     ]
     best_first = sorted(rows, key=lambda row: (-row.score, row.submission))
     base_run = tuple(w for w in benchmark.base if w in run)

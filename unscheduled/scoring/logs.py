@@ -57,24 +57,26 @@ class Trial(Measurements, FoundLog):
 
 @dataclass(frozen=True)
 class Summary:
-    """What was read, in numbers; `irregular` counts warnings by rule."""
+    """What was read, in numbers."""
 
     n_trials: int
     n_evaluations: int
     submissions: tuple[str, ...]
     workloads: tuple[str, ...]
-    irregular: dict[str, int]
+    irregular: dict[str, int]  # warnings by rule
 
     def lines(self) -> list[str]:
         """The same in words, a line each."""
-        counts = (
-            f"Read {_count(self.n_trials, 'trial')} with "
-            f"{_count(self.n_evaluations, 'evaluation')}: "
-            f"{_count(len(self.submissions), 'submission')}, "
-            f"{_count(len(self.workloads), 'workload')}."
-        )
+        n_runs = (self.n_trials, self.n_evaluations)
+        numbers = (*n_runs, len(self.submissions), len(self.workloads))
+        nouns = ("trial", "evaluation", "submission", "workload")
+        counts = [
+            f"{n} {noun}{'s' * (n != 1)}"
+            for n, noun in zip(numbers, nouns, strict=True)
+        ]
+        read = "Read {} with {}: {}, {}.".format(*counts)
         rules = self.irregular.items()
-        return [counts, *(f"{n} x {r}: {RULES_OF_READING[r]}." for r, n in rules)]
+        return [read, *(f"{n} x {r}: {RULES_OF_READING[r]}." for r, n in rules)]
 
 
 @dataclass(frozen=True)
@@ -97,9 +99,7 @@ class Reading:
 def read_logs(roots: Sequence[str | Path]) -> Reading:
     """Read every trial below `roots`; what is wrong with a log is listed, not raised.
 
-    Raises:
-      LogError: two logs claim to be the same trial.
-      UserError: a root does not exist, or there are no logs below any.
+    Errors are those of `find_logs`, and UserError where there are no logs at all.
     """
     logs, warnings = find_logs(roots)
     if not logs:
@@ -151,27 +151,22 @@ def missing(
     trials = sorted(trials, key=lambda trial: trial.key)
     for _, group in groupby(trials, lambda trial: trial.submission):
         own = [*group]
-        folder = own[0].path.parents[3]
+        folder, ran = own[0].path.parents[3], {trial.workload for trial in own}
         for workload, cell in groupby(own, lambda trial: trial.workload):
             studies = [[*study] for _, study in groupby(cell, lambda t: t.key[:-1])]
             for study in studies:
                 expect(n_trials, "trial", "trials", study, study[0].path.parents[1])
             expect(n_studies, "study", f"studies of {workload}", studies, folder)
-        ran = {trial.workload for trial in own}
-        warnings += [
-            LogWarning("missing_workload", folder, f"no {workload}")
-            for workload in workloads
-            if workload not in ran
-        ]
+        lacking = [f"no {workload}" for workload in workloads if workload not in ran]
+        warnings += [LogWarning("missing_workload", folder, what) for what in lacking]
     return warnings
 
 
 def find_logs(roots: Sequence[str | Path]) -> tuple[list[FoundLog], list[LogWarning]]:
     """The logs below `roots` by `FoundLog.key`, and what is wrong with their folders.
 
-    Raises:
-      LogError: two logs claim to be the same trial.
-      UserError: one of the roots is no folder, or there is too much below them.
+    LogError is raised where two claim to be the same trial, UserError where a root is
+    no folder, or has too much below it.
     """
     search = _Search()
     for root in roots:
@@ -241,21 +236,16 @@ class _Search:
             name, framework = workload.groups()
             path = Path(folder, logs[0])
             log = FoundLog(path, submission, study, name, framework, number)
-            once = self.by_folder.setdefault(
-                (submission, os.path.realpath(folder)), log
-            )
+            place = submission, os.path.realpath(folder)
+            once = self.by_folder.setdefault(place, log)
             if once.key != log.key:
                 what = f"the same folder as {once.path.parent}"
                 self._warn("linked", folder, what)
-                return
-            same = self.logs.setdefault(log.key, log)
-            if once is log and same is not log:
+            elif (
+                once is log and (same := self.logs.setdefault(log.key, log)) is not log
+            ):
                 folders = printable(f"{same.path.parent} and {folder}")
                 raise LogError(f"{folders} claim to be the same trial.")
 
     def _warn(self, rule: str, path: str, what: str) -> None:
         self.warnings.setdefault((rule, path), LogWarning(rule, Path(path), what))
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -46,15 +46,9 @@ _is_number = re.compile(
 
 @dataclass(frozen=True, eq=False)
 class Measurements:
-    """Columns of a log, shape (n,) each.
+    """Columns of a log, shape (n,) each; those of `validation` are finite or NaN."""
 
-    Attributes:
-      score: AlgoPerf's name for the seconds of submission time.
-      global_step: steps taken.
-      validation: metric name without `validation/` -> values, finite or NaN.
-    """
-
-    score: np.ndarray = field(default_factory=lambda: np.empty(0))
+    score: np.ndarray = field(default_factory=lambda: np.empty(0))  # seconds
     global_step: np.ndarray = field(default_factory=lambda: np.empty(0))
     validation: Mapping[str, np.ndarray] = field(default_factory=dict)
 
@@ -70,8 +64,7 @@ class _Row(NamedTuple):
 def parse(data: bytes, path: Path) -> tuple[Measurements, list[LogWarning]]:
     """The columns of a CSV, or a packed one, and what is wrong with it.
 
-    Raises:
-      LogError: it can't be used.
+    LogError is raised where it can't be used at all.
     """
     if path.suffix == ".gz":
         try:

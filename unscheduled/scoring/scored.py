@@ -1,6 +1,6 @@
 """A group of submissions, scored: all that a table or a file says about it."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from unscheduled.benchmark.errors import UserError
@@ -29,30 +29,22 @@ class Part:
 
 @dataclass(frozen=True)
 class Scored:
-    """A group of submissions and its scores.
-
-    Attributes:
-      own: submissions that were read from logs; the others are published ones.
-      part: None where the logs have all of the workloads.
-      notes: sentences about the scores.
-      summary: None where there were no logs to read.
-      unscored: trials of workloads that the benchmark does not score.
-    """
+    """A group of submissions and its scores."""
 
     benchmark: Benchmark
     ruleset: Ruleset
     rule: str
     baseline: str | None
     published: Published | None
-    own: tuple[str, ...]
+    own: tuple[str, ...]  # read from logs; the others are published
     studies: list[Study]
     results: list[Result]
     leaderboard: Leaderboard
-    part: Part | None
-    notes: list[str]
+    part: Part | None  # None where the logs have all of the workloads
+    notes: list[str]  # sentences about the scores
     warnings: list[LogWarning]
-    summary: Summary | None
-    unscored: tuple[Trial, ...] = ()
+    summary: Summary | None  # None without logs
+    unscored: tuple[Trial, ...] = ()  # on workloads that are not in the benchmark
 
     @property
     def submissions(self) -> list[str]:
@@ -63,6 +55,12 @@ class Scored:
         """How each (submission, workload) used its budget."""
         factor = self.ruleset.budget_factor
         return budget_use(self.studies, self.benchmark, factor)
+
+    def results_on(self, workload: str) -> dict[str, Result]:
+        """By submission, the fastest first."""
+        ran = [result for result in self.results if result.workload == workload]
+        ran.sort(key=lambda result: (result.time_sec, result.submission))
+        return {result.submission: result for result in ran}
 
     def source(self, submission: str) -> str:
         """Where a submission's runs come from: logs, or published."""
@@ -77,16 +75,14 @@ def score_group(
     baseline: str | None = None,
     published: Published | None = None,
 ) -> Scored:
-    """Score the submissions of `reading` against one another.
+    """Score the submissions of `reading`, and `published` ones, against one another.
 
     Args:
       baseline: submission to compare times with; where it is None, the published one
         called baseline, if there is one.
-      published: submissions that belong to the group too.
 
     Raises:
-      UserError: there is no such baseline or rule, or a submission ran a workload
-        in both frameworks.
+      UserError: no such baseline or rule, or a workload was run in both frameworks.
     """
     if rule not in RULES:
         raise UserError(f"Unknown rule {rule!r}: choose from {', '.join(RULES)}.")
@@ -125,7 +121,13 @@ def score_group(
         if baseline is None and "baseline" in theirs:
             baseline = "baseline"
     results = {each: times.workload_results(group[each]) for each in RULES}
-    notes += _rule_differences(results["documented"], results["official"])
+    for one, other in zip(results["documented"], results["official"], strict=True):
+        if one.time_sec != other.time_sec:
+            notes.append(
+                f"{one.submission}, {one.workload}: the rules differ, "
+                f"{one.time_sec:.2f} s by the documented one and "
+                f"{other.time_sec:.2f} s by the official code."
+            )
     return Scored(
         benchmark=benchmark,
         ruleset=ruleset,
@@ -142,20 +144,6 @@ def score_group(
         summary=Reading(reading.trials, warnings).summary() if reading.trials else None,
         unscored=unscored,
     )
-
-
-def _rule_differences(
-    documented: Iterable[Result], official: Iterable[Result]
-) -> list[str]:
-    """A sentence for each submission and workload where the two rules differ."""
-    other = {(r.submission, r.workload): r.time_sec for r in official}
-    return [
-        f"{r.submission}, {r.workload}: the rules differ, {r.time_sec:.2f} s by the "
-        f"documented one and {other[r.submission, r.workload]:.2f} s by the official "
-        "code."
-        for r in documented
-        if r.time_sec != other[r.submission, r.workload]
-    ]
 
 
 def _part(

@@ -10,8 +10,7 @@ from unscheduled.benchmark.tables import Table, number
 from unscheduled.benchmark.targets import Benchmark
 from unscheduled.scoring import why
 from unscheduled.scoring.budget import BudgetUse
-from unscheduled.scoring.comparison import PARTS_NOTE, Ratio
-from unscheduled.scoring.intervals import Intervals
+from unscheduled.scoring.comparison import PARTS_NOTE, Intervals, Ratio
 from unscheduled.scoring.leaderboard import Leaderboard
 from unscheduled.scoring.logs import Trial
 from unscheduled.scoring.scored import Scored
@@ -50,7 +49,10 @@ def print_scores(
     for line in what_was_read(scored):
         console.print(line, soft_wrap=True)
     parts = interval_tables(scored, intervals) if intervals else []
-    parts += why_tables(scored, pages, found) if pages else []
+    for name in pages:
+        parts += why.page(scored, name, found), why.summary(scored, name, found)
+    if pages:
+        parts += why.NOTE, why.frameworks(scored), why.FRAMEWORK_NOTE
     parts += summary(scored)
     parts += what_if_tables(if_so) if if_so else []
     console.print(*parts, sep="\n")
@@ -85,20 +87,18 @@ def what_was_read(scored: Scored) -> list[str]:
 
 def workload_table(workload: str, scored: Scored, found: Verdicts) -> Table:
     """A row a submission, fastest first; who did not run the workload comes last."""
-    ran = [result for result in scored.results if result.workload == workload]
-    missed = {r.submission for r in ran if math.isinf(r.time_sec)}
+    ran, use, rows = scored.results_on(workload), scored.budget_use(), []
+    missed = {name for name, result in ran.items() if math.isinf(result.time_sec)}
     headings = ["submission", "median seconds to target", "median steps to target"]
     headings += ["studies hit", *(["closest miss", "why"] if missed else [])]
-    use, rows = scored.budget_use(), []
-    for result in sorted(ran, key=lambda r: (r.time_sec, r.submission)):
-        name, hits = result.submission, f"{result.n_hit}/{result.n_studies}"
+    for name, result in ran.items():
+        hits = f"{result.n_hit}/{result.n_studies}"
         row = [name, number(result.time_sec), number(result.steps, ".10g"), hits]
         if missed:
             reason = found[name, workload].words if name in missed else ""
             row += [_closest(use[name, workload]), reason]
         rows.append(row)
-    names = {result.submission for result in ran}
-    rows += [[name, "-", "-", "-"] for name in scored.submissions if name not in names]
+    rows += [[name, "-", "-", "-"] for name in scored.submissions if name not in ran]
     title = f"{workload}: {scored.benchmark.targets[workload]}"
     return Table(title, headings, rows, "lrrrl")
 
@@ -118,16 +118,17 @@ def unscored_run(trial: Trial) -> dict[str, Any]:
 
 def unscored_table(scored: Scored) -> Table:
     """A row a trial, as `unscored_run` says."""
-    rows = []
-    for run in map(unscored_run, scored.unscored):
-        names = (f"{run['workload']}_{run['framework']}", f"trial_{run['trial']}")
-        end = (number(run["time_sec"]), number(run["steps"], ".10g"))
-        n = str(run["n_evaluations"])
-        rows.append([run["submission"], run["study"], *names, *end, n])
+    rows = [
+        (
+            *(run["submission"], run["study"], f"{run['workload']}_{run['framework']}"),
+            *(f"trial_{run['trial']}", number(run["time_sec"])),
+            *(number(run["steps"], ".10g"), str(run["n_evaluations"])),
+        )
+        for run in map(unscored_run, scored.unscored)
+    ]
     title = "Without a target: times and steps at the last evaluation"
     names = ("submission", "study", "workload", "trial")
-    headings = (*names, "seconds", "steps", "evaluations")
-    return Table(title, headings, rows, "llllr")
+    return Table(title, (*names, "seconds", "steps", "evaluations"), rows, "llllr")
 
 
 def score_table(
@@ -139,33 +140,19 @@ def score_table(
 ) -> Table:
     """A row a submission, best score first; `with_runs`: where its runs are from."""
     with_runs = with_runs or scored.published is not None
-    compared = any(row.time_ratio is not None for row in leaderboard.rows)
-    headings = ["submission", *(["runs"] if with_runs else [])]
-    headings += ["AlgoPerf score", "base targets hit"]
-    if compared:
+    runs = ["runs"] if with_runs else []
+    headings, rows = ["submission", *runs, "AlgoPerf score", "base targets hit"], []
+    if any(row.time_ratio is not None for row in leaderboard.rows):
         headings += [f"time / {scored.baseline}", "where both hit"]
-    rows = []
     for row in leaderboard.rows:
-        cells = [row.submission]
-        if with_runs:
-            cells.append(scored.source(row.submission))
-        cells += [f"{row.score:.4f}", f"{row.n_hit}/{len(benchmark.base)}"]
-        if compared:
+        sources = [scored.source(row.submission)] if with_runs else []
+        n_hit, ratio = f"{row.n_hit}/{len(benchmark.base)}", row.time_ratio
+        cells = [row.submission, *sources, f"{row.score:.4f}", n_hit]
+        if ratio is not None:
             both = number(row.both_ratio, ".4f", "n/a")
-            cells += [number(row.time_ratio, ".4f", "n/a"), f"{both} ({row.n_both})"]
+            cells += [number(ratio, ".4f", "n/a"), f"{both} ({row.n_both})"]
         rows.append(cells)
     return Table(title, headings, rows)
-
-
-def why_tables(
-    scored: Scored, submissions: Sequence[str], found: Verdicts
-) -> list[Table | str]:
-    """A page for each of `submissions`, and what a step takes by framework."""
-    parts: list[Table | str] = []
-    for name in submissions:
-        parts.append(why.page(scored, name, found))
-        parts.append(why.summary(scored, name, found))
-    return [*parts, why.NOTE, why.frameworks(scored), why.FRAMEWORK_NOTE]
 
 
 def interval_tables(scored: Scored, found: Intervals) -> list[Table | str]:
@@ -214,26 +201,29 @@ def _comparisons(scored: Scored, found: Intervals) -> Table:
 
 def _medians(scored: Scored, found: Intervals) -> Table:
     """A row a workload and submission, fastest first."""
-    order, rows = scored.leaderboard.workloads_run, []
-    fastest_first = sorted(scored.results, key=lambda result: result.time_sec)
-    for result in sorted(fastest_first, key=lambda r: order.index(r.workload)):
-        key = (result.submission, result.workload)
-        interval, use = found.medians[key].time_sec, found.budgets[key]
-        span = covers = "-"
-        if interval:
-            span = f"{number(interval.low)} to {number(interval.high, inf='a miss')}"
-            span = "missed" if math.isinf(interval.low) else span
-            covers = f"{100 * interval.level:.0f}%"
-        names = (result.workload, result.submission)
-        shares = (_percent(use.to_target), _percent(use.run))
-        hits = f"{use.n_hit}/{use.n_studies}"
-        times = (number(result.time_sec), span, covers)
-        rows.append((*names, *times, *shares, hits, _closest(use)))
-    headings = (
-        *("workload", "submission", "seconds to target", "interval", "covers"),
-        *("of the budget", "longest run", "studies hit", "closest miss"),
-    )
-    return Table("Medians and budgets", headings, rows, "llr")
+    rows = []
+    for workload in scored.leaderboard.workloads_run:
+        for name, result in scored.results_on(workload).items():
+            interval = found.medians[name, workload].time_sec
+            use, span = found.budgets[name, workload], "-"
+            if interval:
+                end = number(interval.high, inf="a miss")
+                span = f"{number(interval.low)} to {end}"
+                span = "missed" if math.isinf(interval.low) else span
+            row = {
+                "workload": workload,
+                "submission": name,
+                "seconds to target": number(result.time_sec),
+                "interval": span,
+                "covers": f"{100 * interval.level:.0f}%" if interval else "-",
+                "of the budget": number(100 * use.to_target, ".1f", "unknown", "%"),
+                "longest run": number(100 * use.run, ".1f", "unknown", "%"),
+                "studies hit": f"{use.n_hit}/{use.n_studies}",
+                "closest miss": _closest(use),
+            }
+            rows.append(row)
+    values = [[*row.values()] for row in rows]
+    return Table("Medians and budgets", [*rows[0]], values, "llr")
 
 
 def what_if_tables(if_so: WhatIf) -> list[Table | str]:
@@ -305,10 +295,6 @@ def comparison(scored: Scored) -> list[str]:
             "or no workload at all."
         )
     return lines
-
-
-def _percent(share: float) -> str:
-    return number(100 * share, ".1f", "unknown", "%")
 
 
 def _closest(use: BudgetUse) -> str:

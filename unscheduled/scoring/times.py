@@ -23,11 +23,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Hit:
-    """When a target was reached; `index` is that of the evaluation."""
+    """When a target was reached."""
 
     time_sec: float
     steps: float
-    index: float
+    index: float  # of the evaluation
 
 
 MISS = Hit(time_sec=math.inf, steps=math.inf, index=math.inf)
@@ -45,12 +45,9 @@ RULES: dict[str, Callable[[Hit], float]] = {
 class Course:
     """How a trial went, up to its last evaluation; NaN where it is not known.
 
-    Attributes:
-      near_sec: when what it still lacked was within 5% of the least it ever lacked;
-        what came later brought it hardly closer.
-      lost: share of its progress, from the first evaluation to the best, that was gone
-        at the last one; 1 where that was not finite. In the logarithm of a metric that
-        goes down.
+    `near_sec` is when what it still lacked was within 5% of the least it ever lacked.
+    `lost` is the share of its progress, from the first evaluation to the best, that was
+    gone at the last one, 1 if that was not finite; of the logarithm if lower is better.
     """
 
     end_sec: float = math.nan
@@ -63,14 +60,8 @@ class Course:
 class Study:
     """One study of a submission on a workload; NaN is a figure that is not known.
 
-    Attributes:
-      hit: of the trial that stands for the study, by the rule.
-      best: the best value of the target's metric in any of its trials.
-      run_sec: submission time of its longest trial.
-      step_sec: seconds a step of the trial that stands for the study, up to its hit;
-        where all missed, the median of the whole trials.
-      course: of the trial that stands for the study; where all missed, of the one that
-        came closest.
+    `hit`, `step_sec` up to it and `course` are of the trial that stands for the study;
+    where all missed, the median over whole trials and the course of the closest one.
     """
 
     submission: str
@@ -80,8 +71,8 @@ class Study:
     hit: Hit
     n_hit: int
     n_trials: int
-    best: float = math.nan
-    run_sec: float = math.nan
+    best: float = math.nan  # value of the target's metric in any of its trials
+    run_sec: float = math.nan  # submission time of its longest trial
     step_sec: float = math.nan
     course: Course = Course()
 
@@ -108,7 +99,7 @@ class Result:
 
 def first_hit(trial: Trial, target: Target) -> Hit:
     """The first evaluation of `trial` that reaches `target`, else `MISS`."""
-    reached = target.reached(_values(trial, target))
+    reached = target.reached(metric_values(trial, target))
     if not reached.any():
         return MISS
     index = int(reached.argmax())
@@ -141,15 +132,10 @@ def workload_results(studies: Iterable[Study]) -> list[Result]:
                 f"{submission} ran {workload} in both frameworks: score them as two "
                 "submissions."
             )
-        result = Result(
-            submission=submission,
-            workload=workload,
-            time_sec=median(study.hit.time_sec for study in cell),
-            steps=median(study.hit.steps for study in cell),
-            n_hit=sum(study.hit is not MISS for study in cell),
-            n_studies=len(cell),
-        )
-        results.append(result)
+        time_sec = median(study.hit.time_sec for study in cell)
+        steps = median(study.hit.steps for study in cell)
+        n_hit = sum(study.hit is not MISS for study in cell)
+        results.append(Result(submission, workload, time_sec, steps, n_hit, len(cell)))
     return results
 
 
@@ -184,26 +170,23 @@ def course(trial: Trial, target: Target) -> Course:
     if not len(trial.score):
         return Course()
     end_sec, end_steps = float(trial.score[-1]), float(trial.global_step[-1])
-    values = _values(trial, target)
+    values = metric_values(trial, target)
     finite = np.flatnonzero(np.isfinite(values))
     if not len(finite):
         return Course(end_sec, end_steps, lost=1.0)
     sign = 1 if target.lower_is_better else -1
     lacks = np.maximum(sign * (values[finite] - target.value), 0)
     near = finite[(lacks <= 1.05 * lacks.min()).argmax()]
-    lost = 1.0 if np.isnan(values[-1]) else _lost(values[finite], target)
+    best, known, lost = target.best(values), values[finite], 1.0
+    if not np.isnan(values[-1]):
+        if target.lower_is_better and best > 0:
+            known, best = np.log(known), math.log(best)
+        progress = abs(float(best - known[0]))
+        lost = abs(float(best - known[-1])) / progress if progress else 0.0
     return Course(end_sec, end_steps, float(trial.score[near]), lost)
 
 
-def _lost(values: np.ndarray, target: Target) -> float:
-    best = target.best(values)
-    if target.lower_is_better and best > 0:
-        values, best = np.log(values), math.log(best)
-    progress = abs(float(best - values[0]))
-    return abs(float(best - values[-1])) / progress if progress else 0.0
-
-
-def _values(trial: Trial, target: Target) -> np.ndarray:
+def metric_values(trial: Trial, target: Target) -> np.ndarray:
     """The target's metric; NaN where the trial was not evaluated by it."""
     return trial.validation.get(target.metric, np.full(len(trial.score), np.nan))
 
@@ -212,11 +195,13 @@ def _study(trials: Sequence[Trial], target: Target, rule: str) -> Study:
     hits = [first_hit(trial, target) for trial in trials]
     hit = min(hits, key=RULES[rule])
     stands = trials[hits.index(hit)]
-    best = target.best(np.concatenate([_values(trial, target) for trial in trials]))
+    best = target.best(
+        np.concatenate([metric_values(trial, target) for trial in trials])
+    )
     ran = [trial for trial in trials if len(trial.score)]
     points = [(hit.time_sec, hit.steps)]
     if hit is MISS:
-        of_best = (t for t in trials if (_values(t, target) == best).any())
+        of_best = (t for t in trials if (metric_values(t, target) == best).any())
         stands = next(of_best, stands)
         points = [(t.score[-1], t.global_step[-1]) for t in ran]
     submission, workload, framework, study, _ = stands.key

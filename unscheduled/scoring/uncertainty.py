@@ -51,15 +51,13 @@ class ResultIntervals:
 class ScoreInterval:
     """What resampling the studies of the whole group does to a submission's score.
 
-    Attributes:
-      interval: bootstrap; None where one of its workloads was run in one study only.
-      p_best: share of the resamples that it leads; those that tie share a resample.
+    There is no interval where one of its workloads was run in one study only.
     """
 
     submission: str
     score: float
     interval: Interval | None
-    p_best: float
+    p_best: float  # share of the resamples that it leads, or its part of a tie
 
 
 def median_coverage(n: int, k: int = 1) -> float:
@@ -125,12 +123,7 @@ def percentile_interval(samples: np.ndarray, level: float = LEVEL) -> Interval:
 
 
 def resampled_medians(values: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """The median of each resample, shape (R, ...).
-
-    Args:
-      values: of n studies each, without NaN, shape (..., n).
-      draws: which n studies each of the R resamples has, shape (R, ..., n).
-    """
+    """Medians, shape (R, ...), of `values` (..., n) without NaN drawn R times."""
     drawn = np.sort(np.take_along_axis(values[None], draws, axis=-1), axis=-1)
     n = values.shape[-1]
     return (drawn[..., (n - 1) // 2] + drawn[..., n // 2]) / 2

@@ -1,8 +1,6 @@
 """Why a submission has the time that it has on a workload, or none: in words, by rules.
 
-A miss is judged by one study, the middle one of those that missed, the closest first.
-docs/leaderboard.md has the rules in their order, and what the steps needed are. Steps
-compare only where batch sizes are equal.
+docs/leaderboard.md has the rules in their order, and what the steps needed are.
 """
 
 import math
@@ -31,23 +29,19 @@ StepCosts = Mapping[str, Mapping[str, Mapping[str, float]]]
 class Verdict:
     """On one submission on one workload; a figure is NaN where it is unknown.
 
-    Attributes:
-      kind: `fastest`, `reached` or `filtered` (over 4x the fastest, or by a held-out
-        variant) for a hit; for a miss `never_ran`, `diverged`, `stopped`, `ended`,
-        `too_slow` or `not_enough`.
-      budget_used: share of the budget, to the target or to the last evaluation.
-      run_steps: to there.
-      step_ratio: of `step_sec` to the median of the submissions in the same framework.
+    The kind of a hit is `fastest`, `reached` or `filtered` (over 4x the fastest, or by
+    a held-out variant); of a miss `never_ran`, `diverged`, `stopped`, `ended`,
+    `too_slow` or `not_enough`.
     """
 
     kind: str
     words: str
     best: float = math.nan
-    budget_used: float = math.nan
-    run_steps: float = math.nan
+    budget_used: float = math.nan  # share, to the target or to the last evaluation
+    run_steps: float = math.nan  # to there
     steps_needed: float = math.nan
     step_sec: float = math.nan
-    step_ratio: float = math.nan
+    step_ratio: float = math.nan  # to the median of all in the same framework
 
 
 NEVER_RAN = Verdict("never_ran", "never ran")
@@ -61,8 +55,8 @@ def verdicts(scored: Scored) -> Verdicts:
     for workload in scored.leaderboard.workloads_run:
         target = scored.benchmark.targets[workload]
         budget_sec = scored.ruleset.budget_sec(target.max_allowed_runtime_sec)
-        ran = {r.submission: r for r in scored.results if r.workload == workload}
-        fastest = min(ran.values(), key=lambda r: (r.time_sec, r.submission))
+        ran = scored.results_on(workload)
+        fastest = next(iter(ran.values()))
         for row in scored.leaderboard.rows:
             key = row.submission, workload
             if row.submission not in ran:
@@ -72,16 +66,15 @@ def verdicts(scored: Scored) -> Verdicts:
             needed = steps_needed(key, cells, target)
             ratio, dear = cost(study, costs.get(workload, {}))
             if study.hit == MISS:
-                kind, words = miss(study, target, budget_sec, needed, dear)
+                told = miss(study, target, budget_sec, needed, dear)
                 sec, steps = study.course.end_sec, study.course.end_steps
             else:
                 base = dict(zip(scored.benchmark.base, row.ratios, strict=True))
                 counts = math.isfinite(base.get(workload, 1.0))
-                kind, words = hit(ran[row.submission], fastest, counts)
+                told = hit(ran[row.submission], fastest, counts)
                 sec, steps = study.hit.time_sec, study.hit.steps
-            share = _over(sec, budget_sec)
-            figures = (study.best, share, steps, needed, study.step_sec, ratio)
-            found[key] = Verdict(kind, words, *figures)
+            figures = (study.best, _over(sec, budget_sec), steps, needed)
+            found[key] = Verdict(*told, *figures, study.step_sec, ratio)
     return found
 
 
@@ -108,14 +101,11 @@ def hit(result: Result, fastest: Result, counts: bool = True) -> tuple[str, str]
 def miss(
     study: Study, target: Target, budget_sec: float, needed: float, dear: str = ""
 ) -> tuple[str, str]:
-    """The kind and words of a miss: the first rule that holds.
+    """The kind and words of a miss by the first rule that holds.
 
-    Args:
-      needed: steps, NaN where nothing is known of them.
-      dear: a remark on the cost of a step, for a study that is too slow.
+    `needed` steps are NaN where unknown; `dear` is a remark on the cost of a step.
     """
-    course = study.course
-    share = _over(1, budget_sec)
+    course, share = study.course, _over(1, budget_sec)
     if math.isnan(course.end_sec):
         return NEVER_RAN.kind, NEVER_RAN.words
     if math.isnan(study.best):

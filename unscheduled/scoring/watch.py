@@ -1,8 +1,4 @@
-"""Watch runs as they go: what each is at, and the scores so far.
-
-A log that is being written is normal here: what can't be read yet is passed over, and
-read when it has grown.
-"""
+"""Watch runs as they go: what each is at, and the scores so far."""
 
 import contextlib
 import math
@@ -13,7 +9,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TextIO
 
-import numpy as np
 from rich.console import Group
 from rich.live import Live
 
@@ -23,7 +18,7 @@ from unscheduled.scoring.budget import approach
 from unscheduled.scoring.logs import Reading, Trial, find_logs, read_logs
 from unscheduled.scoring.scored import NOTHING_READ, Scored
 from unscheduled.scoring.tables import console_for, score_table
-from unscheduled.scoring.times import first_hit
+from unscheduled.scoring.times import first_hit, metric_values
 
 QUIET_SEC = 3600.0  # a log that has not grown for this long is not in progress
 
@@ -39,11 +34,7 @@ def watch(
     sleep: Callable[[float], None] = time.sleep,
     now: Callable[[], float] = time.time,
 ) -> None:
-    """Print scores and runs in progress whenever logs grow, until interrupted.
-
-    On a terminal the page is renewed; elsewhere lines are appended: one for each run
-    that grew, and one with the scores.
-    """
+    """Print scores and runs in progress whenever logs grow, until interrupted."""
     before: dict[Path, tuple[int, int]] | None = None
     live = Live(console=console_for(file), auto_refresh=False)
     with live if file.isatty() else contextlib.nullcontext():
@@ -74,25 +65,19 @@ def progress(trials: Iterable[Trial], scored: Scored) -> list[tuple[str, ...]]:
         target = scored.benchmark.targets.get(trial.workload)
         if target is None or not len(trial.score):
             continue
-        values = trial.validation.get(target.metric, np.full(len(trial.score), np.nan))
+        values = metric_values(trial, target)
         best, hit_sec = target.best(values), first_hit(trial, target).time_sec
         state = f"target reached after {hit_sec:.2f} s"
         if math.isinf(hit_sec):
             state = f"best so far {approach(best, target).words}"
         if math.isnan(best):
             state = "best so far nothing yet"
-        sec = trial.score[-1]
-        budget_sec = scored.ruleset.budget_sec(target.max_allowed_runtime_sec)
-        row = (
-            f"{trial.submission} {trial.study} {trial.workload}_{trial.framework} "
-            f"trial_{trial.number}",
-            f"{sec:.2f}",
-            f"{trial.global_step[-1]:.10g}",
-            f"{values[-1]:.6g}",
-            state,
-            number(100 * sec / budget_sec, ".1f", "unknown share", " %"),
-        )
-        rows.append(row)
+        sec, step = trial.score[-1], f"{trial.global_step[-1]:.10g}"
+        share = sec / scored.ruleset.budget_sec(target.max_allowed_runtime_sec)
+        used = number(100 * share, ".1f", "unknown share", " %")
+        name = f"{trial.submission} {trial.study} {trial.workload}_{trial.framework}"
+        name += f" trial_{trial.number}"
+        rows.append((name, f"{sec:.2f}", step, f"{values[-1]:.6g}", state, used))
     return rows
 
 
@@ -108,7 +93,7 @@ def log_states(roots: Sequence[str]) -> dict[Path, tuple[int, int]]:
 
 
 def _page(scored: Scored | None, running: Sequence[Trial], now: str) -> Group:
-    """What a terminal shows: runs in progress, and the scores so far."""
+    """What a terminal shows."""
     if scored is None:
         return Group(f"No logs yet. {now}, Ctrl-C ends")
     title = f"Runs in progress, {now}, Ctrl-C ends"
@@ -119,13 +104,12 @@ def _page(scored: Scored | None, running: Sequence[Trial], now: str) -> Group:
 
 
 def _lines(scored: Scored | None, grown: Sequence[Trial]) -> list[str]:
-    """What a pipe gets: the runs that grew, and the scores so far."""
+    """What a pipe gets."""
     if scored is None:
         return ["no logs yet"]
-    rows = scored.leaderboard.rows
-    scores = ", ".join(f"{row.submission} {row.score:.4f}" for row in rows)
+    scores = [f"{row.submission} {row.score:.4f}" for row in scored.leaderboard.rows]
     runs = [_LINE.format(*run) for run in progress(grown, scored)]
-    return [*runs, f"scores: {scores}"]
+    return [*runs, f"scores: {', '.join(scores)}"]
 
 
 def _is_running(

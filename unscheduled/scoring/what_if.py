@@ -10,7 +10,6 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from statistics import median
 
 from unscheduled.benchmark.errors import UserError
@@ -37,10 +36,10 @@ class Assumption:
 
 @dataclass(frozen=True)
 class Change:
-    """What one assumption does alone: medians before and after, by workload."""
+    """What one assumption does alone."""
 
     assumption: Assumption
-    times_sec: Mapping[str, tuple[float, float]]
+    times_sec: Mapping[str, tuple[float, float]]  # medians before and after
     score: float
 
 
@@ -62,7 +61,7 @@ def read_assumptions(given: Sequence[str]) -> list[Assumption]:
     """
     lines: list[str] = []
     for text in given:
-        lines += [text] if "=" in text else read_text(Path(text)).splitlines()
+        lines += [text] if "=" in text else read_text(text).splitlines()
     lines = [line.partition("#")[0].strip() for line in lines]
     return [_assumption(line) for line in lines if line]
 
@@ -140,10 +139,11 @@ def _cell(
             if miss(study, target, budget_sec, steps)[0] != "too_slow":
                 changed.append(study)
                 continue
-        scaled_study = replace(study, step_sec=by["ms"] * study.step_sec)
-        steps *= by["steps"]
-        sec = steps * scaled_study.step_sec
-        changed.append(_reached(scaled_study, sec, steps, budget_sec))
+        paced, steps = (
+            replace(study, step_sec=by["ms"] * study.step_sec),
+            steps * by["steps"],
+        )
+        changed.append(_reached(paced, steps * paced.step_sec, steps, budget_sec))
     return changed
 
 

@@ -1,7 +1,4 @@
-"""A page a submission: where it wins, where it loses, and to what.
-
-A terminal and the report show the same rows of text.
-"""
+"""A page a submission: where it wins, where it loses, and to what."""
 
 import math
 
@@ -30,27 +27,23 @@ def page(scored: Scored, submission: str, found: Verdicts) -> Table:
     """A row a workload."""
     rows = []
     for workload in scored.leaderboard.workloads_run:
-        ran = [r for r in scored.results if r.workload == workload]
-        times = {r.submission: r.time_sec for r in ran}
-        best = min(times, key=lambda name: (times[name], name))
+        times = {s: r.time_sec for s, r in scored.results_on(workload).items()}
+        best = next(iter(times))
         reached = times[best] < math.inf
-        verdict, target = (
-            found[submission, workload],
-            scored.benchmark.targets[workload],
-        )
+        verdict = found[submission, workload]
+        target = scored.benchmark.targets[workload]
         ratio = number(verdict.step_ratio, ",.2f", unit="x")
-        rows.append(
-            [
-                workload,
-                verdict.words,
-                _figure(times.get(submission, math.nan)),
-                f"{_figure(times[best])} {best}" if reached else "nobody",
-                number(100 * verdict.budget_used, ",.0f", unit="%"),
-                f"{_figure(verdict.run_steps)}, {_figure(verdict.steps_needed)}",
-                f"{_figure(1e3 * verdict.step_sec)}, {ratio}",
-                f"{number(verdict.best, ',.4f')}, {target.value:g}",
-            ]
+        row = (
+            workload,
+            verdict.words,
+            _figure(times.get(submission, math.nan)),
+            f"{_figure(times[best])} {best}" if reached else "nobody",
+            number(100 * verdict.budget_used, ",.0f", unit="%"),
+            f"{_figure(verdict.run_steps)}, {_figure(verdict.steps_needed)}",
+            f"{_figure(1e3 * verdict.step_sec)}, {ratio}",
+            f"{number(verdict.best, ',.4f')}, {target.value:g}",
         )
+        rows.append(row)
     headings = (
         *("workload", "verdict", "seconds", "fastest", "budget", "steps, needed"),
         *("ms a step, of usual", "best, target"),
