@@ -5,7 +5,7 @@ import math
 import pytest
 
 from unscheduled.benchmark.targets import Benchmark, Target, budgets_sec
-from unscheduled.scoring.budget import (
+from unscheduled.scoring.times import (
     approach,
     budget_use,
     closest_miss,

@@ -10,8 +10,7 @@ import pytest
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.rulesets import ruleset
 from unscheduled.benchmark.targets import BENCHMARKS, load_benchmark
-from unscheduled.scoring.comparison import PARTS_NOTE
-from unscheduled.scoring.comparison import all_intervals
+from unscheduled.scoring.comparison import PARTS_NOTE, all_intervals
 from unscheduled.scoring.published import load_published
 from unscheduled.scoring.scored import NOTHING_READ, score_group
 from unscheduled.scoring.tables import console_for, interval_tables

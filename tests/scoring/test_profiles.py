@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unscheduled.benchmark import targets
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.targets import Benchmark, Target
-from unscheduled.scoring import budget, profiles
+from unscheduled.scoring import profiles, times
 from unscheduled.scoring.leaderboard import rank
 from unscheduled.scoring.times import Result
 
@@ -201,7 +200,7 @@ def test_oracle(rows):
         assert (row.both_ratio, row.n_both) == expected_row
 
 
-@pytest.mark.parametrize("module", [budget, profiles, targets])
+@pytest.mark.parametrize("module", [times, profiles])
 def test_examples(module):
     """The examples in the documentation would show something else than they print."""
     outcome = doctest.testmod(module, extraglobs={"np": np})

@@ -7,7 +7,6 @@ import pytest
 
 from unscheduled.benchmark.rulesets import ruleset
 from unscheduled.benchmark.targets import BENCHMARKS, Target, load_benchmark
-from unscheduled.scoring import why
 from unscheduled.scoring.published import load_published
 from unscheduled.scoring.scored import NOTHING_READ, score_group
 from unscheduled.scoring.times import MISS, Course, Result, Study, by_cell, course
@@ -20,6 +19,8 @@ from unscheduled.scoring.verdicts import (
     steps_needed,
     typical,
     verdicts,
+    why_summary,
+    why_table,
 )
 
 from .made_studies import make_study
@@ -256,7 +257,7 @@ def test_page(scored):
     """A submission's page would leave out where it loses, or to whom."""
     name = "schedule_free_adamw_v2"
     found = verdicts(scored)
-    table = why.page(scored, name, found)
+    table = why_table(scored, name, found)
     page = {row[0]: dict(zip(table.headings, row, strict=True)) for row in table.rows}
     assert list(page) == list(scored.benchmark.base)
     assert page["finewebedu_lm"]["fastest"] == "12,875 schedule_free_adamw_jax"
@@ -264,7 +265,7 @@ def test_page(scored):
     assert page["imagenet_resnet"]["seconds"] == "missed"
     assert page["imagenet_vit"]["steps, needed"] == "112,339, 158,334"
     assert page["imagenet_vit"]["ms a step, of usual"] == "847, 1.02x"
-    text = why.summary(scored, name, found)
+    text = why_summary(scored, name, found)
     assert "is the fastest on fastmri, wmt. It loses 0.111 on imagenet_resnet" in text
 
 

@@ -14,18 +14,14 @@ from rich import table as rich_table
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under headings; a row may have fewer cells.
-
-    `align` has `l` or `r` for each column, the last one for all columns that follow.
-    """
+    """Rows of text under headings; a row may have fewer cells."""
 
     title: str
     headings: Sequence[str]
     rows: Iterable[Sequence[str]]
-    align: str = "lr"
+    align: str = "lr"  # left or right, a column each, the last one for all that follow
 
     def __rich__(self) -> rich_table.Table:
-        """What rich prints."""
         shown = rich_table.Table(
             title=self.title, title_justify="left", box=box.SIMPLE_HEAD
         )
@@ -38,7 +34,6 @@ class Table:
         return shown
 
     def markdown(self) -> str:
-        """A heading and a table, in which the texts are no markup."""
         cells = ([markdown_text(cell) for cell in row] for row in self.rows)
         table = markdown_table([*map(markdown_text, self.headings)], cells)
         return f"### {markdown_text(self.title)}\n\n{table}"

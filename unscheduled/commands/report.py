@@ -28,7 +28,6 @@ _FIGURES = flags.DEFINE_string(
 
 
 def write_report(roots: Sequence[str]) -> None:
-    """Read the logs below `roots`, and write the report."""
     reading, scored = read_and_score("report.py", roots)
     report, out = make_report(scored, reading.trials), Path(_OUT.value)
     try:

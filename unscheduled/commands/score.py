@@ -89,15 +89,15 @@ flags.FLAGS["watch"].boolean = True  # may stand without a value
 
 
 def show_scores(roots: Sequence[str]) -> None:
-    """Read the logs below `roots` and print their scores in the chosen format."""
     given = _FORMAT.value
-    for flag in (_INTERVALS, _WHAT_IF):
-        if flag.value and given not in ("table", "json"):
-            raise UserError(
-                f"--{flag.name} goes with table and json, not with {given}."
-            )
-    if _WHY.value and given != "table":
-        raise UserError(f"--why goes with table, not with {given}.")
+    for flag, formats in (
+        (_INTERVALS, FORMATS[:2]),
+        (_WHAT_IF, FORMATS[:2]),
+        (_WHY, FORMATS[:1]),
+    ):
+        if flag.value and given not in formats:
+            fits = " and ".join(formats)
+            raise UserError(f"--{flag.name} goes with {fits}, not with {given}.")
     _, scored = read_and_score("score.py", roots)
     assumptions = read_assumptions(_WHAT_IF.value)
     intervals = all_intervals(scored) if _INTERVALS.value else None
@@ -115,7 +115,6 @@ def show_scores(roots: Sequence[str]) -> None:
 
 
 def pages(scored: Scored) -> list[str]:
-    """The submissions that --why names."""
     if _WHY.value == ["all"]:
         return [row.submission for row in scored.leaderboard.rows]
     for name in _WHY.value:
@@ -126,7 +125,6 @@ def pages(scored: Scored) -> list[str]:
 
 
 def keep_watching(roots: Sequence[str], every_sec: float) -> None:
-    """Show what goes on below `roots` until interrupted."""
     if not roots:
         raise UserError("--watch needs LOGS to watch.")
     if _FORMAT.value != "table" or flags.FLAGS.strict or _INTERVALS.value:

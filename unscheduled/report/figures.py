@@ -35,7 +35,6 @@ def to_json(report: Report) -> str:
 
 
 def profile_chart(report: Report) -> go.Figure:
-    """Share of base workloads within tau of the fastest, a step line a submission."""
     figure = _figure(height=400)
     for entry in report.entries:
         line = {**_line(entry.style), "width": 2.5, "shape": "hv"}
@@ -63,7 +62,6 @@ def times_chart(workload: Workload, axis: str) -> go.Figure:
 
 
 def curves_chart(workload: Workload, axis: str) -> go.Figure:
-    """The target's metric in every trial, the target, and where it was reached."""
     figure, value = _figure(height=460), workload.target.value
     for run in workload.curves:
         _add(

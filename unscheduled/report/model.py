@@ -16,12 +16,19 @@ from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.tables import number
 from unscheduled.benchmark.targets import Target
 from unscheduled.report.styles import Style, make_styles
-from unscheduled.scoring.budget import BudgetUse
 from unscheduled.scoring.comparison import Comparison, Intervals, all_intervals
 from unscheduled.scoring.leaderboard import Row
 from unscheduled.scoring.logs import Trial
 from unscheduled.scoring.scored import MINE, Scored
-from unscheduled.scoring.times import MISS, Hit, Result, Study, by_cell, first_hit
+from unscheduled.scoring.times import (
+    MISS,
+    BudgetUse,
+    Hit,
+    Result,
+    Study,
+    by_cell,
+    first_hit,
+)
 from unscheduled.scoring.uncertainty import ResultIntervals, ScoreInterval
 from unscheduled.scoring.verdicts import Verdicts, verdicts
 
@@ -37,8 +44,6 @@ def on_axis(axis: str, values: Any) -> Any:
 
 @dataclass(frozen=True)
 class Entry:
-    """A submission's place on the leaderboard."""
-
     place: int  # equal scores share one
     row: Row
     interval: ScoreInterval
@@ -56,8 +61,6 @@ class Entry:
 
 @dataclass(frozen=True)
 class Cell:
-    """What one submission did on one workload."""
-
     entry: Entry
     result: Result
     intervals: ResultIntervals
@@ -85,7 +88,6 @@ class Cell:
         return self.spent(axis) if self.missed else on_axis(axis, self.result)
 
     def hits(self, axis: str) -> list[float]:
-        """`seconds` or `steps` of each study that reached the target."""
         return [on_axis(axis, s.hit) for s in self.studies if s.hit != MISS]
 
 
@@ -130,10 +132,7 @@ class Workload:
 
     @property
     def window(self) -> tuple[float, float]:
-        """The part of the metric's axis with the target and the ends of training.
-
-        It begins where a typical curve is after a fifth of its evaluations.
-        """
+        """The metric's axis from where curves are after a fifth of training."""
         target = self.target
         values = [run.values[np.isfinite(run.values)] for run in self.runs]
         values = [each for each in values if len(each)]
@@ -158,7 +157,6 @@ class Report:
 
     @property
     def base_run(self) -> tuple[str, ...]:
-        """Base workloads with logs or published figures."""
         return self.scored.leaderboard.base_run
 
     @property
@@ -213,7 +211,6 @@ def thinned(n: int, limit: int, keep: Iterable[float]) -> np.ndarray:
 
 
 def _entries(scored: Scored, intervals: Intervals, found: Verdicts) -> dict[str, Entry]:
-    """By submission, in the order of the leaderboard."""
     rows, base_run = scored.leaderboard.rows, scored.leaderboard.base_run
     styles = make_styles([row.submission for row in rows], scored.baseline)
     scores = [row.score for row in rows]

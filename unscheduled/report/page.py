@@ -19,7 +19,7 @@ from plotly.offline import get_plotlyjs, get_plotlyjs_version
 from unscheduled.benchmark.tables import number
 from unscheduled.report import figures, words
 from unscheduled.report.model import Report, Run
-from unscheduled.scoring import profiles, why
+from unscheduled.scoring import profiles, verdicts
 from unscheduled.scoring.comparison import PARTS_NOTE
 from unscheduled.scoring.tables import comparison, coverage
 from unscheduled.scoring.warnings import RULES_OF_READING
@@ -50,7 +50,7 @@ def render(report: Report, read: Sequence[str], out: Path) -> str:
         parts_note=PARTS_NOTE,
         taus=dict(zip(_TAUS, columns.tolist(), strict=True)),
         faint=[run for w in report.workloads for run in w.curves if not run.stands],
-        why=why,
+        why=verdicts,
         files=_files,
         address=lambda path: address(path, out),
         read=read,

@@ -1,7 +1,4 @@
-"""The figures of a report for papers, drawn by matplotlib, which needs no browser.
-
-They draw the same values of `model` as the page does: SVG for print, PNG for slides.
-"""
+"""The figures of a report for papers, drawn by matplotlib, which needs no browser."""
 
 import math
 from collections.abc import Collection
@@ -53,7 +50,6 @@ def save_figures(report: Report, folder: Path) -> list[Path]:
 
 
 def draw_profiles(report: Report) -> Figure:
-    """Share of base workloads within tau of the fastest."""
     figure, panel = _new(5.5, 3.2)
     for entry in report.entries:
         panel.step(profiles.TAU, entry.row.profile, where="post", **_line(entry.style))
@@ -63,7 +59,6 @@ def draw_profiles(report: Report) -> Figure:
 
 
 def draw_times(workload: Workload, axis: str) -> Figure:
-    """Median to target with its interval and all studies, a row a submission."""
     figure, panel = _new(5.5, 0.7 + 0.32 * len(workload.cells))
     labels = []
     for row, cell in enumerate(workload.cells):
@@ -78,7 +73,6 @@ def draw_times(workload: Workload, axis: str) -> Figure:
 
 
 def draw_curves(report: Report, workload: Workload, axis: str) -> Figure:
-    """The target's metric in every trial, the target, and where it was reached."""
     figure, panel = _new(5.5, 3.4)
     for run in workload.curves:
         style, alpha = run.entry.style, 0.85 if run.stands else 0.15
@@ -100,7 +94,6 @@ def draw_curves(report: Report, workload: Workload, axis: str) -> Figure:
 
 
 def draw_ratios(report: Report) -> Figure:
-    """Time over the fastest, a row a submission and a column a base workload."""
     n_rows, n_columns = len(report.entries), len(report.base_run)
     figure, panel = _new(1.6 + 0.75 * n_columns, 1.0 + 0.32 * n_rows)
     ratios = np.array([entry.ratios for entry in report.entries])
@@ -141,7 +134,6 @@ def _draw_times_row(panel, cell: Cell, axis: str, row: int) -> None:
 
 
 def _legend(panel, report: Report, shown: Collection[str]) -> None:
-    """Below the chart, with the marks of curves."""
     for entry in report.entries:
         if entry.submission in shown:
             mark = {"marker": entry.style.symbol.marker, "markersize": 5}

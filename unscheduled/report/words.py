@@ -4,7 +4,7 @@ import math
 
 from unscheduled.benchmark.targets import Target
 from unscheduled.report.model import Cell, Run, on_axis
-from unscheduled.scoring.budget import approach
+from unscheduled.scoring.times import approach
 from unscheduled.scoring.uncertainty import Interval
 
 TAU = "time over the fastest (tau)"
@@ -55,7 +55,6 @@ def missed(best: float, target: Target) -> str:
 
 
 def to_target(cell: Cell, target: Target, axis: str = "seconds") -> str:
-    """A cell's median, or its miss."""
     if cell.missed:
         best = cell.use.misses.value if cell.use.misses else math.nan
         return missed(best, target)
@@ -64,6 +63,5 @@ def to_target(cell: Cell, target: Target, axis: str = "seconds") -> str:
 
 
 def outcome(run: Run, target: Target) -> str:
-    """How a trial ended."""
     hit = f"reached at {number(run.hit.time_sec)} s"
     return hit if run.reached else missed(run.best, target)

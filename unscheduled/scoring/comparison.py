@@ -13,7 +13,7 @@ for each submission by itself: studies of one name share no seed in the publishe
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -22,9 +22,8 @@ import numpy as np
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.targets import Benchmark, budgets_sec
 from unscheduled.scoring import profiles, uncertainty
-from unscheduled.scoring.budget import BudgetUse
 from unscheduled.scoring.scored import Scored
-from unscheduled.scoring.times import Study, by_cell, workload_results
+from unscheduled.scoring.times import BudgetUse, Study, by_cell, workload_results
 from unscheduled.scoring.uncertainty import LEVEL, N_RESAMPLES, Interval
 
 # To be said wherever steps or seconds a step of two submissions are shown.
@@ -70,27 +69,20 @@ class WorkloadComparison:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Of two submissions, over the base workloads that both ran.
+    """Of two submissions, over the base workloads that both ran; geometric means.
 
-    Attributes:
-      time_ratio: geometric mean over the workloads. Where both missed, a workload's
-        ratio is 1; where one did, its time is one second more than its budget, or
-        longer than any where that is unknown. NaN where each missed one of those that
-        the other hit, by times longer than any.
-      p_faster: share of the resamples with a time ratio below 1; a ratio of just 1 and
-        an unknown one count half. None where one of them ran a workload in one study.
-      both_hit: geometric means over the workloads that both hit, if any; in each
-        resample, over those hit there.
-      left_out: base workloads that only one of the two ran.
+    Where both missed, a workload's time ratio is 1; where one did, its time is one
+    second more than its budget, or longer than any where that is unknown. The ratio is
+    NaN where each missed one that the other hit, by times longer than any.
     """
 
     a: str
     b: str
     time_ratio: Ratio
-    p_faster: float | None
-    both_hit: Parts | None
+    p_faster: float | None  # share of resamples below 1; 1 and NaN count half
+    both_hit: Parts | None  # over the workloads that both hit, in each resample
     workloads: tuple[WorkloadComparison, ...]
-    left_out: tuple[str, ...]
+    left_out: tuple[str, ...]  # base workloads that only one of the two ran
 
 
 def compare(
@@ -103,15 +95,10 @@ def compare(
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
 ) -> Comparison:
-    """Compare submission `a` with submission `b`.
+    """Compare submission `a` with submission `b`; a miss counts as in `rank`.
 
-    Args:
-      studies: of these and any other submissions.
-      budget_factor: as in `budgets_sec`; decides what a miss counts as.
-
-    Raises:
-      UserError: they have no base workload in common, or one of them ran a workload in
-        both frameworks.
+    UserError is raised where they have no base workload in common, or one of them ran
+    a workload in both frameworks.
     """
     compared = [study for study in studies if study.submission in (a, b)]
     workload_results(compared)  # raises where both frameworks were run
@@ -145,8 +132,8 @@ def compare(
         even = (log_mean[1:] == 0) | np.isnan(log_mean[1:])
         p_below_1 = float(np.mean((log_mean[1:] < 0) + 0.5 * even))
     if hit[0].any():
-        means = (_mean(part, hit) for part in parts)
-        both_hit = _parts(means, level, bool(np.array(several)[hit[0]].all()))
+        enough = bool(np.array(several)[hit[0]].all())
+        both_hit = Parts(*(_ratio(_mean(part, hit), level, enough) for part in parts))
     on_workloads = [
         WorkloadComparison(
             workload=w,
@@ -154,7 +141,7 @@ def compare(
                 [study.hit.time_sec for study in own_a[w]],
                 [study.hit.time_sec for study in own_b[w]],
             ),
-            parts=_parts(parts[:, :, i], level, several[i]),
+            parts=Parts(*(_ratio(part[:, i], level, several[i]) for part in parts)),
             frameworks=(own_a[w][0].framework, own_b[w][0].framework),
         )
         for i, w in enumerate(workloads)
@@ -189,7 +176,6 @@ class Intervals:
     budgets: Mapping[tuple[str, str], BudgetUse]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON; inf and NaN are still in it."""
         facts = asdict(self)
         medians, budgets = facts.pop("medians"), facts.pop("budgets")
         names = ("submission", "workload", "intervals", "budget")
@@ -250,10 +236,6 @@ def _mean(log_ratios: np.ndarray, among: np.ndarray) -> np.ndarray:
     """Over the workloads `among`, shape (1 + R,); NaN without any, and of inf - inf."""
     with np.errstate(invalid="ignore"):
         return log_ratios.sum(axis=-1, where=among) / among.sum(axis=-1)
-
-
-def _parts(log_ratios: Iterable[np.ndarray], level: float, several: bool) -> Parts:
-    return Parts(*(_ratio(part, level, several) for part in log_ratios))
 
 
 def _ratio(log_ratios: np.ndarray, level: float, several: bool) -> Ratio:

@@ -19,7 +19,6 @@ ERROR, IRREGULAR = 1, 2  # exit codes
 
 
 def define_flags() -> None:
-    """Define --benchmark, --ruleset, --rule, --baseline, --against and --strict."""
     flags.DEFINE_string(
         "benchmark",
         "auto",

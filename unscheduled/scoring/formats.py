@@ -11,11 +11,9 @@ from dataclasses import asdict
 from typing import Any
 
 from unscheduled.benchmark.tables import Table, markdown_text, number
-from unscheduled.benchmark.targets import Benchmark
 from unscheduled.scoring import profiles
 from unscheduled.scoring.comparison import Intervals
-from unscheduled.scoring.leaderboard import Leaderboard
-from unscheduled.scoring.scored import Scored
+from unscheduled.scoring.scored import Part, Scored
 from unscheduled.scoring.tables import (
     comparison,
     coverage,
@@ -50,7 +48,6 @@ CSV_COLUMNS = (
 def to_json(
     scored: Scored, intervals: Intervals | None = None, if_so: WhatIf | None = None
 ) -> str:
-    """Everything, as strict JSON: there is no Infinity and no NaN in it."""
     facts = as_dict(scored)
     facts["intervals"] = intervals and intervals.as_dict()
     facts["what_if"] = if_so and _what_if(if_so)
@@ -74,12 +71,12 @@ def to_csv(scored: Scored) -> str:
 
 def to_markdown(scored: Scored) -> str:
     """Leaderboard and median seconds to target as tables, and the notes as a list."""
-    board, benchmark = scored.leaderboard, scored.benchmark
-    title = f"AlgoPerf scores, benchmark {benchmark.version}"
-    tables = [score_table(title, board, benchmark, scored, with_runs=True)]
+    board = scored.leaderboard
+    title = f"AlgoPerf scores, benchmark {scored.benchmark.version}"
+    tables = [score_table(title, scored, scored, with_runs=True)]
     if part := scored.part:
-        title, smaller = "On the workloads with logs alone", part.benchmark
-        tables.append(score_table(title, part.leaderboard, smaller, scored, True))
+        title = "On the workloads with logs alone"
+        tables.append(score_table(title, part, scored, with_runs=True))
     names = [row.submission for row in board.rows]
     sec = {(r.submission, r.workload): r.time_sec for r in scored.results}
     rows = [[w, *(number(sec.get((s, w))) for s in names)] for w in board.workloads_run]
@@ -114,13 +111,13 @@ def as_dict(scored: Scored) -> dict[str, Any]:
         and _picked(scored.published, *about, "gpu_count"),
         "leaderboard": [
             {**row, "source": scored.source(row["submission"])}
-            for row in _scores(scored.leaderboard, benchmark)
+            for row in _scores(scored)
         ],
         "part": part
         and {
             "base": part.benchmark.base,
             "held_out": list(part.benchmark.held_out),
-            "leaderboard": _scores(part.leaderboard, part.benchmark),
+            "leaderboard": _scores(part),
         },
         "cells": cells(scored),
         "studies": [_study(study, scored) for study in scored.studies],
@@ -209,14 +206,14 @@ def _what_if(if_so: WhatIf) -> dict[str, Any]:
     }
 
 
-def _scores(leaderboard: Leaderboard, benchmark: Benchmark) -> list[dict[str, Any]]:
+def _scores(group: Scored | Part) -> list[dict[str, Any]]:
     return [
         {
             **_picked(row, "submission", "score", "n_hit"),
-            "n_base": len(benchmark.base),
+            "n_base": len(group.benchmark.base),
             **_picked(row, "time_ratio", "both_ratio", "n_both"),
         }
-        for row in leaderboard.rows
+        for row in group.leaderboard.rows
     ]
 
 

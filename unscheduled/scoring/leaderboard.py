@@ -42,7 +42,6 @@ class Leaderboard:
 
     @property
     def workloads_run(self) -> tuple[str, ...]:
-        """The workloads with logs, base workloads first."""
         return (*self.base_run, *self.held_out_run)
 
 
@@ -105,7 +104,6 @@ def ratios_after_filters(
 def _against(
     times_sec: np.ndarray, baseline_sec: np.ndarray, miss_sec: np.ndarray
 ) -> tuple[float, float, int]:
-    """A row's `time_ratio`, `both_ratio` and `n_both`."""
     run = ~(np.isnan(times_sec) & np.isnan(baseline_sec))
     both = np.isfinite(times_sec) & np.isfinite(baseline_sec)
     time_ratio, both_ratio = (

@@ -1,12 +1,8 @@
 """Find and read the logs of runs: one plain record a trial, and what was wrong.
 
-The official layout of a log, whatever folder the reader is pointed at, is
-
-    <submission>/<study>/<workload>_(jax|pytorch)/trial_<N>/eval_measurements.csv
-
-so a root may be the folder that holds the submissions, or anything further in. Trials
-that lie deeper than that below a root are left out, because several groups of
-submissions would be scored as one.
+The layout of a log is `run_files.LAYOUT`, and a root may be the folder that holds the
+submissions, or anything further in. Trials that lie deeper below a root are left out,
+because several groups of submissions would be scored as one.
 """
 
 import os
@@ -57,8 +53,6 @@ class Trial(Measurements, FoundLog):
 
 @dataclass(frozen=True)
 class Summary:
-    """What was read, in numbers."""
-
     n_trials: int
     n_evaluations: int
     submissions: tuple[str, ...]
@@ -66,7 +60,6 @@ class Summary:
     irregular: dict[str, int]  # warnings by rule
 
     def lines(self) -> list[str]:
-        """The same in words, a line each."""
         n_runs = (self.n_trials, self.n_evaluations)
         numbers = (*n_runs, len(self.submissions), len(self.workloads))
         nouns = ("trial", "evaluation", "submission", "workload")
@@ -104,9 +97,8 @@ def read_logs(roots: Sequence[str | Path]) -> Reading:
     logs, warnings = find_logs(roots)
     if not logs:
         names = ", ".join(map(printable, roots)) or "no folder at all"
-        why = " ".join(map(str, warnings[:1]))
-        text = f"No logs found in {names}: they should lie at {run_files.LAYOUT}. {why}"
-        raise UserError(text.rstrip())
+        text = f"No logs found in {names}: they should lie at {run_files.LAYOUT}."
+        raise UserError(" ".join([text, *map(str, warnings[:1])]))
     trials, first = [], {}
     for log in logs:
         try:
@@ -127,7 +119,6 @@ def read_logs(roots: Sequence[str | Path]) -> Reading:
 def without_metric(
     trials: Iterable[Trial], metrics: Mapping[str, str]
 ) -> list[LogWarning]:
-    """The trials that were evaluated, but not by the metric of their workload."""
     return [
         LogWarning("no_metric", trial.path, f"no column {VALIDATION}{metric}")
         for trial in trials

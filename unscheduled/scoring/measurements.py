@@ -1,9 +1,7 @@
 """Measurements of a run: the bytes of its CSV -> columns of numbers.
 
-Strict, because a damaged number that still reads as one would be scored. A row is one
-line of CSV, in which everything prints, with as many cells as the header, and in each
-column of numbers a number as Python and pandas write it: without spaces, underscores,
-leading zeros or a bare point.
+Strict, because a damaged number that still reads as one would be scored: a number is
+as Python and pandas write it, without spaces, underscores, leading zeros or bare point.
 """
 
 import csv
@@ -98,7 +96,6 @@ def parse(data: bytes, path: Path) -> tuple[Measurements, list[LogWarning]]:
 
 
 def _names(header: str) -> list[str]:
-    """The names of the columns; raises LogError where it is not the header of a log."""
     names = _cells(header)
     missing = [name for name in (_SCORE, _STEP) if name not in names]
     if missing:
@@ -150,7 +147,6 @@ def _rows(
 
 
 def _row(cells: Mapping[str, str], numeric: Sequence[str], line: int) -> _Row:
-    """Raises LogError where a cell is not what it should be."""
     for name in numeric:
         if not _is_number(cells[name]):
             raise LogError(f"{name} is {cells[name][:40]!a}, not a number")

@@ -68,9 +68,7 @@ def scores_of_ratios(ratios: np.ndarray, n_workloads: int) -> np.ndarray:
 def mean_time_ratio(
     times_sec: np.ndarray, baseline_sec: np.ndarray, miss_sec: np.ndarray
 ) -> float:
-    """Geometric mean over workloads of t / t_baseline: below 1 is faster.
-
-    It is NaN where one of the times is unknown, or there are none.
+    """Geometric mean of t / t_baseline; NaN where a time is unknown, or there is none.
 
     >>> unknown = np.full(2, np.nan)
     >>> mean_time_ratio(np.array([1.0, np.inf]), np.array([4.0, np.inf]), unknown)
@@ -88,8 +86,7 @@ def log_time_ratios(
 ) -> np.ndarray:
     """log t - log t_baseline, shape (..., W); 0 where both missed.
 
-    `miss_sec` is the time that a miss of one of them counts as, shape (W,); NaN where
-    it is unknown, inf for longer than any time.
+    A miss of one counts as `miss_sec`, shape (W,): NaN is unknown, inf longer than any.
     """
     both_missed = np.isposinf(times_sec) & np.isposinf(baseline_sec)
     miss_sec = np.where(both_missed, 1.0, miss_sec)

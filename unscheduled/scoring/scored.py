@@ -7,12 +7,11 @@ from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.rulesets import Ruleset
 from unscheduled.benchmark.targets import Benchmark
 from unscheduled.scoring import times
-from unscheduled.scoring.budget import BudgetUse, budget_use
 from unscheduled.scoring.hardware import hardware_notes
 from unscheduled.scoring.leaderboard import Leaderboard, rank
 from unscheduled.scoring.logs import Reading, Summary, Trial, missing, without_metric
 from unscheduled.scoring.published import Published
-from unscheduled.scoring.times import RULES, Result, Study
+from unscheduled.scoring.times import RULES, BudgetUse, Result, Study, budget_use
 from unscheduled.scoring.warnings import LogWarning
 
 MINE = " (mine)"  # after a name that a published submission has too
@@ -29,8 +28,6 @@ class Part:
 
 @dataclass(frozen=True)
 class Scored:
-    """A group of submissions and its scores."""
-
     benchmark: Benchmark
     ruleset: Ruleset
     rule: str
@@ -48,11 +45,9 @@ class Scored:
 
     @property
     def submissions(self) -> list[str]:
-        """All submissions by name."""
         return sorted(row.submission for row in self.leaderboard.rows)
 
     def budget_use(self) -> dict[tuple[str, str], BudgetUse]:
-        """How each (submission, workload) used its budget."""
         factor = self.ruleset.budget_factor
         return budget_use(self.studies, self.benchmark, factor)
 
@@ -63,7 +58,6 @@ class Scored:
         return {result.submission: result for result in ran}
 
     def source(self, submission: str) -> str:
-        """Where a submission's runs come from: logs, or published."""
         return "logs" if submission in self.own else "published"
 
 
@@ -117,7 +111,10 @@ def score_group(
             for name, called in names.items()
             if name != called
         ]
-        notes += [*published.dated, *hardware, *published.notes]
+        if published.date:
+            about = f"{published.date}. {published.source}"
+            notes.append(f"The published runs are those of {about}")
+        notes += [*hardware, *published.notes]
         if baseline is None and "baseline" in theirs:
             baseline = "baseline"
     results = {each: times.workload_results(group[each]) for each in RULES}

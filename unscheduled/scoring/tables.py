@@ -7,15 +7,13 @@ from typing import Any, TextIO
 from rich.console import Console
 
 from unscheduled.benchmark.tables import Table, number
-from unscheduled.benchmark.targets import Benchmark
-from unscheduled.scoring import why
-from unscheduled.scoring.budget import BudgetUse
+from unscheduled.scoring import verdicts
 from unscheduled.scoring.comparison import PARTS_NOTE, Intervals, Ratio
-from unscheduled.scoring.leaderboard import Leaderboard
 from unscheduled.scoring.logs import Trial
-from unscheduled.scoring.scored import Scored
+from unscheduled.scoring.scored import Part, Scored
+from unscheduled.scoring.times import BudgetUse
 from unscheduled.scoring.uncertainty import Interval
-from unscheduled.scoring.verdicts import Verdicts, verdicts
+from unscheduled.scoring.verdicts import Verdicts
 from unscheduled.scoring.what_if import WhatIf
 
 _SHOWN = 5  # warnings of a kind
@@ -23,10 +21,8 @@ _PIPE_WIDTH = 10_000  # characters: never cuts a name, and tables don't stretch 
 
 
 class _Console(Console):
-    """A console that leaves a closed pipe to the program."""
-
     def on_broken_pipe(self) -> None:
-        raise BrokenPipeError
+        raise BrokenPipeError  # the program decides
 
 
 def console_for(file: TextIO) -> Console:
@@ -42,32 +38,34 @@ def print_scores(
     pages: Sequence[str] = (),
     if_so: WhatIf | None = None,
 ) -> None:
-    """Print to `file` a table a workload, the warnings, the scores, the notes."""
-    console, found = console_for(file), verdicts(scored)
+    console, found = console_for(file), verdicts.verdicts(scored)
     for workload in scored.leaderboard.workloads_run:
         console.print(workload_table(workload, scored, found))
     for line in what_was_read(scored):
         console.print(line, soft_wrap=True)
     parts = interval_tables(scored, intervals) if intervals else []
     for name in pages:
-        parts += why.page(scored, name, found), why.summary(scored, name, found)
+        parts += (
+            verdicts.why_table(scored, name, found),
+            verdicts.why_summary(scored, name, found),
+        )
     if pages:
-        parts += why.NOTE, why.frameworks(scored), why.FRAMEWORK_NOTE
+        parts += verdicts.WHY_NOTE, verdicts.framework_table(scored)
+        parts.append(verdicts.FRAMEWORK_NOTE)
     parts += summary(scored)
     parts += what_if_tables(if_so) if if_so else []
     console.print(*parts, sep="\n")
 
 
 def summary(scored: Scored) -> list[Table | str]:
-    """The scores, and the sentences that say what stands behind them."""
     parts: list[Table | str] = [unscored_table(scored)] if scored.unscored else []
     if scored.leaderboard.rows:
         title = f"AlgoPerf scores, benchmark {scored.benchmark.version}"
-        parts.append(score_table(title, scored.leaderboard, scored.benchmark, scored))
+        parts.append(score_table(title, scored, scored))
         parts += coverage(scored)
     if part := scored.part:
         title = f"On the workloads with logs alone: {', '.join(part.benchmark.base)}"
-        parts.append(score_table(title, part.leaderboard, part.benchmark, scored))
+        parts.append(score_table(title, part, scored))
     return [*parts, *comparison(scored), *scored.notes]
 
 
@@ -117,7 +115,6 @@ def unscored_run(trial: Trial) -> dict[str, Any]:
 
 
 def unscored_table(scored: Scored) -> Table:
-    """A row a trial, as `unscored_run` says."""
     rows = [
         (
             *(run["submission"], run["study"], f"{run['workload']}_{run['framework']}"),
@@ -132,21 +129,17 @@ def unscored_table(scored: Scored) -> Table:
 
 
 def score_table(
-    title: str,
-    leaderboard: Leaderboard,
-    benchmark: Benchmark,
-    scored: Scored,
-    with_runs: bool = False,
+    title: str, group: Scored | Part, scored: Scored, with_runs: bool = False
 ) -> Table:
     """A row a submission, best score first; `with_runs`: where its runs are from."""
     with_runs = with_runs or scored.published is not None
     runs = ["runs"] if with_runs else []
     headings, rows = ["submission", *runs, "AlgoPerf score", "base targets hit"], []
-    if any(row.time_ratio is not None for row in leaderboard.rows):
+    if any(row.time_ratio is not None for row in group.leaderboard.rows):
         headings += [f"time / {scored.baseline}", "where both hit"]
-    for row in leaderboard.rows:
+    for row in group.leaderboard.rows:
         sources = [scored.source(row.submission)] if with_runs else []
-        n_hit, ratio = f"{row.n_hit}/{len(benchmark.base)}", row.time_ratio
+        n_hit, ratio = f"{row.n_hit}/{len(group.benchmark.base)}", row.time_ratio
         cells = [row.submission, *sources, f"{row.score:.4f}", n_hit]
         if ratio is not None:
             both = number(row.both_ratio, ".4f", "n/a")
@@ -156,7 +149,6 @@ def score_table(
 
 
 def interval_tables(scored: Scored, found: Intervals) -> list[Table | str]:
-    """Scores, comparisons with the baseline and medians, and what they mean."""
     ruleset, rows = scored.ruleset, []
     for row in scored.leaderboard.rows:
         score = found.scores[row.submission]
@@ -200,7 +192,6 @@ def _comparisons(scored: Scored, found: Intervals) -> Table:
 
 
 def _medians(scored: Scored, found: Intervals) -> Table:
-    """A row a workload and submission, fastest first."""
     rows = []
     for workload in scored.leaderboard.workloads_run:
         for name, result in scored.results_on(workload).items():
@@ -227,7 +218,6 @@ def _medians(scored: Scored, found: Intervals) -> Table:
 
 
 def what_if_tables(if_so: WhatIf) -> list[Table | str]:
-    """What each assumption does by itself, and the scores with all of them."""
     alone, together = [], []
     for change in if_so.changes:
         before = if_so.before[change.assumption.submission]
@@ -253,22 +243,19 @@ def what_if_tables(if_so: WhatIf) -> list[Table | str]:
 
 
 def coverage(scored: Scored) -> list[str]:
-    """Say in sentences how much of the benchmark stands behind the scores."""
     board, benchmark = scored.leaderboard, scored.benchmark
     n_base, n_held_out = len(benchmark.base), len(benchmark.held_out)
-    lines = [f"{len(board.base_run)} of {n_base} base workloads have logs."]
-    if len(board.base_run) < n_base:
+    n_base_run, n_held_out_run = len(board.base_run), len(board.held_out_run)
+    lines = [f"{n_base_run} of {n_base} base workloads have logs."]
+    if n_base_run < n_base:
         lines.append("The others count as missed by every submission.")
-    if len(board.held_out_run) < n_held_out:
-        lines.append(
-            f"{len(board.held_out_run)} of {n_held_out} held-out workloads have logs; "
-            "the others disqualify nobody."
-        )
+    if n_held_out_run < n_held_out:
+        run = f"{n_held_out_run} of {n_held_out} held-out workloads have logs"
+        lines.append(f"{run}; the others disqualify nobody.")
     return lines
 
 
 def comparison(scored: Scored) -> list[str]:
-    """Say in sentences what the ratios to the baseline are made of."""
     if scored.baseline is None:
         return []
     ruleset, benchmark = scored.ruleset, scored.benchmark
@@ -278,10 +265,9 @@ def comparison(scored: Scored) -> list[str]:
     ]
     missed = {r.workload for r in scored.results if math.isinf(r.time_sec)}
     counts = []
-    for workload in benchmark.base:
-        if workload in missed:
-            sec = ruleset.miss_sec(benchmark.targets[workload].max_allowed_runtime_sec)
-            counts.append(f"{workload} {number(sec, '.0f', 'unknown', ' s')}")
+    for workload in (w for w in benchmark.base if w in missed):
+        sec = ruleset.miss_sec(benchmark.targets[workload].max_allowed_runtime_sec)
+        counts.append(f"{workload} {number(sec, '.0f', 'unknown', ' s')}")
     if counts:
         lines.append(
             f"In time / {scored.baseline} a miss counts as the budget of {ruleset} "
@@ -302,12 +288,11 @@ def _closest(use: BudgetUse) -> str:
 
 
 def _ends(interval: Interval | None, digits: int) -> str:
-    if interval is None:
-        return "-"
-    return f"{interval.low:.{digits}f} to {interval.high:.{digits}f}"
+    return (
+        f"{interval.low:.{digits}f} to {interval.high:.{digits}f}" if interval else "-"
+    )
 
 
 def _ratio(ratio: Ratio) -> str:
-    if math.isnan(ratio.value):
-        return "n/a"
-    return f"{ratio.value:.3f} ({_ends(ratio.interval, 3)})"
+    known = f"{ratio.value:.3f} ({_ends(ratio.interval, 3)})"
+    return "n/a" if math.isnan(ratio.value) else known

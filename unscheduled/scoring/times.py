@@ -1,4 +1,4 @@
-"""Time to target: of a trial, of a study, and of a workload.
+"""Time to target: of a trial, of a study, and of a workload; and how close misses came.
 
 trial:    the first evaluation whose validation metric reaches the target
 study:    one trial stands for the study, see `RULES`
@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 
 from unscheduled.benchmark.errors import UserError
-from unscheduled.benchmark.targets import Benchmark, Target
+from unscheduled.benchmark.targets import Benchmark, Target, budgets_sec
 from unscheduled.scoring.logs import Trial
 
 K = TypeVar("K")
@@ -23,8 +23,6 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Hit:
-    """When a target was reached."""
-
     time_sec: float
     steps: float
     index: float  # of the evaluation
@@ -149,7 +147,6 @@ def by_cell(studies: Iterable[Study]) -> Cells:
 
 
 def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
-    """Items by key, both in the order in which they come."""
     groups: dict[K, list[T]] = {}
     for item in items:
         groups.setdefault(key(item), []).append(item)
@@ -166,7 +163,6 @@ def times_matrix(
 
 
 def course(trial: Trial, target: Target) -> Course:
-    """How `trial` went by the metric of `target`."""
     if not len(trial.score):
         return Course()
     end_sec, end_steps = float(trial.score[-1]), float(trial.global_step[-1])
@@ -218,3 +214,68 @@ def _study(trials: Sequence[Trial], target: Target, rule: str) -> Study:
         step_sec=float(median([t / n for t, n in points if n > 0] or [math.nan])),
         course=course(stands, target),
     )
+
+
+@dataclass(frozen=True)
+class Approach:
+    """The best value that was seen of a target's metric, also in words."""
+
+    value: float
+    short: float  # by what share of the target; below 0 is beyond, NaN: the target is 0
+    words: str
+
+
+@dataclass(frozen=True)
+class BudgetUse:
+    """What a submission did with a workload's budget; NaN where that is unknown."""
+
+    budget_sec: float
+    to_target: float  # share that the median study took, inf for a miss
+    run: float  # share that the longest run took, whether it hit or not
+    n_hit: int
+    n_studies: int
+    misses: Approach | None  # the closest; None where there is no finite value
+
+
+def budget_use(
+    studies: Iterable[Study], benchmark: Benchmark, budget_factor: float | None
+) -> dict[tuple[str, str], BudgetUse]:
+    found = {}
+    for (submission, workload), cell in by_cell(studies).items():
+        (sec,) = budgets_sec(benchmark, [workload], budget_factor).tolist()
+        run_sec = [s.run_sec for s in cell if not math.isnan(s.run_sec)]
+        found[submission, workload] = BudgetUse(
+            budget_sec=sec,
+            to_target=median(study.hit.time_sec for study in cell) / sec,
+            run=max(run_sec, default=math.nan) / sec,
+            n_hit=sum(study.hit != MISS for study in cell),
+            n_studies=len(cell),
+            misses=closest_miss(cell, benchmark.targets[workload]),
+        )
+    return found
+
+
+def approach(value: float, target: Target) -> Approach:
+    """How close `value` is to `target`.
+
+    >>> approach(0.09, Target("wer", 0.08)).words
+    'wer 0.09, 12.5% above 0.08'
+    >>> approach(0.5, Target("accuracy", 1.0)).short
+    0.5
+    """
+    above, side = math.nan, "above" if value > target.value else "below"
+    place = f"{side} {target.value:g}"
+    if target.value:
+        above = (value - target.value) / abs(target.value)
+        percent = 100 * abs(above)
+        place = f"{percent:{'.1f' if percent >= 1 else '.1g'}}% {place}"
+    if value == target.value:
+        place = f"just {target.value:g}"
+    short = above if target.lower_is_better else -above
+    return Approach(value, short, f"{target.metric} {value:.6g}, {place}")
+
+
+def closest_miss(studies: Sequence[Study], target: Target) -> Approach | None:
+    """The closest that the studies which missed came to `target`; None without any."""
+    best = target.best(np.array([study.best for study in studies if study.hit == MISS]))
+    return None if math.isnan(best) else approach(best, target)

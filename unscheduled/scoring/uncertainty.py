@@ -77,7 +77,7 @@ def median_coverage(n: int, k: int = 1) -> float:
 def median_interval(values: Sequence[float], level: float = LEVEL) -> Interval | None:
     """The shortest [x_(k), x_(n+1-k)] that covers the median at `level`, exactly.
 
-    Up to 5 studies none reaches 0.95; it is [min, max] then, with the level of that.
+    Where none does, as with up to 5 studies, it is [min, max] with the level of that.
 
     >>> median_interval([30.0, 10.0, math.inf])
     Interval(low=10.0, high=inf, level=0.75, kind='exact')
@@ -94,7 +94,6 @@ def median_interval(values: Sequence[float], level: float = LEVEL) -> Interval |
 def result_intervals(
     studies: Iterable[Study], level: float = LEVEL
 ) -> dict[tuple[str, str], ResultIntervals]:
-    """Intervals for the medians of each (submission, workload)."""
     return {
         key: ResultIntervals(
             median_interval([study.hit.time_sec for study in cell], level),
@@ -135,10 +134,9 @@ def resample_scores(
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
 ) -> np.ndarray:
-    """Scores of the whole group for each resample of everyone's studies.
+    """Scores, shape (n_resamples, S) in alphabetical order, of resampled studies.
 
-    Each submission's studies on each workload are drawn with replacement, as many as
-    there are, all cells independently. Shape (n_resamples, S), in alphabetical order.
+    Those of each cell are drawn with replacement, as many as there are, independently.
     """
     cells = by_cell(study for study in studies if study.workload in benchmark.workloads)
     sizes = sorted({len(cell) for cell in cells.values()})
@@ -170,7 +168,6 @@ def score_intervals(
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
 ) -> dict[str, ScoreInterval]:
-    """An interval for the score of every submission in its group, by name."""
     board = rank(workload_results(studies), benchmark)
     if not board.rows:
         raise UserError("There are no studies to resample.")

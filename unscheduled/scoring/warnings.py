@@ -43,19 +43,12 @@ RULES_OF_READING = {
 
 @dataclass(frozen=True)
 class LogWarning:
-    """Something about the logs that is not as it should be.
+    """Something about the logs that is not as it should be."""
 
-    Attributes:
-      rule: which of `RULES_OF_READING` it was handled by.
-      path: the file or folder.
-      what: what was seen there, without a full stop.
-      line: the first of `count` lines of the file that it is about, from 1.
-    """
-
-    rule: str
+    rule: str  # of `RULES_OF_READING`
     path: Path
-    what: str
-    line: int | None = None
+    what: str  # was seen there, without a full stop
+    line: int | None = None  # the first of `count`, from 1
     count: int = 1
 
     def __str__(self) -> str:

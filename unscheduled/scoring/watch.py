@@ -14,11 +14,10 @@ from rich.live import Live
 
 from unscheduled.benchmark.run_files import OUTCOME
 from unscheduled.benchmark.tables import Table, number
-from unscheduled.scoring.budget import approach
 from unscheduled.scoring.logs import Reading, Trial, find_logs, read_logs
 from unscheduled.scoring.scored import NOTHING_READ, Scored
 from unscheduled.scoring.tables import console_for, score_table
-from unscheduled.scoring.times import first_hit, metric_values
+from unscheduled.scoring.times import approach, first_hit, metric_values
 
 QUIET_SEC = 3600.0  # a log that has not grown for this long is not in progress
 
@@ -93,18 +92,16 @@ def log_states(roots: Sequence[str]) -> dict[Path, tuple[int, int]]:
 
 
 def _page(scored: Scored | None, running: Sequence[Trial], now: str) -> Group:
-    """What a terminal shows."""
     if scored is None:
         return Group(f"No logs yet. {now}, Ctrl-C ends")
     title = f"Runs in progress, {now}, Ctrl-C ends"
     runs = Table(title, _COLUMNS, progress(running, scored))
     title = f"AlgoPerf scores so far, benchmark {scored.benchmark.version}"
-    scores = score_table(title, scored.leaderboard, scored.benchmark, scored)
+    scores = score_table(title, scored, scored)
     return Group(runs if runs.rows else f"No {runs.title}", scores)
 
 
 def _lines(scored: Scored | None, grown: Sequence[Trial]) -> list[str]:
-    """What a pipe gets."""
     if scored is None:
         return ["no logs yet"]
     scores = [f"{row.submission} {row.score:.4f}" for row in scored.leaderboard.rows]

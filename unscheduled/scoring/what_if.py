@@ -33,11 +33,17 @@ class Assumption:
     workload: str
     what: str
 
+    def error(self, what: str) -> UserError:
+        return UserError(f"--what_if={self.text}: {what}")
+
+    def choose(self, kind: str, name: str, among: Sequence[str]) -> None:
+        if name not in among:
+            choices = ", ".join(among)
+            raise self.error(f"no {kind} {name!r}, choose from {choices}.")
+
 
 @dataclass(frozen=True)
 class Change:
-    """What one assumption does alone."""
-
     assumption: Assumption
     times_sec: Mapping[str, tuple[float, float]]  # medians before and after
     score: float
@@ -62,14 +68,24 @@ def read_assumptions(given: Sequence[str]) -> list[Assumption]:
     lines: list[str] = []
     for text in given:
         lines += [text] if "=" in text else read_text(text).splitlines()
-    lines = [line.partition("#")[0].strip() for line in lines]
-    return [_assumption(line) for line in lines if line]
+    found = []
+    for text in filter(None, (line.partition("#")[0].strip() for line in lines)):
+        whom, _, what = text.partition("=")
+        submission, _, workload = whom.partition("/")
+        if not (submission and workload and what):
+            raise UserError(
+                f"--what_if={text} is no assumption: give SUBMISSION/WORKLOAD=WHAT, "
+                "where WHAT is a submission, or as 3640s, 57000steps, ms*0.94 or "
+                "steps*0.5."
+            )
+        names = (submission.strip(), workload.strip(), what.strip())
+        found.append(Assumption(text, *names))
+    return found
 
 
 def what_if(
     scored: Scored, assumptions: Sequence[Assumption], n_resamples: int = N_RESAMPLES
 ) -> WhatIf:
-    """Score the group with all of the assumptions, and with each alone."""
     after = scored.studies
     for assumption in assumptions:
         after = _assume(after, assumption, scored)
@@ -81,29 +97,18 @@ def what_if(
     )
 
 
-def _assumption(text: str) -> Assumption:
-    whom, _, what = text.partition("=")
-    submission, _, workload = whom.partition("/")
-    if not (submission and workload and what):
-        raise UserError(
-            f"--what_if={text} is no assumption: give SUBMISSION/WORKLOAD=WHAT, where "
-            "WHAT is a submission, or as 3640s, 57000steps, ms*0.94 or steps*0.5."
-        )
-    return Assumption(text, submission.strip(), workload.strip(), what.strip())
-
-
 def _assume(
     studies: Sequence[Study], assumption: Assumption, scored: Scored
 ) -> list[Study]:
     """`studies` with the cells that an assumption is about replaced."""
     cells, every = by_cell(studies), scored.benchmark.workloads
     name, workload = assumption.submission, assumption.workload
-    _choose(assumption, "submission", name, scored.submissions)
-    _choose(assumption, "workload", workload, (*every, "all"))
+    assumption.choose("submission", name, scored.submissions)
+    assumption.choose("workload", workload, (*every, "all"))
     workloads = every if workload == "all" else [workload]
     replaced = {(name, w): _cell(assumption, w, cells, scored) for w in workloads}
     if workload != "all" and not replaced[name, workload]:
-        raise _error(assumption, f"there are no studies of {workload}.")
+        raise assumption.error(f"there are no studies of {workload}.")
     kept = [s for s in studies if not replaced.get((s.submission, s.workload))]
     return kept + [study for cell in replaced.values() for study in cell]
 
@@ -115,16 +120,21 @@ def _cell(
     name, target = assumption.submission, scored.benchmark.targets[workload]
     own = cells.get((name, workload), [])
     figure = _FIGURE.fullmatch(assumption.what)
-    if figure is None:
-        return _studies_of_fastest(assumption, workload, cells, scored)
+    if figure is None:  # the studies of the fastest of those that are named
+        names = assumption.what.split(",")
+        for other in names:
+            assumption.choose("submission", other, scored.submissions)
+        ran = [cells[other, workload] for other in names if (other, workload) in cells]
+        fastest = min(ran, key=lambda c: median(s.hit.time_sec for s in c), default=[])
+        return [replace(study, submission=name) for study in fastest]
     amount, unit, scaled, factor = figure.groups()
     value = float(amount or factor)
     if not value:
-        raise _error(assumption, f"{value:g} is not above 0.")
+        raise assumption.error(f"{value:g} is not above 0.")
     budget_sec = scored.ruleset.budget_sec(target.max_allowed_runtime_sec)
     if unit == "s":
         if value > budget_sec:
-            raise _error(assumption, f"{workload} has {budget_sec:.0f} s.")
+            raise assumption.error(f"{workload} has {budget_sec:.0f} s.")
         mine = {s.study: s.framework for s in scored.studies if s.submission == name}
         blank = [Study(name, workload, *each, MISS, 0, 1) for each in mine.items()]
         return [_reached(s, value, value / s.step_sec, math.inf) for s in own or blank]
@@ -145,18 +155,6 @@ def _cell(
         )
         changed.append(_reached(paced, steps * paced.step_sec, steps, budget_sec))
     return changed
-
-
-def _studies_of_fastest(
-    assumption: Assumption, workload: str, cells: Cells, scored: Scored
-) -> list[Study]:
-    """Of the submissions that an assumption names, under the name of its own."""
-    names = assumption.what.split(",")
-    for name in names:
-        _choose(assumption, "submission", name, scored.submissions)
-    ran = [cells[name, workload] for name in names if (name, workload) in cells]
-    fastest = min(ran, key=lambda c: median(s.hit.time_sec for s in c), default=[])
-    return [replace(study, submission=assumption.submission) for study in fastest]
 
 
 def _reached(study: Study, sec: float, steps: float, budget_sec: float) -> Study:
@@ -180,13 +178,3 @@ def _alone(scored: Scored, assumption: Assumption) -> Change:
 
 def _scores(board: Leaderboard) -> dict[str, float]:
     return {row.submission: row.score for row in board.rows}
-
-
-def _choose(assumption: Assumption, kind: str, name: str, among: Sequence[str]) -> None:
-    if name not in among:
-        choices = ", ".join(among)
-        raise _error(assumption, f"no {kind} {name!r}, choose from {choices}.")
-
-
-def _error(assumption: Assumption, what: str) -> UserError:
-    return UserError(f"--what_if={assumption.text}: {what}")

@@ -7,7 +7,6 @@ scripts/update_published.py makes them.
 
 import json
 import math
-from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -22,47 +21,18 @@ VERSIONS = ("0.5", "0.6", "rolling")
 
 @dataclass(frozen=True)
 class Published:
-    """The submissions of one ruleset of one version.
-
-    Attributes:
-      date: of the source, as 2026-06-26; None for a version that is closed.
-      studies: by rule: the trial that stands for a study may be another.
-    """
-
     version: str
     ruleset: str
     source: str
-    date: str | None
+    date: str | None  # None for a version that is closed
     gpu_model_name: str
     gpu_count: int
     notes: tuple[str, ...]
-    studies: dict[str, list[Study]]
+    studies: dict[str, list[Study]]  # by rule
 
     @property
     def submissions(self) -> tuple[str, ...]:
         return tuple(sorted({s.submission for s in self.studies["documented"]}))
-
-    @property
-    def dated(self) -> tuple[str, ...]:
-        """A sentence on the date, where there is one."""
-        if self.date is None:
-            return ()
-        return (f"The published runs are those of {self.date}. {self.source}",)
-
-    def only(self, submissions: Collection[str]) -> "Published":
-        """The same without the other submissions; raises UserError for unknown ones."""
-        for name in submissions:
-            if name not in self.submissions:
-                choices = ", ".join(self.submissions)
-                raise UserError(
-                    f"No published submission {name!r} in version {self.version}, "
-                    f"{self.ruleset} tuning: choose from {choices}."
-                )
-        studies = {
-            rule: [study for study in studies if study.submission in submissions]
-            for rule, studies in self.studies.items()
-        }
-        return replace(self, studies=studies)
 
 
 def load_published(version: str, ruleset: str) -> Published:
@@ -78,17 +48,22 @@ def load_published(version: str, ruleset: str) -> Published:
             f"are {', '.join(VERSIONS)}."
         )
     facts = json.loads(path.read_text(encoding="utf-8"))
-    studies = {
-        "documented": _studies(facts, {}),
-        "official": _studies(facts, facts["official"]),
-    }
-    hardware = (facts["gpu_model_name"], facts["gpu_count"])
-    about = (facts["_source"], facts.get("date"), *hardware, tuple(facts["notes"]))
-    return Published(version, ruleset, *about, studies)
+    return Published(
+        version,
+        ruleset,
+        source=facts["_source"],
+        date=facts.get("date"),
+        gpu_model_name=facts["gpu_model_name"],
+        gpu_count=facts["gpu_count"],
+        notes=tuple(facts["notes"]),
+        studies={
+            "documented": _studies(facts, {}),
+            "official": _studies(facts, facts["official"]),
+        },
+    )
 
 
 def published_path(version: str, ruleset: str, folder: Path = FOLDER) -> Path:
-    """The file of a version and ruleset, as `v05_self.json` or `rolling_self.json`."""
     stem = f"v{version.replace('.', '')}" if version[0].isdigit() else version
     return folder / f"{stem}_{ruleset}.json"
 
@@ -108,7 +83,19 @@ def parse_against(text: str, ruleset: str) -> Published:
             "/<submission>,<submission> after it for some of its submissions."
         )
     published = load_published(version, ruleset)
-    return published.only(names.split(",")) if slash else published
+    kept = names.split(",") if slash else published.submissions
+    for name in kept:
+        if name not in published.submissions:
+            choices = ", ".join(published.submissions)
+            raise UserError(
+                f"No published submission {name!r} in version {version}, {ruleset} "
+                f"tuning: choose from {choices}."
+            )
+    studies = {
+        rule: [study for study in studies if study.submission in kept]
+        for rule, studies in published.studies.items()
+    }
+    return replace(published, studies=studies)
 
 
 def _studies(facts: dict[str, Any], hits: dict[str, Any]) -> list[Study]:
@@ -119,12 +106,10 @@ def _studies(facts: dict[str, Any], hits: dict[str, Any]) -> list[Study]:
             workload, _, framework = cell.rpartition("_")
             for study, row in rows.items():
                 figures = dict(zip(facts["columns"], row, strict=True))
-                time_sec, steps, index = (
-                    hits.get(submission, {}).get(cell, {}).get(study, row[:3])
-                )
-                hit = MISS
-                if index is not None:
-                    hit = Hit(float(time_sec), float(steps), index)
+                of_rule = hits.get(submission, {}).get(cell, {}).get(study, row[:3])
+                time_sec, steps, index = of_rule
+                found = index is not None
+                hit = Hit(float(time_sec), float(steps), index) if found else MISS
                 names = (submission, workload, study, framework)
                 studies.append(_study(names, hit, figures))
     return studies
