@@ -62,8 +62,7 @@ def wait_for_charts(page: Page) -> None:
 
 
 _OUT = flags.DEFINE_string("out", "report.png", "The picture to write.")
-_WIDTH = flags.DEFINE_integer("width", 1280, "Of the window, in pixels.", 1)
-_HEIGHT = flags.DEFINE_integer("height", 1400, "Of the picture, from the top.", 1)
+_SIZE: Any = {"width": 1280, "height": 1400}  # from the top, in pixels
 
 
 def main(argv: Sequence[str]) -> None:
@@ -71,9 +70,9 @@ def main(argv: Sequence[str]) -> None:
     if path is None or len(argv) != 2:
         problem = "name one report" if path else f"no {', '.join(NAMES)} on the PATH"
         raise app.UsageError(f"{problem}.")
-    clip: Any = {"x": 0, "y": 0, "width": _WIDTH.value, "height": _HEIGHT.value}
     with browser(path) as chromium:
-        page = open_report(chromium, Path(argv[1]), _WIDTH.value)
+        page = open_report(chromium, Path(argv[1]), _SIZE["width"])
+        clip: Any = {"x": 0, "y": 0, **_SIZE}
         page.screenshot(path=_OUT.value, full_page=True, clip=clip)
 
 

@@ -101,7 +101,7 @@ def curves_chart(workload: Workload, axis: str) -> go.Figure:
 def ratios_chart(report: Report) -> go.Figure:
     """Time over the fastest, a row a submission and a column a base workload."""
     submissions = np.array([_plain(entry.submission) for entry in report.entries])
-    workloads = np.array([_plain(name) for name in report.base_run])
+    workloads = np.array([_plain(name) for name in report.scored.leaderboard.base_run])
     ratios = np.array([entry.ratios for entry in report.entries])
     texts = np.array([entry.ratio_words for entry in report.entries])
     missed = ~np.isfinite(ratios)

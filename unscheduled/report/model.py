@@ -51,7 +51,7 @@ class Entry:
     style: Style
     is_baseline: bool
     is_published: bool  # without curves and files
-    ratios: tuple[float, ...]  # to the fastest on each of `Report.base_run`
+    ratios: tuple[float, ...]  # to the fastest on each of the base workloads run
     ratio_words: tuple[str, ...]  # the same, or why it counts as a miss
 
     @property
@@ -154,10 +154,6 @@ class Report:
     workloads: Sequence[Workload]
     verdicts: Verdicts
     max_curve_points: int | None
-
-    @property
-    def base_run(self) -> tuple[str, ...]:
-        return self.scored.leaderboard.base_run
 
     @property
     def runs(self) -> list[Run]:

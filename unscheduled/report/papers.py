@@ -94,8 +94,8 @@ def draw_curves(report: Report, workload: Workload, axis: str) -> Figure:
 
 
 def draw_ratios(report: Report) -> Figure:
-    n_rows, n_columns = len(report.entries), len(report.base_run)
-    figure, panel = _new(1.6 + 0.75 * n_columns, 1.0 + 0.32 * n_rows)
+    workloads = report.scored.leaderboard.base_run
+    figure, panel = _new(1.6 + 0.75 * len(workloads), 1.0 + 0.32 * len(report.entries))
     ratios = np.array([entry.ratios for entry in report.entries])
     shown = np.where(np.isfinite(ratios), np.log2(ratios), np.nan)
     panel.imshow(shown, cmap="cividis", vmin=0, vmax=2, aspect="auto")
@@ -104,8 +104,9 @@ def draw_ratios(report: Report) -> Figure:
         for column, told in enumerate(entry.ratio_words):
             color = "white" if shown[row, column] < 1 else "black"
             panel.text(column, row, told, color=color, **place)
-    panel.set_xticks(range(n_columns), report.base_run, rotation=35, ha="right")
-    panel.set_yticks(range(n_rows), [entry.submission for entry in report.entries])
+    names = [entry.submission for entry in report.entries]
+    panel.set_xticks(range(len(workloads)), workloads, rotation=35, ha="right")
+    panel.set_yticks(range(len(names)), names)
     panel.grid(False)
     panel.spines[:].set_visible(False)
     return figure

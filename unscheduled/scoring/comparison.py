@@ -190,10 +190,7 @@ class Intervals:
 
 
 def all_intervals(
-    scored: Scored,
-    level: float = LEVEL,
-    n_resamples: int = N_RESAMPLES,
-    seed: int = 0,
+    scored: Scored, level: float = LEVEL, n_resamples: int = N_RESAMPLES, seed: int = 0
 ) -> Intervals:
     """Resample the studies of a scored group; UserError if `level` is out of range."""
     studies, benchmark = scored.studies, scored.benchmark

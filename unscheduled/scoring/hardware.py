@@ -14,12 +14,9 @@ from unscheduled.scoring.published import Published
 from unscheduled.scoring.warnings import LogWarning, unreadable
 
 # The facts that are read, and their types.
-_FACTS = {
-    **dict.fromkeys(("gpu_count", "cpu_count"), int),
-    **dict.fromkeys(("gpu_model_name", "cpu_model_name", "python_version"), str),
-    **dict.fromkeys(("torch_version", "jax_version", "git_commit_hash"), str),
-    **dict.fromkeys(("clock", "tuning_ruleset"), str),
-}
+_TEXTS = """gpu_model_name cpu_model_name python_version torch_version jax_version
+git_commit_hash clock tuning_ruleset"""
+_FACTS = {"gpu_count": int, "cpu_count": int, **dict.fromkeys(_TEXTS.split(), str)}
 
 
 def hardware_notes(

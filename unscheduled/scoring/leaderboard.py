@@ -73,12 +73,11 @@ def rank(
         baseline_sec = base_sec[submissions.index(baseline)]
         against = [_against(times, baseline_sec, miss_sec) for times in base_sec]
     n_hit = np.isfinite(base_sec).sum(axis=1).tolist()
+    on_base = [tuple(row.tolist()) for row in ratios]
+    shares = [tuple(row.tolist()) for row in profile]
     rows = [
-        Row(name, score, n, *pair, tuple(own_ratios), tuple(shares))
-        for name, score, n, pair, own_ratios, shares in zip(
-            *(submissions, scores, n_hit, against, ratios.tolist(), profile.tolist()),
-            strict=True,
-        )
+        Row(name, scores[i], n_hit[i], *against[i], on_base[i], shares[i])
+        for i, name in enumerate(submissions)
     ]
     best_first = sorted(rows, key=lambda row: (-row.score, row.submission))
     base_run = tuple(w for w in benchmark.base if w in run)
@@ -91,10 +90,7 @@ def ratios_after_filters(
     benchmark: Benchmark,
     held_out_run: Sequence[str],
 ) -> np.ndarray:
-    """Time over the group's fastest on each base workload, shape (..., S, B).
-
-    The times are as in `profiles.eligible_times`, held-out ones of `held_out_run`.
-    """
+    """Time over the group's fastest on each base workload, shape (..., S, B)."""
     base_of = [benchmark.base.index(benchmark.held_out[w]) for w in held_out_run]
     return profiles.ratios_to_best(
         profiles.eligible_times(base_sec, held_out_sec, np.array(base_of, int))

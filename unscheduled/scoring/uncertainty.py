@@ -61,9 +61,7 @@ class ScoreInterval:
 
 
 def median_coverage(n: int, k: int = 1) -> float:
-    """Probability that [x_(k), x_(n+1-k)] of n independent draws covers the median.
-
-        1 - 2 P(Bin(n, 1/2) < k); for [min, max] that is 1 - 2 * 0.5**n
+    """P([x_(k), x_(n+1-k)] of n draws covers the median) = 1 - 2 P(Bin(n, 1/2) < k).
 
     Exact for a continuous distribution, a lower bound for any other. By hand: scipy is
     off by some ulp, and half a second to import.
@@ -106,8 +104,8 @@ def result_intervals(
 def percentile_interval(samples: np.ndarray, level: float = LEVEL) -> Interval:
     """What is left of resampled figures, shape (R,), less (1 - level)/2 at each end.
 
-    An unknown figure, NaN, may be anything: it counts as lowest at the lower end and as
-    highest at the upper, which `np.quantile` and `scipy.stats.bootstrap` can't do.
+    NaN may be anything: it counts as lowest at the lower end and as highest at the
+    upper, which `np.quantile` and `scipy.stats.bootstrap` can't do.
 
     >>> percentile_interval(np.arange(100.0), 0.9)
     Interval(low=5.0, high=94.0, level=0.9, kind='bootstrap')
@@ -169,20 +167,17 @@ def score_intervals(
     seed: int = 0,
 ) -> dict[str, ScoreInterval]:
     board = rank(workload_results(studies), benchmark)
-    if not board.rows:
-        raise UserError("There are no studies to resample.")
     scores = {row.submission: row.score for row in board.rows}
+    if not scores:
+        raise UserError("There are no studies to resample.")
     resampled = resample_scores(studies, benchmark, n_resamples, seed)
     best = resampled == resampled.max(axis=1, keepdims=True)
     p_best = (best / best.sum(axis=1, keepdims=True)).mean(axis=0)
-    alone = {
-        submission
-        for (submission, workload), cell in by_cell(studies).items()
-        if len(cell) < 2 and workload in benchmark.workloads
-    }
-    found = {}
+    cells, found = by_cell(studies).items(), {}
+    once = {key for key, cell in cells if len(cell) < 2}
     for i, name in enumerate(sorted(scores)):
-        sampled = resampled[:, i]
-        interval = None if name in alone else percentile_interval(sampled, level)
+        interval = None
+        if not any((name, workload) in once for workload in benchmark.workloads):
+            interval = percentile_interval(resampled[:, i], level)
         found[name] = ScoreInterval(name, scores[name], interval, float(p_best[i]))
     return found
