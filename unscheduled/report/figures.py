@@ -83,11 +83,8 @@ def curves_chart(workload: Workload, axis: str) -> go.Figure:
     for cell in workload.cells:
         if cell.entry.is_published and not cell.missed:  # without curves
             look = (f"{cell.entry.style.symbol.name}-open", 12, 2.5)
-            x, hover = (
-                on_axis(axis, cell.result),
-                f"published median: {_X.format(axis)}",
-            )
-            _mark(figure, cell.entry, [x], value, hover, look)
+            x, hover = on_axis(axis, cell.result), "published median: "
+            _mark(figure, cell.entry, [x], value, hover + _X.format(axis), look)
     line, text = {"dash": "dash", "width": 1.5}, f"<b>target {value:g}</b>"
     figure.add_hline(value, line=line, annotation_text=text)
     figure.update_annotations(x=0.008, xanchor="left", yanchor="bottom")

@@ -2,8 +2,7 @@
 
 `all_intervals` does this for a whole group, with the intervals of `uncertainty`.
 
-Times are what the leaderboard compares: medians over studies on the base workloads,
-without the filters of the score. On each workload
+Times are medians over studies on the base workloads, without the filters of the score:
 
     time to target = steps to target * seconds a step
 

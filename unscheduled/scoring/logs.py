@@ -230,13 +230,12 @@ class _Search:
             place = submission, os.path.realpath(folder)
             once = self.by_folder.setdefault(place, log)
             if once.key != log.key:
-                what = f"the same folder as {once.path.parent}"
-                self._warn("linked", folder, what)
-            elif (
-                once is log and (same := self.logs.setdefault(log.key, log)) is not log
-            ):
-                folders = printable(f"{same.path.parent} and {folder}")
-                raise LogError(f"{folders} claim to be the same trial.")
+                self._warn("linked", folder, f"the same folder as {once.path.parent}")
+            elif once is log:
+                same = self.logs.setdefault(log.key, log)
+                if same is not log:
+                    folders = printable(f"{same.path.parent} and {folder}")
+                    raise LogError(f"{folders} claim to be the same trial.")
 
     def _warn(self, rule: str, path: str, what: str) -> None:
         self.warnings.setdefault((rule, path), LogWarning(rule, Path(path), what))

@@ -1,14 +1,11 @@
 """How far other studies could have moved a figure: confidence intervals over studies.
 
 The studies of a submission on a workload are taken as independent draws from one
-distribution; a miss is inf and takes part, so an interval may end at inf. Nothing here
-accounts for other hardware, other workloads, or what all the studies share.
+distribution; a miss is inf and takes part, so an interval may end at inf.
 
-exact:     between two order statistics of the studies; for medians. It covers the
-           median with at least the stated probability, whatever the distribution.
-bootstrap: the percentile method; for ratios and scores, which have no exact interval.
-           Its level is nominal: with 3 studies an interval of 95% was measured to
-           cover 88 to 98%, see docs/evidence/uncertainty.md.
+exact:     for medians; covers with at least the stated probability.
+bootstrap: for ratios and scores, by percentiles. Its level is nominal: 95% with 3
+           studies was measured to cover 88 to 98%, see docs/evidence/uncertainty.md.
 """
 
 import math

@@ -1,9 +1,7 @@
 """What a change would be worth: a group scored with some of its cells assumed.
 
-An assumption is `SUBMISSION/WORKLOAD=WHAT`; docs/leaderboard.md says what WHAT may be.
-Assumptions hold one after another. Under a factor, a study that was too slow (see
-`verdicts`) reaches the target in the steps that are needed, where they fit into the
-budget; one that missed for another reason misses still.
+An assumption is `SUBMISSION/WORKLOAD=WHAT`; docs/leaderboard.md says what WHAT may be,
+and what it means for studies that missed.
 """
 
 import math

@@ -1,7 +1,6 @@
 """The published submissions of each version of the benchmark, as figures a study.
 
-`rolling` is the rolling leaderboard, which goes on: its figures are of a date. The
-files beside this one say where their figures come from and what they mean;
+The files beside this one say where their figures come from and what they mean;
 scripts/update_published.py makes them.
 """
 
@@ -125,13 +124,6 @@ def _study(names: tuple[str, str, str, str], hit: Hit, figures: dict) -> Study:
         course = Course(**{field.name: known[field.name] for field in fields(Course)})
     else:  # the file knows when a run ended, and at what pace it went
         course = Course(known["run_sec"], known["run_sec"] / known["step_sec"])
-    return Study(
-        *names,
-        hit,
-        n_hit=figures["n_hit"],
-        n_trials=figures["n_trials"],
-        best=known["best"],
-        run_sec=known["run_sec"],
-        step_sec=known["step_sec"],
-        course=course,
-    )
+    counts = (figures["n_hit"], figures["n_trials"])
+    measured = (known["best"], known["run_sec"], known["step_sec"])
+    return Study(*names, hit, *counts, *measured, course)
