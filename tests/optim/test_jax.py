@@ -664,6 +664,7 @@ def test_state_of_abstract_parameters(algorithm, dtype):
     """A checkpoint that can't be restored without parameters to make its state from."""
     optimizer, params = algorithm.make(0.1), initial(dtype)
     expected = abstract(optimizer.init(params))
+    assert abstract(optimizer.init(abstract(params))) == expected
     assert abstract(jax.eval_shape(optimizer.init, abstract(params))) == expected
 
 
@@ -974,6 +975,16 @@ def test_numbers_of_numpy_and_jax_are_numbers(number):
         optimizer = optim_jax.lookahead(optimizer, np.int64(2), number)
         state = optimizer.init(initial())
         jax.eval_shape(optimizer.update, initial(), state, initial())
+
+
+@pytest.mark.parametrize("base", [optax.adam, 0.1, None], ids=["factory", "rate", "no"])
+def test_a_base_is_a_transformation(base):
+    """optax.adam for optax.adam(0.1): an AttributeError in the first step."""
+    message = "^base must be a gradient transformation, got"
+    with pytest.raises(ValueError, match=message):
+        optim_jax.schedule_free(base, 0.1)
+    with pytest.raises(ValueError, match=message):
+        optim_jax.lookahead(base)
 
 
 # The tests that optax has for contributions, on ours.

@@ -1,10 +1,12 @@
-"""The algorithms as optax-style gradient transformations."""
+"""The algorithms as optax-style gradient transformations.
 
-from .lookahead import (
-    LookaheadState,
-    lookahead,
-    lookahead_eval_params,
-)
+What they return is a `GradientTransformationExtraArgs` whose `update` needs `params`
+and gives updates in the dtypes of those. They raise a ValueError for an invalid value,
+for parameters that are integers or None, and for gradients of another structure or
+shape than theirs. A complex parameter is the pair of its real and imaginary parts.
+"""
+
+from .lookahead import LookaheadState, lookahead, lookahead_eval_params
 from .radam import RAdamState, radam
 from .schedule_free import (
     ScheduleFreeState,

@@ -14,20 +14,16 @@ Momentum = Literal["keep", "reset", "pullback"]
 
 
 class LookaheadState(NamedTuple):
-    """State of Lookahead, valid after every step; what is not needed is empty or None.
+    """State of Lookahead; what is not needed is empty or None.
 
-    count: fast steps done (int32); slow: φ, a tree like the parameters, in float32
-    where those have low precision; sequences: the slow twins of z and x of each
-    `ScheduleFreeState` in the base's state; momentum: the fast momentum after the last
-    sync, for "pullback"; fisher: the moving average of g², for the adaptive α;
-    base_state: the base's state.
+    φ and F are trees like the parameters, in float32 where those have low precision.
     """
 
-    count: jax.Array
-    slow: optax.Params
-    sequences: Any
-    momentum: Any
-    fisher: Any  # optax.Params or None
+    count: jax.Array  # fast steps done, int32
+    slow: optax.Params  # φ
+    sequences: Any  # the slow z and x of each `ScheduleFreeState` in base_state
+    momentum: Any  # the fast momentum after the last sync, for "pullback"
+    fisher: Any  # F, the moving average of g², for the adaptive α
     base_state: optax.OptState
 
     like_params = "slow"
@@ -44,8 +40,8 @@ def lookahead(
 ) -> optax.GradientTransformationExtraArgs:
     r"""k fast steps of `base` from the slow weights φ, then a step of φ towards them.
 
-    The parameters are the fast weights θ, plain as for any other transformation;
-    `lookahead_eval_params` gives φ. At every k-th step, after that of `base`,
+    The parameters are the fast weights θ; `lookahead_eval_params` gives φ. At every
+    k-th step, after that of `base`,
 
         φ <- φ + α (θ - φ),  θ <- φ
 
@@ -72,14 +68,6 @@ def lookahead(
       momentum: "keep", "reset" or "pullback".
       fisher_decay: δ in [0, 1).
 
-    Returns:
-      A `GradientTransformationExtraArgs` whose `update` needs `params`; its state is a
-      `LookaheadState`, its updates have the dtypes of the parameters.
-
-    Raises:
-      ValueError: for an invalid value, for parameters that are integers or None, and
-        for gradients of another structure or shape than theirs.
-
     Example:
       >>> optimizer = lookahead(optax.sgd(0.1), k=1)
       >>> params = {"w": jnp.ones(2)}
@@ -92,7 +80,7 @@ def lookahead(
     """
     trees.check(k=k, alpha=alpha, fisher_decay=fisher_decay)
     trees.check(adaptive=adaptive, slow_momentum=momentum)
-    inner = optax.with_extra_args_support(base)
+    inner = trees.transformation(base)
 
     def init(params):
         params = trees.as_params(params, "lookahead")
@@ -162,10 +150,8 @@ def lookahead(
 def lookahead_eval_params(state: optax.OptState, params: optax.Params) -> optax.Params:
     """The slow weights φ, where the model is evaluated.
 
-    Over a Schedule-Free base, whose θ is y, this is the x that goes with the slow y and
-    the slow z.
-
-    As `schedule_free_eval_params`, of `LookaheadState`s and θ.
+    As `schedule_free_eval_params`, of `LookaheadState`s and θ. Over a Schedule-Free
+    base, whose θ is y, this is the x that goes with the slow y and the slow z.
 
     Example:
       >>> optimizer = lookahead(optax.sgd(0.1), k=5)
@@ -180,15 +166,13 @@ def lookahead_eval_params(state: optax.OptState, params: optax.Params) -> optax.
 
     def slow_of(found, fast):
         del fast
-        x = found.slow
-        if found.sequences:
-            base_state = _write(found.base_state, _sequence_fields, found.sequences)
-            x = schedule_free_eval_params(base_state, x)
-        return jax.tree.leaves(x)
+        if not found.sequences:
+            return jax.tree.leaves(found.slow)
+        base_state = _write(found.base_state, _sequence_fields, found.sequences)
+        return jax.tree.leaves(schedule_free_eval_params(base_state, found.slow))
 
-    return trees.replace(
-        params, state, LookaheadState, "lookahead_eval_params", slow_of
-    )
+    name = "lookahead_eval_params"
+    return trees.replace(params, state, LookaheadState, name, slow_of)
 
 
 def _adaptive_alpha(slow, params, steps, grads, fisher, correction, lowest):

@@ -45,9 +45,8 @@ def rectification(
 
     r_t = sqrt((ρ_t - 4)(ρ_t - 2) ρ_∞ / ((ρ_∞ - 4)(ρ_∞ - 2) ρ_t))
 
-    Whether ρ_t is over the threshold is decided in float64 by the first step at which
-    it is, unless b2 or the threshold is traced. r_t is finite at every t, and so are
-    its derivatives.
+    Whether it applies is decided in float64, unless b2 or the threshold is traced. r_t
+    and its derivatives are finite at every t.
 
     Example:
       >>> factor, is_rectified = rectification(jnp.asarray(5), 0.999)

@@ -11,13 +11,11 @@ from .moments import bias_correction, moment, normalized, rectification
 
 
 class RAdamState(NamedTuple):
-    """count: steps done (int32); mu, nu: first and second moments, trees like the
-    parameters, in float32 where those have low precision.
-    """
+    """Moments are trees like the parameters, in float32 for low precision."""
 
-    count: jax.Array
-    mu: optax.Params
-    nu: optax.Params
+    count: jax.Array  # steps done, int32
+    mu: optax.Params  # first moments
+    nu: optax.Params  # second moments
 
 
 def radam(
@@ -39,8 +37,7 @@ def radam(
         d  = r_t m̂ / (sqrt(v̂) + ε) where ρ_t > threshold, else m̂
         θ <- θ - γ_t (d + λ θ)
 
-    with ρ_t and r_t as in `rectification`. A complex parameter is the pair of its real
-    and imaginary parts, as in torch.optim.
+    with ρ_t and r_t as in `rectification`.
 
     Args:
       learning_rate: γ, at least 0, or a function from the count of steps done to γ.
@@ -51,14 +48,6 @@ def radam(
       threshold: what ρ_t must be over for the step to be rectified, at least 4; 5 is
         the choice of torch.optim and nearly that of optax.
       silent_sgd_phase: whether nothing moves, decay included, before that.
-
-    Returns:
-      A `GradientTransformationExtraArgs` whose `update` needs `params`; its state is a
-      `RAdamState`, its updates have the dtypes of the parameters.
-
-    Raises:
-      ValueError: for an invalid value, for parameters that are integers or None, and
-        for gradients of another structure or shape than theirs.
 
     Example:
       >>> optimizer = radam(0.25)
@@ -71,8 +60,8 @@ def radam(
     Source: Liu et al., arXiv 1908.03265, Algorithm 2.
     """
     trees.check(learning_rate=learning_rate, b1=b1, b2=b2, eps=eps)
-    trees.check(weight_decay=weight_decay, threshold=threshold)
-    trees.check(silent_sgd_phase=silent_sgd_phase)
+    trees.check(threshold=threshold, silent_sgd_phase=silent_sgd_phase)
+    trees.check(weight_decay=weight_decay)
 
     def init(params):
         params = trees.as_params(params, "radam")

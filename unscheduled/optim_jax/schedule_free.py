@@ -13,23 +13,17 @@ from .moments import bias_correction, moment, normalized, rectification
 class ScheduleFreeState(NamedTuple):
     """State of Schedule-Free; z, x and nu are trees like the parameters (y).
 
-    Their leaves are float32 for parameters of low precision (bfloat16, float16), else
-    of the parameters' dtype.
-
-    count: steps done (int32); lr_max: largest rate so far; weight_sum: sum of the
-    averaging weights; b1: β1 of the last step; z: the base sequence; x: the average
-    where it is kept (see `schedule_free`), else None; nu: second moments, or None;
-    base_state: the state of the wrapped transformation, or None.
+    They are float32 where the parameters have low precision (bfloat16, float16).
     """
 
-    count: jax.Array
-    lr_max: jax.Array
-    weight_sum: jax.Array
-    b1: jax.Array
+    count: jax.Array  # steps done, int32
+    lr_max: jax.Array  # the largest rate so far
+    weight_sum: jax.Array  # of the averaging weights
+    b1: jax.Array  # β1 of the last step
     z: optax.Params
-    x: Any  # optax.Params or None
-    nu: Any  # optax.Params or None
-    base_state: Any  # optax.OptState or None
+    x: Any  # the average, where it is kept, or None
+    nu: Any  # the second moments, or None
+    base_state: Any  # of the wrapped transformation, or None
 
     like_params = "z"
 
@@ -56,15 +50,11 @@ def schedule_free(
 
     While every rate so far is zero the weights are too; c is then 0: x stays.
 
-    What the state keeps is z, and not x = y + (1 - 1 / β1) (z - y). Only where β1 is 0
+    The state keeps z, and not x = y + (1 - 1 / β1) (z - y). Only where β1 is 0
     (Polyak-Ruppert averaging: y is z) or a parameter has low precision (bfloat16,
-    float16: y is too coarse) it keeps x too, for all parameters, and y is computed from
-    z and x. A b1 that is an array, as from `optax.inject_hyperparams`, must stay above
-    0, where it may change from step to step.
-
-    z and x are float32 for parameters of low precision, and y is rounded from them at
-    each step anew: no error accumulates. A complex parameter is the pair of its real
-    and imaginary parts, as in torch.optim.
+    float16: y is too coarse) does it keep x too, for all parameters; y is then rounded
+    from z and x at each step anew. A b1 that is an array, as from
+    `optax.inject_hyperparams`, must stay above 0, where it may change between steps.
 
     Args:
       base: whose updates are complete steps for z, its own learning rate and sign
@@ -78,14 +68,6 @@ def schedule_free(
       decoupling_c: C, above 0: c is then min(1, (1 - β1) C c), an averaging window
         that β1 has no part in (arXiv 2507.09846); None is C = 1 / (1 - β1).
 
-    Returns:
-      A `GradientTransformationExtraArgs` whose `update` needs `params`; its state is a
-      `ScheduleFreeState`, its updates have the dtypes of the parameters.
-
-    Raises:
-      ValueError: for an invalid value, for parameters that are integers or None, and
-        for gradients of another structure or shape than theirs.
-
     Example:
       >>> optimizer = schedule_free(optax.rmsprop(0.01), 0.01)
       >>> y = jnp.ones(2)
@@ -96,7 +78,7 @@ def schedule_free(
 
     Source: Defazio et al., arXiv 2405.15682, equations (3) to (5).
     """
-    step = optax.with_extra_args_support(base)
+    step = trees.transformation(base)
     averaging = _AveragingOptions(b1, r, weight_lr_power, decoupling_c)
     return _transformation(step, averaging, learning_rate, weight_decay)
 
@@ -113,7 +95,7 @@ def schedule_free_sgd(
 ) -> optax.GradientTransformationExtraArgs:
     r"""SGD without a learning-rate schedule: gradient at y, evaluation at x.
 
-    As `schedule_free` (arguments, returns, raises), with γ_t = γ min(1, t / W) and
+    As `schedule_free`, arguments too, with γ_t = γ min(1, t / W) and
 
         z <- z - γ_t (g + λ y)
 
@@ -277,7 +259,7 @@ def schedule_free_train_params(
 
 
 class _AveragingOptions(NamedTuple):
-    """How z enters x, and x enters y."""
+    """How z enters x, and x enters y: arguments of `schedule_free`."""
 
     b1: Any
     r: Any
@@ -333,20 +315,19 @@ def _transformation(
         nu = base_state = None
         if isinstance(base, _Step):
             nu = None if base.b2 is None else moment(state.nu, grads, base.b2, 2)
-            rate = rate * _factor(base, t)
+            factor, is_rectified = _rectified(base, t)
+            rate = rate * factor
 
             def descent(nu):
                 """γ (d + λ y)."""
-                steps = trees.leafwise(
-                    lambda d, rate: rate * d, _direction(own, grads, nu, t), rate=rate
-                )
+                steps = _direction(own, grads, nu, is_rectified, t)
+                steps = trees.leafwise(lambda d, rate: rate * d, steps, rate=rate)
                 return _decayed(steps, y, -rate, weight_decay)
 
-            # s is computed a second time, for y, from the ν that is left in the state.
-            # The barrier keeps the compiler from sharing the first one, which would
-            # take a copy of each tensor: z is written in place of the old z, which y
-            # does not need.
-            z = trees.difference(state.z, descent(nu))
+            # s is computed again for y, from the ν left in the state: the barrier keeps
+            # the compiler from sharing the first s, which would take a copy of each
+            # tensor, and z is written in place of the old z.
+            z = trees.leafwise(jnp.subtract, state.z, descent(nu))
             z, nu_left = jax.lax.optimization_barrier((z, nu))
             s = descent(nu_left)
         else:
@@ -354,7 +335,7 @@ def _transformation(
             steps, base_state = base.update(grads, state.base_state, z, **extra_args)
             steps = trees.as_params_are(steps, z, f"{name} got updates of its base")
             z = jax.lax.optimization_barrier(trees.leafwise(jnp.add, z, steps))
-            s = trees.difference(state.z, z)
+            s = trees.leafwise(jnp.subtract, state.z, z)
         lr_max = jnp.maximum(state.lr_max, rate)
         weight = t**averaging.r * lr_max**averaging.weight_lr_power
         weight_sum = state.weight_sum + weight
@@ -370,21 +351,19 @@ def _transformation(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def _factor(step: _Step, t: jax.Array) -> Any:
-    """What γ is multiplied by: RAdam's r_t, or what stands for it before it applies."""
+def _rectified(step: _Step, t: jax.Array) -> tuple[Any, Any]:
+    """RAdam's factor on γ, and whether it is r_t; for other steps 1 and True."""
     if step.threshold is None:
-        return 1
+        return 1, True
     rect, is_rectified = rectification(t, step.b2, step.threshold)
-    return jnp.where(is_rectified, rect, 0 if step.silent_sgd_phase else 1)
+    before = 0 if step.silent_sgd_phase else 1
+    return jnp.where(is_rectified, rect, before), is_rectified
 
 
-def _direction(step: _Step, grads, nu, t: jax.Array):
+def _direction(step: _Step, grads, nu, is_rectified, t: jax.Array):
     """d = g / (sqrt(v̂) + ε), or g: without a β2, or before RAdam's r_t applies."""
     if step.b2 is None:
         return grads
-    is_rectified = True
-    if step.threshold is not None:
-        _, is_rectified = rectification(t, step.b2, step.threshold)
     return trees.leafwise(
         lambda g, v, **scalars: jnp.where(is_rectified, normalized(g, v, **scalars), g),
         *(grads, nu),
@@ -415,7 +394,7 @@ def _average(state, y, z, s, c, b1):
     """
     if state.x is not None:
         x = trees.interpolate(state.x, z, c)
-        return trees.difference(trees.interpolate(z, x, b1), y), x
+        return trees.leafwise(jnp.subtract, trees.interpolate(z, x, b1), y), x
     a = c + (1 - b1 / state.b1) * (1 - c)
     rest = (1 - a) * (1 - state.b1)
 

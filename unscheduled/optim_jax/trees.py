@@ -25,11 +25,18 @@ def check(**hyperparameters: Any) -> None:
             raise ValueError(f"{name} must be a number, got {got}.")
 
 
+def transformation(base: Any) -> optax.GradientTransformationExtraArgs:
+    """The base of a wrapper, which takes extra arguments; a ValueError for others."""
+    if not (hasattr(base, "init") and hasattr(base, "update")):
+        raise ValueError(f"base must be a gradient transformation, got {base!r}.")
+    return optax.with_extra_args_support(base)
+
+
 def as_params(params: optax.Params, name: str) -> optax.Params:
-    """The parameters as arrays; integers are an error."""
+    """The parameters as arrays, or abstract as they are; integers are an error."""
 
     def as_array(path, leaf):
-        leaf = jnp.asarray(leaf)
+        leaf = leaf if isinstance(leaf, jax.ShapeDtypeStruct) else jnp.asarray(leaf)
         if not jnp.issubdtype(leaf.dtype, jnp.inexact):
             raise ValueError(
                 f"{name} needs parameters that are floating point or complex, got "
@@ -41,20 +48,16 @@ def as_params(params: optax.Params, name: str) -> optax.Params:
 
 
 def as_inputs(
-    params: optax.Params | None,
-    grads: optax.Updates,
-    like_params: optax.Params,
-    name: str,
+    params: optax.Params | None, grads: optax.Updates, like: optax.Params, name: str
 ) -> tuple[optax.Params, optax.Updates]:
-    """(parameters, gradients) of an update of `name`, as arrays in one structure.
+    """(parameters, gradients) of an update, which must match `like`, of the state.
 
-    They and `like_params`, a tree of the state, must match. What is checked is known
-    when a step is traced, and costs the compiled step nothing.
+    The check is made when a step is traced and costs the compiled step nothing.
     """
     if params is None:
         raise ValueError(f"{name} needs params in update(), got None.")
     params = as_params(params, name)
-    _require_match(_by_path(like_params), _by_path(params), f"{name} got a state")
+    _require_match(_by_path(like), _by_path(params), f"{name} got a state")
     return params, as_params_are(grads, params, f"{name} got gradients")
 
 
@@ -77,10 +80,9 @@ def replace(
 ) -> optax.Params:
     """The parameters, with those that states cover replaced by what f gives for them.
 
-    `state` is of this kind or holds such states; those inside another one of ours do
-    not count: the parameters mean something else to them. `kind.like_params` names the
-    field that is like the parameters that a state covers, `f` is from the state and
-    the list of these to what replaces them. `name` is for errors.
+    States inside another one of ours do not count: the parameters mean something else
+    to them. `kind.like_params` names the field that is like the parameters that a state
+    covers; `f` maps a state and the list of these to what replaces them.
     """
     nodes = jax.tree.leaves(state, is_leaf=_is_state)
     found = [node for node in nodes if isinstance(node, kind)]
@@ -94,12 +96,9 @@ def replace(
         like = _by_path(getattr(node, kind.like_params))
         part = {path: leaves[path] for path in like if path in leaves}
         _require_match(like, part, f"{name} got a state", hint)
-        old = list(part.values())
+        old = [jnp.asarray(leaf) for leaf in part.values()]
         # Copies, which share no buffer with the state: that may be donated.
-        new = [
-            jnp.array(a, jnp.asarray(b).dtype)
-            for a, b in zip(f(node, old), old, strict=True)
-        ]
+        new = (jnp.array(a, b.dtype) for a, b in zip(f(node, old), old, strict=True))
         leaves |= zip(part, new, strict=True)
     return jax.tree.unflatten(jax.tree.structure(params), leaves.values())
 
@@ -124,9 +123,16 @@ def is_low_precision(leaf: Any) -> bool:
 def accumulators(params: optax.Params) -> optax.Params:
     """A copy of the parameters, those of low precision in float32.
 
-    The copies share no buffer with the parameters: both may be donated.
+    It shares no buffer with them: both may be donated. Abstract ones stay abstract.
     """
-    return jax.tree.map(lambda p: jnp.array(p, _accumulator_dtype(p)), params)
+
+    def copy(p):
+        if isinstance(p, jax.ShapeDtypeStruct):
+            dtype = _accumulator_dtype(p)
+            return jax.ShapeDtypeStruct(p.shape, dtype, sharding=p.sharding)
+        return jnp.array(p, _accumulator_dtype(p))
+
+    return jax.tree.map(copy, params)
 
 
 def zeros(params: optax.Params) -> optax.Params:
@@ -135,11 +141,10 @@ def zeros(params: optax.Params) -> optax.Params:
 
 
 def leafwise(f: Callable[..., jax.Array], *trees: Any, **scalars: Any) -> Any:
-    """f on the leaves of trees, in the precision of the first of them.
+    """f on the leaves of trees and on scalars, in the precision of the first tree.
 
     A complex leaf is the pair of its real and imaginary parts, as in torch.optim: f
-    sees one, then the other, so that squares, roots and quotients act on parts. The
-    scalars are cast to the dtype of the parts, and passed by name.
+    sees one, then the other, so that squares, roots and quotients act on parts.
 
     Example:
       >>> leafwise(lambda a, power: a**power, jnp.asarray(2 + 3j), power=2)
@@ -158,13 +163,8 @@ def leafwise(f: Callable[..., jax.Array], *trees: Any, **scalars: Any) -> Any:
 
 
 def interpolate(start: Any, end: Any, weight: Any) -> Any:
-    """start + weight (end - start), in the dtypes of `start`."""
+    """start + weight (end - start)."""
     return leafwise(lambda a, b, w: a + w * (b - a), start, end, w=weight)
-
-
-def difference(end: Any, start: Any) -> Any:
-    """end - start."""
-    return leafwise(lambda a, b: a - b, end, start)
 
 
 def cast_like(tree: Any, like: Any) -> Any:
@@ -189,10 +189,7 @@ def _at(path):
 
 
 def _require_match(ours, theirs, what, hint=""):
-    """Raises a ValueError where leaves by path are not like those of the parameters.
-
-    By path, a list will do for a tuple. Only real leaves match real parameters.
-    """
+    """Raises where leaves by path (a list will do for a tuple) don't fit parameters."""
     for path in (*ours, *theirs):
         if path not in theirs:
             different = "one is only there"
