@@ -16,8 +16,8 @@ import workloads_ext
 from tests.workloads.helpers import base_class
 from unscheduled.benchmark.errors import UserError
 from workloads_ext.common import source
-from workloads_ext.digits_resnet import dataset as digits
-from workloads_ext.stdlib_lm import dataset as python_stdlib
+from workloads_ext.digits_resnet import workload as digits
+from workloads_ext.stdlib_lm import workload as python_stdlib
 
 
 @pytest.fixture(params=workloads_ext.WORKLOADS)
@@ -57,7 +57,7 @@ PREPARE = """
 import random, sys
 import numpy as np
 from workloads_ext.common import source
-from workloads_ext.digits_resnet import dataset as digits
+from workloads_ext.digits_resnet import workload as digits
 
 random.seed(1)
 np.random.seed(1)

@@ -1,1 +1,0 @@
-"""What the embedded workloads share: data queues, targets, evaluation."""

@@ -4,6 +4,7 @@ A batch is a dict of NumPy arrays until `place` moves it to the devices.
 """
 
 import abc
+import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,7 +18,7 @@ _ORDER, _AUGMENTATION = 0, 1  # two independent streams of one seed
 
 
 def seed_integers(rng: spec.RandomState) -> tuple[int, ...]:
-    """The integers in a random state: two NumPy integers, or a jax key of any kind."""
+    """The integers in a random state: NumPy's integers, or a jax key of any kind."""
     if not isinstance(rng, np.ndarray | list | tuple):
         import jax  # only a jax key gets here
 
@@ -61,81 +62,66 @@ class InputQueue(Iterator[Batch]):
         self._position += n
 
 
+@dataclasses.dataclass(eq=False)
 class TrainQueue(InputQueue):
     """Shuffled, augmented batches; batch `i` depends only on (`seed`, `i`).
 
     Each epoch is a permutation of its own, without the remainder.
-    `make_batch` makes a batch of NumPy arrays from indices and a random generator,
-    `place` moves it to the devices.
-
-    Raises:
-      ValueError: if `batch_size` is not between 1 and `num_examples`.
     """
 
-    def __init__(
-        self,
-        num_examples: int,
-        batch_size: int,
-        seed: tuple[int, ...],
-        make_batch: Callable[[np.ndarray, np.random.Generator], Batch],
-        place: Callable[[Batch], Batch],
-    ) -> None:
-        if not 1 <= batch_size <= num_examples:
+    num_examples: int
+    batch_size: int
+    seed: tuple[int, ...]
+    make_batch: Callable[[np.ndarray, np.random.Generator], Batch]
+    place: Callable[[Batch], Batch]
+    _epoch = -1
+    _order = np.empty(0, np.int64)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.batch_size <= self.num_examples:
             raise ValueError(
-                f"The training batch size must be between 1 and {num_examples}, the "
-                f"number of training examples, got {batch_size!r}."
+                f"The training batch size must be between 1 and {self.num_examples}, "
+                f"the number of training examples, got {self.batch_size!r}."
             )
-        self._num_examples = num_examples
-        self._batch_size = batch_size
-        self._seed = seed
-        self._make_batch = make_batch
-        self._place = place
-        self._epoch, self._order = -1, np.empty(0, np.int64)
 
     def batch(self, i: int) -> Batch:
         augmentation = self._generator(_AUGMENTATION, i)
-        return self._place(self._make_batch(self.indices(i), augmentation))
+        return self.place(self.make_batch(self.indices(i), augmentation))
 
     def indices(self, i: int) -> np.ndarray:
         """Which examples batch `i` holds, int64 of shape (batch_size,)."""
-        epoch, row = divmod(i, self._num_examples // self._batch_size)
+        epoch, row = divmod(i, self.num_examples // self.batch_size)
         if epoch != self._epoch:
-            order = self._generator(_ORDER, epoch).permutation(self._num_examples)
+            order = self._generator(_ORDER, epoch).permutation(self.num_examples)
             self._epoch, self._order = epoch, order
-        return self._order[row * self._batch_size : (row + 1) * self._batch_size]
+        return self._order[row * self.batch_size : (row + 1) * self.batch_size]
 
     def _generator(self, stream: int, number: int) -> np.random.Generator:
-        sequence = np.random.SeedSequence(self._seed, spawn_key=(stream, number))
+        sequence = np.random.SeedSequence(self.seed, spawn_key=(stream, number))
         return np.random.default_rng(sequence)
 
 
+@dataclasses.dataclass(eq=False)
 class EvalQueue(InputQueue):
     """The same batches in the same order, over and over; the last one padded.
 
     Every batch has 'weights'. Batches stay on the devices once they are made.
     """
 
-    def __init__(
-        self,
-        indices: np.ndarray,
-        batch_size: int,
-        make_batch: Callable[[np.ndarray], Batch],
-        place: Callable[[Batch], Batch],
-    ) -> None:
-        self._indices = indices
-        self._batch_size = batch_size
-        self._make_batch = make_batch
-        self._place = place
-        self._made: dict[int, Batch] = {}
+    indices: np.ndarray
+    batch_size: int
+    make_batch: Callable[[np.ndarray], Batch]
+    place: Callable[[Batch], Batch]
+    _made: dict[int, Batch] = dataclasses.field(default_factory=dict)
 
     def batch(self, i: int) -> Batch:
-        i %= math.ceil(len(self._indices) / self._batch_size)
+        i %= math.ceil(len(self.indices) / self.batch_size)
         if i not in self._made:
-            rows = self._indices[i * self._batch_size : (i + 1) * self._batch_size]
-            padded = pad(self._make_batch(rows), len(rows), self._batch_size)
-            self._made[i] = self._place(padded)
+            rows = self.indices[i * self.batch_size : (i + 1) * self.batch_size]
+            padded = pad(self.make_batch(rows), len(rows), self.batch_size)
+            self._made[i] = self.place(padded)
         return dict(self._made[i])
 
     def one_pass(self, num_examples: int) -> Iterator[Batch]:
         """The batches of `num_examples` from the start, whatever the position."""
-        return map(self.batch, range(math.ceil(num_examples / self._batch_size)))
+        return map(self.batch, range(math.ceil(num_examples / self.batch_size)))

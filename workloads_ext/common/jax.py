@@ -22,13 +22,9 @@ def sharding(*axes: str) -> jax.sharding.NamedSharding:
 
 
 class JaxWorkload(EmbeddedWorkload):
-    """Shards batches over the local devices and evaluates in one jitted function.
+    """Shards batches over the local devices and evaluates in one jitted function."""
 
-    Attributes:
-      example_inputs: of a batch of one, whatever their values.
-    """
-
-    example_inputs: Any
+    example_inputs: Any  # of a batch of one, whatever their values
     _xp = jnp
 
     def _make_model(self, dropout_rate: float | None = None) -> nn.Module:
@@ -78,10 +74,7 @@ class JaxWorkload(EmbeddedWorkload):
 
         With `update_batch_norm`, whatever the mode, normalises by the statistics of
         the batch, which also enter the running statistics of the new state; without,
-        normalises by the running statistics and returns the state as it is.
-
-        Args:
-          dropout_rate: None is the default rate; a model without dropout has none.
+        normalises by the running statistics. A `dropout_rate` of None is the default.
         """
         is_training = mode == spec.ForwardPassMode.TRAIN
         updates = self.has_batch_norm and update_batch_norm
@@ -108,23 +101,10 @@ class JaxWorkload(EmbeddedWorkload):
 
     @functools.cached_property
     def _compiled(self) -> Callable[..., Any]:
-        def evaluate(params, model_state, batch):
-            mode = spec.ForwardPassMode.EVAL
-            outputs, _ = self.model_fn(params, batch, model_state, mode, None, False, 0)
-            sums = self._metric_sums(outputs, batch)
-            pairs = {name: jnp.stack(pair) for name, pair in sums.items()}
-            return pairs, self._metric_rows(outputs, batch)
-
-        return jax.jit(evaluate, out_shardings=sharding())
+        return jax.jit(super()._evaluate, out_shardings=sharding())
 
     def _evaluate(self, params, model_state, batch) -> tuple[dict[str, Any], Rows]:
         return self._compiled(params, model_state, batch)
-
-    def _total(self, tensor: jax.Array) -> np.ndarray:
-        return np.asarray(tensor)
-
-    def _all_rows(self, tensor: jax.Array) -> np.ndarray:
-        return np.asarray(tensor)
 
 
 @functools.cache

@@ -23,13 +23,8 @@ _RULES = (
 def parameter_type(path: str, rules: Rules = ()) -> spec.ParameterType:
     """The type of the parameter at `path`, such as 'layer1.0.bn1.weight'.
 
-    Args:
-      path: names of the modules and of the parameter, joined by ".".
-      rules: of the workload itself, which come first: (pattern in the path in lower
-        case, type).
-
-    Raises:
-      ValueError: if no rule knows the name.
+    `rules` of the workload itself, (pattern in the path in lower case, type), come
+    first.
     """
     name = path.lower()
     for pattern, kind in rules:

@@ -23,15 +23,10 @@ _MAX_BYTES = 1 << 30
 
 
 class ArraysBuilder(tfds.core.GeneratorBasedBuilder):
-    """A data set of arrays, for which nothing is downloaded.
-
-    Attributes:
-      features: the arrays, by name, as `Tensor` and `Scalar` features.
-      splits: the names of the splits.
-    """
+    """A data set of arrays, for which nothing is downloaded."""
 
     url_infos = None  # finding the checksums of downloads needs a package
-    features: ClassVar[Mapping[str, Any]]
+    features: ClassVar[Mapping[str, Any]]  # by name, `Tensor` and `Scalar` features
     splits: tuple[str, ...]
 
     @abc.abstractmethod
@@ -55,12 +50,8 @@ class ArraysBuilder(tfds.core.GeneratorBasedBuilder):
 def prepare(builder_class: type, data_dir: str | os.PathLike) -> Any:
     """Makes the data set in `data_dir` unless it is there, and returns its builder.
 
-    Of several processes at a time, one makes it and the others wait.
-
-    Raises:
-      ValueError: if `data_dir` is empty.
-      OSError: if the data set is missing and cannot be written.
-      UserError: if one of its files is not as it was written.
+    Of several processes at a time, one makes it and the others wait. An OSError says
+    that it can't be made, a UserError that one of its files is not as it was written.
     """
     if not data_dir:
         raise ValueError(f"data_dir must be a folder, got {data_dir!r}.")
@@ -92,24 +83,16 @@ def _make(builder_class: Any, root: Path, folder: Path) -> None:
     """Writes the data set into a folder of its own, then renames; prints nothing."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     tfds.disable_progress_bar()
+    state = random.getstate()  # TFDS draws names from the generator, which is the run's
     with tempfile.TemporaryDirectory(dir=root, prefix=f"{folder.parts[-2]}.") as made:
         builder = builder_class(data_dir=made, file_format="array_record")
-        with _generator_left_alone(), contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()):
             builder.download_and_prepare()
+        random.setstate(state)
         files = sorted(Path(builder.data_path).iterdir())
         sums = [f"{_sum(path)}  {path.name}\n" for path in files]
         Path(builder.data_path, _SUMS).write_text("".join(sums))
         os.replace(builder.data_path, folder)
-
-
-@contextlib.contextmanager
-def _generator_left_alone() -> Iterator[None]:
-    """Python's global generator, which TFDS takes names from, is the run's."""
-    state = random.getstate()
-    try:
-        yield
-    finally:
-        random.setstate(state)
 
 
 def _check(folder: Path) -> None:

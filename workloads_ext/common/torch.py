@@ -13,7 +13,7 @@ from torch import nn
 from unscheduled import spec
 from workloads_ext.common.data import Batch, map_arrays, seed_integers
 from workloads_ext.common.parameters import parameter_type
-from workloads_ext.common.workload import EmbeddedWorkload, Rows
+from workloads_ext.common.workload import EmbeddedWorkload
 
 
 @functools.cache
@@ -58,13 +58,10 @@ class TorchWorkload(EmbeddedWorkload):
         (seed,) = np.random.SeedSequence(seed_integers(rng)).generate_state(1)
         torch.manual_seed(int(seed))
         model = self.model_class(**self.model_options).to(device())
-        shapes: Any = {
-            name: spec.ShapeTuple(tuple(parameter.shape))
-            for name, parameter in model.named_parameters()
-        }
-        types: Any = {
-            name: parameter_type(name, self.parameter_rules) for name in shapes
-        }
+        shapes, types = {}, {}
+        for name, parameter in model.named_parameters():
+            shapes[name] = spec.ShapeTuple(tuple(parameter.shape))
+            types[name] = parameter_type(name, self.parameter_rules)
         self._param_shapes, self._param_types = shapes, types
         if _is_distributed():
             device_ids = [device()] if device().type == "cuda" else None
@@ -88,13 +85,8 @@ class TorchWorkload(EmbeddedWorkload):
         """The model's output on a batch, and no model state.
 
         Training normalises by the statistics of the batch, which also enter the
-        running statistics if `update_batch_norm`; evaluation uses the latter.
-
-        Args:
-          dropout_rate: None is the default rate; a model without dropout has none.
-
-        Raises:
-          ValueError: if the statistics are to be updated in evaluation.
+        running statistics if `update_batch_norm`; evaluation, which must not update
+        them, uses the latter. A `dropout_rate` of None is the default.
         """
         del model_state, rng
         is_training = mode == spec.ForwardPassMode.TRAIN
@@ -104,8 +96,9 @@ class TorchWorkload(EmbeddedWorkload):
                 raise ValueError(
                     "update_batch_norm must be False in evaluation, got True."
                 )
-            if is_training:
-                _set_tracking(params, update_batch_norm)
+            for module in params.modules() if is_training else ():
+                if isinstance(module, BatchNorm):
+                    module.track_running_stats = update_batch_norm
         dropout = self._dropout(dropout_rate)
         with contextlib.nullcontext() if is_training else torch.no_grad():
             output = params(augmented_and_preprocessed_input_batch["inputs"], **dropout)
@@ -124,14 +117,6 @@ class TorchWorkload(EmbeddedWorkload):
 
     def _place(self, batch: Batch) -> Batch:
         return map_arrays(_to_device, batch)
-
-    @torch.no_grad()
-    def _evaluate(self, params, model_state, batch) -> tuple[dict[str, Any], Rows]:
-        mode = spec.ForwardPassMode.EVAL
-        outputs, _ = self.model_fn(params, batch, model_state, mode, None, False, 0.0)
-        sums = self._metric_sums(outputs, batch)
-        pairs = {name: torch.stack(pair) for name, pair in sums.items()}
-        return pairs, self._metric_rows(outputs, batch)
 
     def _total(self, tensor: torch.Tensor) -> np.ndarray:
         if _is_distributed():
@@ -154,13 +139,6 @@ def _to_device(array: np.ndarray) -> torch.Tensor:
     is_integer = np.issubdtype(array.dtype, np.integer)
     dtype = torch.int64 if is_integer else torch.float32
     return torch.tensor(array, dtype=dtype, device=device())
-
-
-def _set_tracking(model: nn.Module, track: bool) -> None:
-    """Whether training forward passes update the running statistics of `model`."""
-    for module in model.modules():
-        if isinstance(module, BatchNorm):
-            module.track_running_stats = track
 
 
 class BatchNorm(nn.BatchNorm2d):
@@ -188,13 +166,10 @@ class BatchNorm(nn.BatchNorm2d):
         return centred * scale + self.bias.view(shape)
 
     def _track(self, mean: torch.Tensor, unbiased_variance: torch.Tensor) -> None:
-        assert self.momentum is not None
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        assert self.num_batches_tracked is not None
-        self.num_batches_tracked.add_(1)
-        self.running_mean.lerp_(mean.flatten(), self.momentum)
-        self.running_var.lerp_(unbiased_variance.flatten(), self.momentum)
+        held: Any = self  # whose buffers may be None in PyTorch's own
+        held.num_batches_tracked.add_(1)
+        held.running_mean.lerp_(mean.flatten(), held.momentum)
+        held.running_var.lerp_(unbiased_variance.flatten(), held.momentum)
 
 
 @torch.compiler.disable()

@@ -9,13 +9,8 @@ import numpy as np
 
 from unscheduled import spec
 from unscheduled.benchmark.targets import Target, read_target
-from workloads_ext.common.data import (
-    Batch,
-    EvalQueue,
-    InputQueue,
-    TrainQueue,
-    seed_integers,
-)
+from workloads_ext.common import data
+from workloads_ext.common.data import Batch, EvalQueue
 from workloads_ext.common.parameters import Rules
 from workloads_ext.common.source import Source, prepare
 
@@ -39,35 +34,22 @@ class EmbeddedWorkload(spec.Workload):
 
     `<name>/workload.py` says what the data and the model's options are, `TorchWorkload`
     and `JaxWorkload` how a batch is placed and a model run, and the two meet in the
-    class that names the model. Losses and metrics are methods of any of them:
-    `_losses`, `_metric_sums`, `_metric_rows` and `_metrics`.
-
-    Attributes:
-      name: the workload's.
-      dataset: the TFDS builder.
-      sizes: examples of the builder's splits.
-      model_class: what is called with `model_options` to make the model.
-      output_layer: the name of the layer that makes the outputs.
-      metrics: what evaluation reports, the loss among it.
-      default_dropout_rate: None for a model without dropout.
-      has_batch_norm: whether the model has running statistics.
-      parameter_rules: see `parameter_type`.
-      train_mean, train_stddev: of the inputs, where they are normalised.
+    class that names the model.
     """
 
     name: str
-    dataset: type
-    sizes: Mapping[str, int]
-    model_class: Any
+    dataset: type  # a TFDS builder
+    sizes: Mapping[str, int]  # examples of its splits
+    model_class: Any  # is called with model_options
     model_options: Mapping[str, Any]
     output_layer: str
     loss_type: Any = spec.LossType.SOFTMAX_CROSS_ENTROPY
-    metrics: tuple[str, ...] = ("loss",)
-    default_dropout_rate: float | None = None
+    metrics: tuple[str, ...] = ("loss",)  # what evaluation reports
+    default_dropout_rate: float | None = None  # None for a model without dropout
     has_batch_norm = False
-    parameter_rules: Rules = ()
+    parameter_rules: Rules = ()  # see `parameter_type`
     eval_batch_size: Any = 128
-    train_mean: Any = None
+    train_mean: Any = None  # of the inputs, where they are normalised
     train_stddev: Any = None
 
     _xp: Any  # torch or jax.numpy
@@ -124,15 +106,11 @@ class EmbeddedWorkload(spec.Workload):
         cache: bool | None = None,
         repeat_final_dataset: bool | None = None,
         num_batches: int | None = None,
-    ) -> InputQueue:
+    ) -> data.InputQueue:
         """An endless iterator of batches with 'inputs' and 'targets'.
 
-        Batches of the evaluation splits also have 'weights', 0 on padding.
-
-        Args:
-          data_rng: seeds the order and the augmentation of the training split.
-          cache: whether to read the training split into memory; None is True. The
-            batches of the other splits are always kept.
+        Batches of the evaluation splits also have 'weights', 0 on padding, and are
+        kept. `cache` is whether to read the training split into memory; None is True.
         """
         del repeat_final_dataset, num_batches  # queues never end
         if split not in _SPLITS:
@@ -143,24 +121,18 @@ class EmbeddedWorkload(spec.Workload):
                 f"The batch size must be a multiple of the number of {name}, {count}, "
                 f"got {global_batch_size!r}."
             )
-        builder = prepare(self.dataset, data_dir)
+        stored = "train" if split == "eval_train" else split
+        in_memory = split == "train" and (cache is None or cache)
+        source = Source(prepare(self.dataset, data_dir), stored, in_memory)
+
+        def make(indices: np.ndarray, rng: np.random.Generator | None = None) -> Batch:
+            return self._make_batch(source.read(indices), rng)
+
         if split != "train":
-            stored_split = "train" if split == "eval_train" else split
-            source = Source(builder, stored_split, cache=False)
-            return EvalQueue(
-                self._eval_indices(split),
-                global_batch_size,
-                lambda indices: self._make_batch(source.read(indices), None),
-                self._place,
-            )
-        source = Source(builder, split, cache=cache is None or cache)
-        return TrainQueue(
-            len(source),
-            global_batch_size,
-            seed_integers(data_rng),
-            lambda indices, rng: self._make_batch(source.read(indices), rng),
-            self._place,
-        )
+            indices = self._eval_indices(split)
+            return EvalQueue(indices, global_batch_size, make, self._place)
+        seed = data.seed_integers(data_rng)
+        return data.TrainQueue(len(source), global_batch_size, seed, make, self._place)
 
     def _eval_indices(self, split: str) -> np.ndarray:
         """The examples that evaluation reads, int64; evenly spread on eval_train."""
@@ -187,33 +159,20 @@ class EmbeddedWorkload(spec.Workload):
         return {"dropout_rate": dropout_rate if given else self.default_dropout_rate}
 
     @abc.abstractmethod
-    def _losses(
-        self, labels: Any, outputs: spec.Tensor, label_smoothing: float
-    ) -> spec.Tensor:
-        """The loss of each label, the batch first; softmax cross-entropy in nats.
+    def _losses(self, labels: Any, outputs: Any, label_smoothing: float) -> Any:
+        """The loss of each label; softmax cross-entropy in nats.
 
-        Args:
-          labels: integers of shape (batch,) or (batch, length).
-          outputs: logits, of the shape of `labels` and the number of classes.
-          label_smoothing: the share of the target spread evenly over the classes.
+        `labels` are integers (batch,) or (batch, length), `outputs` logits with an axis
+        of classes more; `label_smoothing` is spread evenly over the classes.
         """
 
     def loss_fn(
-        self,
-        label_batch: Any,
-        logits_batch: Any,
-        mask_batch: spec.Tensor | None = None,
-        label_smoothing: float = 0.0,
+        self, label_batch, logits_batch, mask_batch=None, label_smoothing=0.0
     ) -> dict[str, spec.Tensor]:
-        """The masked loss.
+        """The masked loss: 'summed', 'n_valid_examples' (labels that count), and
+        'per_example', summed over a row.
 
-        Args:
-          label_batch, logits_batch, label_smoothing: as `_losses` takes them.
-          mask_batch: 0 or 1 for each example or each label; None counts every label.
-
-        Returns:
-          'summed' and 'n_valid_examples' (counted labels), scalars in the dtype of the
-          logits, and 'per_example', (batch,), which sums over a row.
+        `mask_batch` is 0 or 1 for each example or each label; None counts every label.
         """
         losses = self._losses(label_batch, logits_batch, label_smoothing)
         weights = self._xp.ones_like(losses)
@@ -251,22 +210,21 @@ class EmbeddedWorkload(spec.Workload):
         del rows
         return means
 
-    @abc.abstractmethod
-    def _evaluate(
-        self,
-        params: spec.ParameterContainer,
-        model_state: spec.ModelAuxiliaryState,
-        batch: Batch,
-    ) -> tuple[dict[str, spec.Tensor], Rows]:
+    def _evaluate(self, params, model_state, batch) -> tuple[dict[str, Any], Rows]:
         """The model on a batch: pairs of sums in one tensor a metric, and rows."""
+        mode = spec.ForwardPassMode.EVAL
+        outputs, _ = self.model_fn(params, batch, model_state, mode, None, False, 0.0)
+        sums = self._metric_sums(outputs, batch)
+        pairs = {name: self._xp.stack(pair) for name, pair in sums.items()}
+        return pairs, self._metric_rows(outputs, batch)
 
-    @abc.abstractmethod
     def _total(self, tensor: spec.Tensor) -> np.ndarray:
         """The sum of all processes' tensors."""
+        return np.asarray(tensor)
 
-    @abc.abstractmethod
     def _all_rows(self, tensor: spec.Tensor) -> np.ndarray:
         """The rows of a batch, of all processes."""
+        return np.asarray(tensor)
 
     def _eval_model_on_split(
         self,

@@ -1,12 +1,111 @@
-"""Standard-library language model: data, sizes and model settings."""
+"""Standard-library language model: data, sizes and model settings.
 
+The data are the sources of Python's standard library, in bytes.
+"""
+
+import hashlib
+import pathlib
+import sys
+import sysconfig
 from typing import ClassVar
 
 import numpy as np
+import tensorflow_datasets as tfds
 
 from workloads_ext.common.data import Batch
+from workloads_ext.common.source import ArraysBuilder
 from workloads_ext.common.workload import EmbeddedWorkload
-from workloads_ext.stdlib_lm.dataset import SEQ_LEN, SIZES, PythonStdlib
+
+SEQ_LEN = 64
+SIZES = {"train": 16384, "validation": 256, "test": 256}
+_PACKAGES = (  # in every Python from 3.11 on, and in every distribution's Python
+    "asyncio",
+    "collections",
+    "concurrent",
+    "email",
+    "http",
+    "importlib",
+    "json",
+    "logging",
+    "multiprocessing",
+    "re",
+    "tomllib",
+    "unittest",
+    "urllib",
+    "xml",
+    "zoneinfo",
+)
+
+
+def module_paths() -> dict[str, pathlib.Path]:
+    """The corpus by name, such as 'json/decoder.py', sorted.
+
+    Modules that a distribution or a site adds are left out, and so are tests.
+    """
+    root = pathlib.Path(sysconfig.get_path("stdlib"))
+    paths = [p for p in root.glob("*.py") if p.stem in sys.stdlib_module_names]
+    for package in _PACKAGES:
+        paths += (root / package).rglob("*.py")
+    named = {path.relative_to(root).as_posix(): path for path in paths}
+    return {
+        name: named[name] for name in sorted(named) if "test" not in name.split("/")
+    }
+
+
+def module_split(name: str) -> str:
+    """The split of a module: 90 in 100 train, 5 validate, 5 test, by a stable hash."""
+    digest = hashlib.sha256(name.encode()).digest()
+    part = int.from_bytes(digest[:4], "big") % 20
+    return {0: "validation", 1: "test"}.get(part, "train")
+
+
+def module_windows(content: bytes) -> np.ndarray:
+    """Windows of a module, uint8 of shape (n, SEQ_LEN + 1); the tail is dropped.
+
+    Neighbours share one byte, so that each byte but the first is predicted once.
+    """
+    data = np.frombuffer(content, np.uint8)
+    starts = np.arange(0, len(data) - SEQ_LEN, SEQ_LEN)
+    return data[starts[:, None] + np.arange(SEQ_LEN + 1)]
+
+
+def _split_windows(split: str) -> np.ndarray:
+    """The windows of a split, evenly spread over all that its modules have."""
+    parts = [
+        module_windows(path.read_bytes())
+        for name, path in module_paths().items()
+        if module_split(name) == split
+    ]
+    windows = np.concatenate([np.empty((0, SEQ_LEN + 1), np.uint8), *parts])
+    if len(windows) < SIZES[split]:
+        raise OSError(
+            f"The sources of the standard library in {sysconfig.get_path('stdlib')} "
+            f"fill only {len(windows)} of {SIZES[split]} {split} examples."
+        )
+    return windows[np.arange(SIZES[split]) * len(windows) // SIZES[split]]
+
+
+class PythonStdlib(ArraysBuilder):
+    """Windows of SEQ_LEN + 1 bytes of the running Python's own modules.
+
+    Its config is named after the running Python, whose sources it holds.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    BUILDER_CONFIGS = (
+        tfds.core.BuilderConfig(
+            name="python{}.{}.{}".format(*sys.version_info[:3]),
+            description="The sources of this release of Python.",
+        ),
+    )
+    features: ClassVar = {
+        "text": tfds.features.Tensor(shape=(SEQ_LEN + 1,), dtype=np.uint8)
+    }
+    splits = tuple(SIZES)
+
+    def arrays(self, split: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        windows = _split_windows(split)
+        return np.arange(len(windows)), {"text": windows}
 
 
 class BaseStdlibLmWorkload(EmbeddedWorkload):

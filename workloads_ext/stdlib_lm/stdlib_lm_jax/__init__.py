@@ -1,1 +1,0 @@
-"""The JAX side of `stdlib_lm`."""

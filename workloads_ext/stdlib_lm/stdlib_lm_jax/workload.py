@@ -8,21 +8,19 @@ import numpy as np
 from flax import linen as nn
 
 from workloads_ext.common.jax import Dropout, JaxWorkload
-from workloads_ext.stdlib_lm.dataset import SEQ_LEN
-from workloads_ext.stdlib_lm.workload import BaseStdlibLmWorkload
+from workloads_ext.stdlib_lm.workload import SEQ_LEN, BaseStdlibLmWorkload
 
 _layer_norm = functools.partial(nn.LayerNorm, epsilon=1e-5)
 _embedding = functools.partial(nn.Embed, embedding_init=nn.initializers.normal(0.02))
 
 
 class Attention(nn.Module):
-    """Causal self-attention."""
+    """Causal self-attention of (batch, length, width)."""
 
     num_heads: int
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps (batch, length, width) to the same shape."""
         batch, length, width = x.shape
         heads = nn.Dense(3 * width, name="qkv")(x)
         heads = heads.reshape(batch, length, 3, self.num_heads, -1)
@@ -38,7 +36,6 @@ class Mlp(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps (batch, length, width) to the same shape."""
         hidden = nn.gelu(nn.Dense(self.hidden_width, name="up")(x), approximate=True)
         return nn.Dense(x.shape[-1], name="down")(hidden)
 
@@ -52,7 +49,6 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
-        """Maps (batch, length, width) to the same shape."""
         dropout = Dropout(self.dropout_rate, deterministic=deterministic)
         y = Attention(self.num_heads, name="attn")(_layer_norm(name="ln1")(x))
         x = x + dropout(y)

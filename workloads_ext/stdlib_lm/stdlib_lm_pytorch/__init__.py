@@ -1,1 +1,0 @@
-"""The PyTorch side of `stdlib_lm`."""

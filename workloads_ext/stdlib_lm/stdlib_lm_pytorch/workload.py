@@ -22,7 +22,7 @@ def _embedding(count: int, width: int) -> nn.Embedding:
 
 
 class Attention(nn.Module):
-    """Causal self-attention."""
+    """Causal self-attention of (batch, length, width)."""
 
     def __init__(self, width: int, num_heads: int) -> None:
         super().__init__()
@@ -31,7 +31,6 @@ class Attention(nn.Module):
         self.out = _linear(width, width)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Maps (batch, length, width) to the same shape."""
         batch, length, width = x.shape
         heads = self.qkv(x).view(batch, length, 3, self.num_heads, -1)
         q, k, v = heads.permute(2, 0, 3, 1, 4)
@@ -48,7 +47,6 @@ class Mlp(nn.Module):
         self.down = _linear(hidden_width, width)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Maps (batch, length, width) to the same shape."""
         return self.down(F.gelu(self.up(x), approximate="tanh"))
 
 
@@ -63,7 +61,6 @@ class Block(nn.Module):
         self.mlp = Mlp(width, mlp_width)
 
     def forward(self, x: torch.Tensor, dropout_rate: float) -> torch.Tensor:
-        """Maps (batch, length, width) to the same shape."""
         x = x + F.dropout(self.attn(self.ln1(x)), dropout_rate, self.training)
         return x + F.dropout(self.mlp(self.ln2(x)), dropout_rate, self.training)
 
