@@ -1,7 +1,4 @@
-"""AdamW for JAX, with linear warmup and cosine decay over `step_hint`.
-
-Adam with decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101).
-"""
+"""AdamW (arXiv 1711.05101) for JAX: linear warmup, cosine decay over `step_hint`."""
 
 from typing import NamedTuple
 
@@ -27,20 +24,13 @@ class Hyperparameters(NamedTuple):
 
 
 def init_optimizer_state(workload, model_params, model_state, hyperparameters, rng):
-    """AdamW with its schedule, and the trainer that steps it."""
     hp = resolve(Hyperparameters, hyperparameters)
-    warmup_steps = int(hp.warmup_factor * workload.step_hint)
-    schedule = optax.warmup_cosine_decay_schedule(
-        0.0, 1.0, warmup_steps, workload.step_hint
-    )
+    steps, b1 = workload.step_hint, 1 - hp.one_minus_beta1
+    warmup_steps = int(hp.warmup_factor * steps)
+    schedule = optax.warmup_cosine_decay_schedule(0.0, 1.0, warmup_steps, steps)
 
     def make_optimizer(learning_rate):
-        return optax.adamw(
-            learning_rate,
-            b1=1 - hp.one_minus_beta1,
-            b2=hp.beta2,
-            weight_decay=hp.weight_decay,
-        )
+        return optax.adamw(learning_rate, b1, hp.beta2, weight_decay=hp.weight_decay)
 
     trainer = Trainer(workload, make_optimizer, hp, schedule)
     return trainer.init(model_params, model_state)

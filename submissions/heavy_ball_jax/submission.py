@@ -31,23 +31,16 @@ class Hyperparameters(NamedTuple):
 
 
 def init_optimizer_state(workload, model_params, model_state, hyperparameters, rng):
-    """SGD with its schedule, and the trainer that steps it."""
     hp = resolve(Hyperparameters, hyperparameters)
     warmup_steps = int(hp.warmup_factor * workload.step_hint)
     decay_steps = int(hp.decay_steps_factor * (workload.step_hint - warmup_steps))
-    schedule = optax.join_schedules(
-        [
-            optax.linear_schedule(0.0, 1.0, warmup_steps),
-            optax.linear_schedule(1.0, hp.end_factor, decay_steps),
-        ],
-        [warmup_steps],
-    )
+    warmup = optax.linear_schedule(0.0, 1.0, warmup_steps)
+    decay = optax.linear_schedule(1.0, hp.end_factor, decay_steps)
+    schedule = optax.join_schedules([warmup, decay], [warmup_steps])
 
     def make_optimizer(learning_rate):
-        return optax.chain(
-            optax.add_decayed_weights(hp.weight_decay),
-            optax.sgd(learning_rate, momentum=1 - hp.one_minus_beta1, nesterov=False),
-        )
+        sgd = optax.sgd(learning_rate, 1 - hp.one_minus_beta1, nesterov=False)
+        return optax.chain(optax.add_decayed_weights(hp.weight_decay), sgd)
 
     trainer = Trainer(workload, make_optimizer, hp, schedule)
     return trainer.init(model_params, model_state)

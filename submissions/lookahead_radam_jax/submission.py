@@ -35,21 +35,13 @@ class Hyperparameters(NamedTuple):
 
 
 def init_optimizer_state(workload, model_params, model_state, hyperparameters, rng):
-    """Lookahead around RAdam with its schedule, and the trainer that steps it."""
     hp = resolve(Hyperparameters, hyperparameters)
+    b1 = 1 - hp.one_minus_beta1
     schedule = optax.cosine_decay_schedule(1.0, workload.step_hint)
 
     def make_optimizer(learning_rate):
-        return lookahead(
-            radam(
-                learning_rate,
-                b1=1 - hp.one_minus_beta1,
-                b2=hp.beta2,
-                weight_decay=hp.weight_decay,
-            ),
-            k=hp.sync_period,
-            alpha=hp.slow_step_size,
-        )
+        base = radam(learning_rate, b1, hp.beta2, weight_decay=hp.weight_decay)
+        return lookahead(base, k=hp.sync_period, alpha=hp.slow_step_size)
 
     trainer = Trainer(
         workload, make_optimizer, hp, schedule, eval_params=lookahead_eval_params

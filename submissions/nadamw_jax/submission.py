@@ -30,20 +30,13 @@ class Hyperparameters(NamedTuple):
 
 
 def init_optimizer_state(workload, model_params, model_state, hyperparameters, rng):
-    """NadamW with its schedule, and the trainer that steps it."""
     hp = resolve(Hyperparameters, hyperparameters)
-    warmup_steps = int(hp.warmup_factor * workload.step_hint)
-    schedule = optax.warmup_cosine_decay_schedule(
-        0.0, 1.0, warmup_steps, workload.step_hint
-    )
+    steps, b1 = workload.step_hint, 1 - hp.one_minus_beta1
+    warmup_steps = int(hp.warmup_factor * steps)
+    schedule = optax.warmup_cosine_decay_schedule(0.0, 1.0, warmup_steps, steps)
 
     def make_optimizer(learning_rate):
-        return optax.nadamw(
-            learning_rate,
-            b1=1 - hp.one_minus_beta1,
-            b2=hp.beta2,
-            weight_decay=hp.weight_decay,
-        )
+        return optax.nadamw(learning_rate, b1, hp.beta2, weight_decay=hp.weight_decay)
 
     trainer = Trainer(workload, make_optimizer, hp, schedule)
     return trainer.init(model_params, model_state)

@@ -35,7 +35,6 @@ class Hyperparameters(NamedTuple):
 
 
 def init_optimizer_state(workload, model_params, model_state, hyperparameters, rng):
-    """Schedule-Free RAdam, and the trainer that steps it."""
     hp = resolve(Hyperparameters, hyperparameters)
 
     def make_optimizer(learning_rate):
