@@ -13,7 +13,7 @@ import pytest
 from tests.entries import stub
 from tests.entries.stub_jax import Training
 from tests.entries.submissions import ALGORITHMS, MOVED, load, rate
-from unscheduled.entries.jax import step
+from unscheduled.entries.jax import training as jax_training
 from unscheduled.entries.jax.training import Trainer
 
 ENTRIES = {name: load(name, "jax") for name in ALGORITHMS}
@@ -120,7 +120,9 @@ def test_a_step_without_a_branch_does_the_same(name, monkeypatch):
     selections = []
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     monkeypatch.setattr(
-        step, "select", lambda *a, f=step.select: selections.append(1) or f(*a)
+        jax_training,
+        "select",
+        lambda *a, f=jax_training.select: selections.append(1) or f(*a),
     )
     for p, q in zip(train(), with_branch, strict=True):
         np.testing.assert_allclose(p, q, rtol=1e-6)  # fused otherwise

@@ -293,8 +293,9 @@ def _transformation(
     def init(params):
         params = trees.as_params(params, name)
         z = trees.accumulators(params)
-        keeps_x = not _may_be_on(b1)
-        keeps_x |= any(map(trees.is_low_precision, jax.tree.leaves(params)))
+        leaves = jax.tree.leaves(params)
+        is_coarse = any(trees.accumulator_dtype(p) != p.dtype for p in leaves)
+        keeps_x = is_coarse or not _may_be_on(b1)
         return ScheduleFreeState(
             count=jnp.zeros((), jnp.int32),
             lr_max=jnp.zeros((), trees.scalar_dtype()),

@@ -115,9 +115,11 @@ def rate_at(learning_rate: optax.ScalarOrSchedule, count: jax.Array) -> jax.Arra
     return jnp.asarray(value, scalar_dtype())
 
 
-def is_low_precision(leaf: Any) -> bool:
-    """Whether an array is inexact with fewer than 32 bits: bfloat16, float16."""
-    return jnp.issubdtype(leaf.dtype, jnp.inexact) and jnp.finfo(leaf.dtype).bits < 32
+def accumulator_dtype(leaf: Any) -> Any:
+    """float32 for arrays of low precision (bfloat16, float16), else their own."""
+    is_inexact = jnp.issubdtype(leaf.dtype, jnp.inexact)
+    is_low = is_inexact and jnp.finfo(leaf.dtype).bits < 32
+    return jnp.float32 if is_low else leaf.dtype
 
 
 def accumulators(params: optax.Params) -> optax.Params:
@@ -127,17 +129,17 @@ def accumulators(params: optax.Params) -> optax.Params:
     """
 
     def copy(p):
+        dtype = accumulator_dtype(p)
         if isinstance(p, jax.ShapeDtypeStruct):
-            dtype = _accumulator_dtype(p)
             return jax.ShapeDtypeStruct(p.shape, dtype, sharding=p.sharding)
-        return jnp.array(p, _accumulator_dtype(p))
+        return jnp.array(p, dtype)
 
     return jax.tree.map(copy, params)
 
 
 def zeros(params: optax.Params) -> optax.Params:
     """Zeros like `accumulators(params)`, in their shardings."""
-    return jax.tree.map(lambda p: jnp.zeros_like(p, _accumulator_dtype(p)), params)
+    return jax.tree.map(lambda p: jnp.zeros_like(p, accumulator_dtype(p)), params)
 
 
 def leafwise(f: Callable[..., jax.Array], *trees: Any, **scalars: Any) -> Any:
@@ -170,10 +172,6 @@ def interpolate(start: Any, end: Any, weight: Any) -> Any:
 def cast_like(tree: Any, like: Any) -> Any:
     """A tree in the dtypes of another."""
     return jax.tree.map(lambda a, b: jnp.asarray(a, b.dtype), tree, like)
-
-
-def _accumulator_dtype(leaf):
-    return jnp.float32 if is_low_precision(leaf) else leaf.dtype
 
 
 def _is_state(node):

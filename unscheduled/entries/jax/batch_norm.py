@@ -16,19 +16,12 @@ COLLECTION = "batch_stats"
 
 
 class BatchNormStatistics:
-    """Refreshes running statistics from the batches seen since the last time.
+    """Refreshes running statistics as `entries/batch_norm.py` says.
 
-    How, and from which: `entries/batch_norm.py`. `forward` is from (params, batch,
-    model_state, rng) to (outputs, new model state), in TRAIN mode; then the shardings
-    of parameters and of batches.
+    `forward` is from (params, batch, model_state, rng) to (outputs, new model state).
     """
 
-    def __init__(
-        self,
-        forward: Callable[..., tuple[Any, spec.ModelAuxiliaryState]],
-        replicated: jax.sharding.Sharding,
-        sharded: jax.sharding.Sharding,
-    ):
+    def __init__(self, forward: Callable[..., Any], replicated: Any, sharded: Any):
         self._pass = jax.jit(
             functools.partial(_one_pass, forward),
             in_shardings=(replicated, sharded, *[replicated] * 3),
@@ -38,23 +31,13 @@ class BatchNormStatistics:
         self._recent = RecentBatches()
         self._shares: Any = None  # 1 - m of each leaf, once it is known
 
-    def observe(
-        self, batch: dict[str, Any], model_state: spec.ModelAuxiliaryState
-    ) -> None:
+    def observe(self, batch: dict[str, Any], model_state: Any) -> None:
         """Keeps a training batch for the next refresh."""
         if model_state and COLLECTION in model_state:
             self._recent.append(batch)
 
-    def refresh(
-        self,
-        params: spec.ParameterContainer,
-        model_state: spec.ModelAuxiliaryState,
-        rng: spec.RandomState,
-    ) -> spec.ModelAuxiliaryState:
-        """The model state with statistics at `params`, means over recent batches.
-
-        Batches whose statistics are not finite don't count.
-        """
+    def refresh(self, params, model_state, rng) -> spec.ModelAuxiliaryState:
+        """The model state with statistics at `params`, means over finite batches."""
         batches = self._recent.take()
         if not batches:
             return model_state
@@ -84,9 +67,8 @@ def _one_pass(forward, params, batch, model_state, rng, start):
 
 def _shares(from_ones, from_zeros):
     """1 - m of each leaf; None where the batch was not finite."""
-    kept = jax.device_get(
-        jax.tree.map(lambda a, b: jnp.median(a - b), from_ones, from_zeros)
-    )
+    kept = jax.tree.map(lambda a, b: jnp.median(a - b), from_ones, from_zeros)
+    kept = jax.device_get(kept)
     if not np.all(np.isfinite(jax.tree.leaves(kept))):
         return None
     return jax.tree.map(lambda m: np.float32(share_of_new(float(m))), kept)

@@ -15,7 +15,6 @@ from ... import spec
 from .. import LOG_EVERY_STEPS
 from ..divergence_guard import Decision, DivergenceGuard
 from .batch_norm import BatchNormStatistics
-from .step import forward_pass, train_step
 
 Rate = float | Callable[[Any], Any]
 
@@ -35,16 +34,14 @@ class Trainer:
         computed from x.
 
     The step is compiled once, and anew after a restart. It takes its parameters and
-    state over (donation), keeps them replicated and the batch sharded over all devices:
-    the loss is the mean over the global batch, whatever their number. It reads nothing
-    on the host unless it logs. A step whose loss or gradient is not finite is skipped;
-    after an evaluation that shows divergence training begins again from the last good
-    one, with half the rate (`divergence_guard.py`).
+    state over (donation), keeps them replicated and the batch sharded over all devices,
+    and reads nothing on the host unless it logs. A step whose loss or gradient is not
+    finite is skipped; after an evaluation that shows divergence training begins again
+    from the last good one, with half the rate (`divergence_guard.py`).
 
     Args:
       workload: whose model and loss to train.
-      make_optimizer: from a learning rate, or from the function of the step that it
-        is, to a gradient transformation.
+      make_optimizer: from a learning rate or schedule to a gradient transformation.
       hyperparameters: a submission's: learning_rate, the peak rate; dropout_rate and
         label_smoothing, None for the workload's own; grad_clip, the largest global
         norm of the gradient, or None.
@@ -66,32 +63,22 @@ class Trainer:
     ):
         if train_params is not None and eval_params is None:
             raise ValueError("train_params needs eval_params.")
-        self._workload = workload
-        self._make_optimizer = make_optimizer
-        self._hyperparameters = hyperparameters
-        self._schedule = schedule
+        self._workload, self._hyperparameters = workload, hyperparameters
+        self._make_optimizer, self._schedule = make_optimizer, schedule
         mesh = Mesh(jax.devices(), ("batch",))
         self._replicated = NamedSharding(mesh, PartitionSpec())
         self._sharded = NamedSharding(mesh, PartitionSpec("batch"))
-        self._forward = functools.partial(
-            forward_pass, workload, hyperparameters.dropout_rate
-        )
         self._eval_params = self._compiled_move(eval_params)
         self._train_params = self._compiled_move(train_params)
-        self._statistics = BatchNormStatistics(
-            self._forward, self._replicated, self._sharded
-        )
+        shardings = (self._replicated, self._sharded)
+        self._statistics = BatchNormStatistics(self._forward, *shardings)
         self._begin(DivergenceGuard())
 
     def _compiled_move(self, move):
         if move is None:
             return None
-        return jax.jit(
-            move,
-            donate_argnums=(1,),
-            in_shardings=self._replicated,
-            out_shardings=self._replicated,
-        )
+        where = self._replicated
+        return jax.jit(move, donate_argnums=1, in_shardings=where, out_shardings=where)
 
     def _begin(self, guard: DivergenceGuard) -> None:
         """The optimizer, and the step that it makes, after these restarts."""
@@ -103,25 +90,14 @@ class Trainer:
         )
         replicated = self._replicated
         self._step = jax.jit(
-            functools.partial(
-                train_step,
-                self._workload,
-                self._forward,
-                self._optimizer,
-                self._hyperparameters.label_smoothing,
-                self._hyperparameters.grad_clip,
-            ),
+            functools.partial(self._train_step, self._optimizer),
             donate_argnums=(0, 1, 2),
             in_shardings=(*[replicated] * 4, self._sharded, replicated),
             out_shardings=replicated,
         )
         self._is_placed = False
 
-    def init(
-        self,
-        params: spec.ParameterContainer,
-        model_state: spec.ModelAuxiliaryState = None,
-    ) -> "OptimizerState":
+    def init(self, params, model_state=None) -> "OptimizerState":
         """The optimizer state before the first step."""
         state = {
             "optimizer": self._optimizer.init(params),
@@ -134,19 +110,8 @@ class Trainer:
             state["train_params"] = _on_host(params)
         return state, self
 
-    def judge(
-        self,
-        optimizer_state: "OptimizerState",
-        params: spec.ParameterContainer,
-        model_state: spec.ModelAuxiliaryState,
-        eval_results: list[Any],
-        global_step: int,
-    ) -> spec.UpdateReturn:
-        """Looks at the evaluations since the last step, if there are any.
-
-        The parameters, still where they were evaluated, are kept as the last good ones,
-        or go back to those.
-        """
+    def judge(self, optimizer_state, params, model_state, eval_results, global_step):
+        """Keeps the parameters just evaluated as good ones, or goes back to those."""
         state, _ = optimizer_state
         guard = _guard_of(state)
         if not guard.is_behind(eval_results):
@@ -165,15 +130,7 @@ class Trainer:
         state["at_x"] = np.asarray(False)
         return (state, self), good["params"], good["model_state"]
 
-    def step(
-        self,
-        optimizer_state: "OptimizerState",
-        params: spec.ParameterContainer,
-        model_state: spec.ModelAuxiliaryState,
-        batch: dict[str, Any],
-        rng: spec.RandomState,
-        global_step: int,
-    ) -> spec.UpdateReturn:
+    def step(self, optimizer_state, params, model_state, batch, rng, global_step):
         """One training step.
 
         Where the model is evaluated elsewhere than it trains, the running statistics
@@ -201,18 +158,68 @@ class Trainer:
         state = {**state, "optimizer": stepped, "skipped": skipped}
         return ({**state, "at_x": np.asarray(False)}, self), params, new_model_state
 
+    def _forward(self, params, batch, model_state, rng):
+        """A pass in TRAIN mode that updates batch-norm statistics."""
+        rate = self._hyperparameters.dropout_rate
+        return self._workload.model_fn(
+            params,
+            batch,
+            model_state,
+            spec.ForwardPassMode.TRAIN,
+            rng,
+            update_batch_norm=True,
+            **({} if rate is None else {"dropout_rate": rate}),
+        )
+
+    def _train_step(
+        self, optimizer, params, optimizer_state, skipped, model_state, batch, rng
+    ):
+        """((params, optimizer state, steps skipped), model state, metrics) of one step.
+
+        Where the loss or the gradient is not finite, all is as before but the count.
+        """
+        hp = self._hyperparameters
+
+        def mean_loss(params):
+            logits, new_model_state = self._forward(params, batch, model_state, rng)
+            smoothing = hp.label_smoothing
+            losses = self._workload.loss_fn(
+                label_batch=batch["targets"],
+                logits_batch=logits,
+                mask_batch=batch.get("weights"),
+                **({} if smoothing is None else {"label_smoothing": smoothing}),
+            )
+            return losses["summed"] / losses["n_valid_examples"], new_model_state
+
+        value_and_grad = jax.value_and_grad(mean_loss, has_aux=True)
+        (loss, new_model_state), grads = value_and_grad(params)
+        squares = [jnp.sum(jnp.square(g)) for g in jax.tree.leaves(grads)]
+        grad_norm = jnp.sqrt(sum(squares))
+        finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
+        if hp.grad_clip is not None:
+            scale = jnp.minimum(1.0, hp.grad_clip / (grad_norm + 1e-6))
+            grads = jax.tree.map(lambda g: g * scale, grads)
+
+        def take(params, optimizer_state):
+            updates, optimizer_state = optimizer.update(grads, optimizer_state, params)
+            return optax.apply_updates(params, updates), optimizer_state
+
+        # On a GPU a branch makes the host wait for the gradient, and a choice is fused
+        # into the update; on a CPU no branch waits, and a choice copies the model.
+        choose = jax.lax.cond if jax.default_backend() == "cpu" else select
+        old = (params, optimizer_state)
+        params, optimizer_state = choose(finite, take, lambda *same: same, *old)
+        model_state = _model_state(finite, new_model_state, model_state)
+        skipped += ~finite
+        metrics = {"loss": loss, "grad_norm": grad_norm, "skipped_steps": skipped}
+        return (params, optimizer_state, skipped), model_state, metrics
+
     def _back_to_training(self, state, params, optimizer_state):
         if self._train_params is None:
             return jax.device_put(state["train_params"], self._replicated)
         return self._train_params(optimizer_state, params)
 
-    def prepare_for_eval(
-        self,
-        optimizer_state: "OptimizerState",
-        params: spec.ParameterContainer,
-        model_state: spec.ModelAuxiliaryState,
-        rng: spec.RandomState,
-    ) -> spec.UpdateReturn:
+    def prepare_for_eval(self, optimizer_state, params, model_state, rng):
         """Moves the parameters to where they are evaluated, and the statistics too."""
         state, _ = optimizer_state
         if self._eval_params is None or state["at_x"]:
@@ -226,6 +233,25 @@ class Trainer:
 
 
 OptimizerState = tuple[dict[str, Any], Trainer]
+
+
+def select(condition, f, g, *operands):
+    """`jax.lax.cond` without a branch: both are computed."""
+    choose = functools.partial(jnp.where, condition)
+    return jax.tree.map(choose, f(*operands), g(*operands))
+
+
+def _model_state(finite, new, old):
+    """The new model state, or the old one, in the form of the old one.
+
+    Some models return another container, or extra axes of length one, for which the
+    next step would be compiled again.
+    """
+    leaves = [
+        jnp.where(finite, n.reshape(o.shape), o)
+        for n, o in zip(jax.tree.leaves(new), jax.tree.leaves(old), strict=True)
+    ]
+    return jax.tree.unflatten(jax.tree.structure(old), leaves)
 
 
 def _on_host(tree: Any) -> Any:
