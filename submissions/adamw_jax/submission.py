@@ -4,9 +4,8 @@ from typing import NamedTuple
 
 import optax
 
-from unscheduled.entries.api import prepare_for_eval, update_params
+from unscheduled.entries.api import prepare_for_eval, resolve, update_params
 from unscheduled.entries.data import data_selection, get_batch_size
-from unscheduled.entries.hyperparameters import resolve
 from unscheduled.entries.jax.training import Trainer
 
 

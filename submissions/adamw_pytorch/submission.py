@@ -1,15 +1,11 @@
-"""AdamW for PyTorch, with linear warmup and cosine decay over `step_hint`.
-
-Adam with decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101).
-"""
+"""AdamW (arXiv 1711.05101), PyTorch: linear warmup, cosine decay over `step_hint`."""
 
 from typing import NamedTuple
 
 import torch
 
-from unscheduled.entries.api import prepare_for_eval, update_params
+from unscheduled.entries.api import prepare_for_eval, resolve, update_params
 from unscheduled.entries.data import data_selection, get_batch_size
-from unscheduled.entries.hyperparameters import resolve
 from unscheduled.entries.pytorch.schedules import WarmupCosine
 from unscheduled.entries.pytorch.training import Trainer
 
@@ -28,18 +24,15 @@ class Hyperparameters(NamedTuple):
 
 
 def init_optimizer_state(workload, model_params, model_state, hyperparameters, rng):
-    """AdamW with its schedule, and the trainer that steps it."""
     hp = resolve(Hyperparameters, hyperparameters)
     warmup_steps = int(hp.warmup_factor * workload.step_hint)
     schedule = WarmupCosine(warmup_steps, workload.step_hint)
+    betas = 1 - hp.one_minus_beta1, hp.beta2
 
     def make_optimizer(learning_rate):
+        params = model_params.parameters()
         return torch.optim.AdamW(
-            model_params.parameters(),
-            lr=learning_rate,
-            betas=(1 - hp.one_minus_beta1, hp.beta2),
-            weight_decay=hp.weight_decay,
-            fused=True,
+            params, learning_rate, betas, weight_decay=hp.weight_decay, fused=True
         )
 
     return {"trainer": Trainer(workload, model_params, make_optimizer, hp, schedule)}

@@ -9,9 +9,8 @@ from typing import NamedTuple
 
 import optax
 
-from unscheduled.entries.api import prepare_for_eval, update_params
+from unscheduled.entries.api import prepare_for_eval, resolve, update_params
 from unscheduled.entries.data import data_selection, get_batch_size
-from unscheduled.entries.hyperparameters import resolve
 from unscheduled.entries.jax.training import Trainer
 from unscheduled.optim_jax.lookahead import lookahead, lookahead_eval_params
 from unscheduled.optim_jax.radam import radam

@@ -7,9 +7,8 @@ arXiv 1907.08610). The slow weights are what is evaluated.
 
 from typing import NamedTuple
 
-from unscheduled.entries.api import prepare_for_eval, update_params
+from unscheduled.entries.api import prepare_for_eval, resolve, update_params
 from unscheduled.entries.data import data_selection, get_batch_size
-from unscheduled.entries.hyperparameters import resolve
 from unscheduled.entries.pytorch.schedules import WarmupCosine
 from unscheduled.entries.pytorch.training import Trainer
 from unscheduled.optim_torch.lookahead import Lookahead
@@ -34,20 +33,13 @@ class Hyperparameters(NamedTuple):
 
 
 def init_optimizer_state(workload, model_params, model_state, hyperparameters, rng):
-    """Lookahead around RAdam with its schedule, and the trainer that steps it."""
     hp = resolve(Hyperparameters, hyperparameters)
     schedule = WarmupCosine(0, workload.step_hint)
+    betas = 1 - hp.one_minus_beta1, hp.beta2
 
     def make_optimizer(learning_rate):
-        return Lookahead(
-            RAdam(
-                model_params.parameters(),
-                lr=learning_rate,
-                betas=(1 - hp.one_minus_beta1, hp.beta2),
-                weight_decay=hp.weight_decay,
-            ),
-            k=hp.sync_period,
-            alpha=hp.slow_step_size,
-        )
+        params = model_params.parameters()
+        base = RAdam(params, learning_rate, betas, weight_decay=hp.weight_decay)
+        return Lookahead(base, k=hp.sync_period, alpha=hp.slow_step_size)
 
     return {"trainer": Trainer(workload, model_params, make_optimizer, hp, schedule)}

@@ -8,9 +8,8 @@ in warmup, are longer.
 
 from typing import NamedTuple
 
-from unscheduled.entries.api import prepare_for_eval, update_params
+from unscheduled.entries.api import prepare_for_eval, resolve, update_params
 from unscheduled.entries.data import data_selection, get_batch_size
-from unscheduled.entries.hyperparameters import resolve
 from unscheduled.entries.pytorch.schedules import WarmupCosine
 from unscheduled.entries.pytorch.training import Trainer
 from unscheduled.optim_torch.nadamw import NAdamW
@@ -30,17 +29,13 @@ class Hyperparameters(NamedTuple):
 
 
 def init_optimizer_state(workload, model_params, model_state, hyperparameters, rng):
-    """NadamW with its schedule, and the trainer that steps it."""
     hp = resolve(Hyperparameters, hyperparameters)
     warmup_steps = int(hp.warmup_factor * workload.step_hint)
     schedule = WarmupCosine(warmup_steps, workload.step_hint)
+    betas = 1 - hp.one_minus_beta1, hp.beta2
 
     def make_optimizer(learning_rate):
-        return NAdamW(
-            model_params.parameters(),
-            lr=learning_rate,
-            betas=(1 - hp.one_minus_beta1, hp.beta2),
-            weight_decay=hp.weight_decay,
-        )
+        params = model_params.parameters()
+        return NAdamW(params, learning_rate, betas, weight_decay=hp.weight_decay)
 
     return {"trainer": Trainer(workload, model_params, make_optimizer, hp, schedule)}

@@ -5,9 +5,8 @@ The weight decay is coupled: it is added to the gradient.
 
 from typing import NamedTuple
 
-from unscheduled.entries.api import prepare_for_eval, update_params
+from unscheduled.entries.api import prepare_for_eval, resolve, update_params
 from unscheduled.entries.data import data_selection, get_batch_size
-from unscheduled.entries.hyperparameters import resolve
 from unscheduled.entries.pytorch.optimizers import momentum_sgd
 from unscheduled.entries.pytorch.schedules import WarmupLinear
 from unscheduled.entries.pytorch.training import Trainer
@@ -31,7 +30,6 @@ class Hyperparameters(NamedTuple):
 
 
 def init_optimizer_state(workload, model_params, model_state, hyperparameters, rng):
-    """SGD with its schedule, and the trainer that steps it."""
     hp = resolve(Hyperparameters, hyperparameters)
     warmup_steps = int(hp.warmup_factor * workload.step_hint)
     decay_steps = int(hp.decay_steps_factor * (workload.step_hint - warmup_steps))

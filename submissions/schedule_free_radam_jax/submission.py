@@ -7,9 +7,8 @@ The gradient is taken at y, the model is evaluated at x (Defazio et al., arXiv
 
 from typing import NamedTuple
 
-from unscheduled.entries.api import prepare_for_eval, update_params
+from unscheduled.entries.api import prepare_for_eval, resolve, update_params
 from unscheduled.entries.data import data_selection, get_batch_size
-from unscheduled.entries.hyperparameters import resolve
 from unscheduled.entries.jax.training import Trainer
 from unscheduled.optim_jax.schedule_free import (
     schedule_free_eval_params,

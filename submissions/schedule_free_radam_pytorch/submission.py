@@ -7,9 +7,8 @@ The gradient is taken at y, the model is evaluated at x (Defazio et al., arXiv
 
 from typing import NamedTuple
 
-from unscheduled.entries.api import prepare_for_eval, update_params
+from unscheduled.entries.api import prepare_for_eval, resolve, update_params
 from unscheduled.entries.data import data_selection, get_batch_size
-from unscheduled.entries.hyperparameters import resolve
 from unscheduled.entries.pytorch.training import Trainer
 from unscheduled.optim_torch.schedule_free import RAdamScheduleFree
 
@@ -31,7 +30,6 @@ class Hyperparameters(NamedTuple):
 
 
 def init_optimizer_state(workload, model_params, model_state, hyperparameters, rng):
-    """Schedule-Free RAdam, and the trainer that steps it."""
     hp = resolve(Hyperparameters, hyperparameters)
 
     def make_optimizer(learning_rate):

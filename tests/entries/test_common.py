@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from tests.entries.submissions import ALGORITHMS, FRAMEWORKS, ROOT, load
-from unscheduled.entries import data, hyperparameters
+from unscheduled.entries import api, data
 from unscheduled.entries.pytorch import schedules
 from unscheduled.runner.submission import REQUIRED
 
@@ -27,28 +27,28 @@ class Point(NamedTuple):
 @pytest.mark.parametrize("given", [None, {}])
 def test_nothing_given_means_the_defaults(given):
     """Self-tuning (None) or the reference test ({}) that crashes or changes values."""
-    assert hyperparameters.resolve(Defaults, given) == Defaults()
+    assert api.resolve(Defaults, given) == Defaults()
 
 
 @pytest.mark.parametrize("given", [{"learning_rate": 0.2}, Point(0.2)])
 def test_given_values_override_by_name(given):
     """External tuning whose values are lost, in either form they come in."""
-    resolved = hyperparameters.resolve(Defaults, given)
+    resolved = api.resolve(Defaults, given)
     assert resolved == Defaults(learning_rate=0.2)
 
 
 def test_an_unknown_name_is_an_error_that_lists_the_known():
     """A misspelt hyperparameter that is silently the default."""
     with pytest.raises(ValueError, match=r"'learning_rat'; .* has learning_rate, grad"):
-        hyperparameters.resolve(Defaults, {"learning_rat": 0.2})
+        api.resolve(Defaults, {"learning_rat": 0.2})
 
 
 @pytest.mark.parametrize("value", ["0.1", None, math.nan, math.inf, True])
 def test_a_value_that_is_no_number_is_an_error(value):
     """A string or NaN that trains for a day before anyone sees."""
     with pytest.raises(ValueError, match="learning_rate must be a finite number, got"):
-        hyperparameters.resolve(Defaults, {"learning_rate": value})
-    assert hyperparameters.resolve(Defaults, {"grad_clip": None}) == Defaults()
+        api.resolve(Defaults, {"learning_rate": value})
+    assert api.resolve(Defaults, {"grad_clip": None}) == Defaults()
 
 
 def test_batch_sizes_are_those_of_the_published_entries():

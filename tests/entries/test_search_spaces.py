@@ -3,7 +3,7 @@
 import pytest
 
 from tests.entries.submissions import ALGORITHMS, FRAMEWORKS, ROOT, load
-from unscheduled.entries import hyperparameters as hps
+from unscheduled.entries import api as hps
 from unscheduled.runner.search_space import read_search_space, trial_points
 
 FOLDER = ROOT / "tuning_search_spaces"
