@@ -97,7 +97,7 @@ class Trainer:
         )
         self._is_placed = False
 
-    def init(self, params, model_state=None) -> "OptimizerState":
+    def init(self, params, model_state=None) -> tuple[dict[str, Any], "Trainer"]:
         """The optimizer state before the first step."""
         state = {
             "optimizer": self._optimizer.init(params),
@@ -230,9 +230,6 @@ class Trainer:
         params = self._eval_params(state["optimizer"], params)
         model_state = self._statistics.refresh(params, model_state, rng)
         return (state, self), params, model_state
-
-
-OptimizerState = tuple[dict[str, Any], Trainer]
 
 
 def select(condition, f, g, *operands):
