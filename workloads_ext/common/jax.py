@@ -46,12 +46,12 @@ class JaxWorkload(EmbeddedWorkload):
         variables = init(rng, self.example_inputs)
         params = variables["params"]
         self._param_shapes = jax.tree.map(lambda x: spec.ShapeTuple(x.shape), params)
-        self._param_types = jax.tree_util.tree_map_with_path(
-            lambda path, _: parameter_type(
-                ".".join(key.key for key in path), self.parameter_rules
-            ),
-            params,
-        )
+
+        def type_of(path, _):
+            name = ".".join(key.key for key in path)
+            return parameter_type(name, self.parameter_rules)
+
+        self._param_types = jax.tree_util.tree_map_with_path(type_of, params)
         if not self.has_batch_norm:
             return params, None
         return params, {"batch_stats": variables["batch_stats"]}
@@ -120,10 +120,7 @@ def _with_jax_dtype(array: np.ndarray) -> np.ndarray:
 
 
 class Dropout(nn.Module):
-    """flax's, but the rate may be traced, as in the official models.
-
-    Submissions may pass `dropout_rate` through `jax.jit`.
-    """
+    """flax's, but the rate may be traced, as in the official models."""
 
     rate: float | jax.Array
     deterministic: bool
