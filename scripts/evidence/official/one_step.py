@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from unscheduled.runner.input_queue import CountedQueue
 
 from unscheduled.benchmark.errors import first_line
 from unscheduled.runner.backend import Backend, load_backend
+from unscheduled.runner.checkpoints import CountedQueue
 from unscheduled.runner.driver import Driver
 from unscheduled.runner.submission import load_submission
 
