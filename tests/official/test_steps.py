@@ -48,7 +48,8 @@ def test_every_entry_trains_and_evaluates(workload, framework, tmp_path):
     assert algorithms
     script = ["-m", "scripts.evidence.official.grid"]
     flags = [f"--workloads={workload}", f"--frameworks={framework}"]
-    flags += [f"--algorithms={','.join(algorithms)}", f"--results={tmp_path}/r.jsonl"]
+    flags += [f"--algorithms={algorithm}" for algorithm in algorithms]
+    flags += [f"--results={tmp_path}/r.jsonl"]
     output = run([*script, *flags], tmp_path, str(ROOT))
     lines = [json.loads(x) for x in (tmp_path / "r.jsonl").read_text().splitlines()]
     outcomes = {line["algorithm"]: line.get("error", line["status"]) for line in lines}

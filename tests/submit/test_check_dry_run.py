@@ -13,8 +13,8 @@ import pytest
 from tests.submit.check_cases import BAD_SUBMISSIONS
 from unscheduled.check.check import check_files
 from unscheduled.check.dry_run import process, training
-from unscheduled.check.dry_run.report import CannotGoOnError, Report
 from unscheduled.check.dry_run.stages import dry_run
+from unscheduled.check.dry_run.training import CannotGoOnError, Report
 from unscheduled.check.findings import Finding
 
 pytestmark = pytest.mark.slow
@@ -140,6 +140,34 @@ def test_success_needs_completion(tmp_path, data_dir):
     found = run_text(tmp_path, text, data_dir)
     assert [f.code for f in found] == ["E601"]
     assert f"it came to step 1 on {TINY}: it ended with status 0" in found[0].message
+
+
+FORGER = """
+import contextlib, glob, json, os, sys
+done = '["done", null]\\n'
+for name in [*sys.argv[1:], *glob.glob(f"{sys.argv[-1]}/*")]:
+    os.path.isfile(name) and open(name, "a").write(done)
+print(done)
+print(done, file=sys.stderr, flush=True)
+for fd in range(1, 64):
+    with contextlib.suppress(OSError):
+        os.write(fd, done.encode())
+seen = [sys.stdin.read(), dict(os.environ), open("/proc/self/cmdline").read()]
+json.dump(seen, open(SEEN, "w"))
+os._exit(0)
+"""
+
+
+def test_success_is_not_forged_by_writing(tmp_path, data_dir, monkeypatch):
+    """A submission that says by itself, and easily, that nothing was found."""
+    monkeypatch.delenv("PYTEST_XDIST_TESTRUNUID", raising=False)  # looks like a secret
+    seen = tmp_path / "seen"
+    text = FORGER.replace("SEEN", repr(str(seen)))
+    (found,) = run_text(tmp_path, text, data_dir)
+    assert found.code == "E601"
+    assert "it came to its import: it ended with status 0" in found.message
+    assert "unscheduled.check.dry_run" in seen.read_text()
+    assert not re.search("[0-9a-f]{32}|told", seen.read_text())  # the secret, the file
 
 
 BACKGROUND = """

@@ -1,19 +1,17 @@
 """Every entry on every official workload, two steps each, and the page about it.
 
-    python -m scripts.evidence.official.grid [--workloads=ogbg,wmt] [--frameworks=jax]
-        [--algorithms=radam] [--results=runs/official/steps.jsonl]
+    python -m scripts.evidence.official.grid [--workloads=ogbg --workloads=wmt]
+        [--frameworks=jax] [--algorithms=radam] [--results=runs/official/steps.jsonl]
     python -m scripts.evidence.official.grid --table
 
 Run it with a Python that has AlgoPerf, installed from a clone of its repository
 (`pip install -e`): the check is built from the repository's own test. One process for
 each workload and framework (one_step.py) takes all entries through it. Results are
-appended to a file as they come; a second call goes on with what is missing: cells whose
-code has changed since, and ones that failed. criteo1tb needs 21 GiB of memory.
+appended to a file as they come; a second call goes on with what is missing or failed.
+After a change to the code, remove the file. criteo1tb needs 21 GiB of memory.
 `--table` writes docs/evidence/official_harness.md anew from that file.
 """
 
-import ast
-import hashlib
 import importlib.metadata
 import importlib.util
 import json
@@ -27,58 +25,34 @@ from typing import Any
 
 from absl import app, flags
 
+from unscheduled.benchmark.frameworks import FRAMEWORKS
 from unscheduled.benchmark.tables import markdown_table
 from unscheduled.benchmark.targets import BENCHMARKS, load_benchmark
 
 ROOT = Path(__file__).resolve().parents[3]
 WORKLOADS = load_benchmark(BENCHMARKS["0.5"]).base
-FRAMEWORKS = ("pytorch", "jax")
 PACKAGES = ("torch", "jax", "flax", "optax", "tensorflow", "numpy")
 UPSTREAM = "upstream"  # the baseline of the official repository, to compare with
 # Where XLA takes longer to optimize two steps than they then save.
 COMPILED_LONGER = ("imagenet_resnet", "imagenet_vit", "mnist", "ogbg")
 LIMIT = 1800  # seconds for an entry
 PINNED_JAX = "0.7.0"
-OLDER = "†"  # run before the last change to the code of its row
-Cells = dict[
-    tuple[str, str, str], dict[str, Any]
-]  # by workload, framework and algorithm
+Line = dict[str, Any]  # of the results
 
-ROWS: list[tuple[str, str]] = []
-for _framework in FRAMEWORKS:
-    _entries = sorted(ROOT.glob(f"submissions/*_{_framework}"))
-    _names = [path.name.removesuffix(f"_{_framework}") for path in _entries]
-    ROWS += [(_name, _framework) for _name in (UPSTREAM, *_names)]
-CHOICES = {
-    "workloads": (*WORKLOADS, "mnist", "cifar"),
-    "frameworks": FRAMEWORKS,
-    "algorithms": sorted({algorithm for algorithm, _ in ROWS}),
-}
-flags.DEFINE_list("workloads", [*WORKLOADS], "Official workloads.")
-flags.DEFINE_list("frameworks", [*FRAMEWORKS], "Frameworks.")
-flags.DEFINE_list("algorithms", CHOICES["algorithms"], "Names in submissions/.")
+NAMES = sorted(path.name for path in ROOT.glob("submissions/*_*"))
+ROWS = [
+    (name.removesuffix(f"_{framework}"), framework)
+    for framework in FRAMEWORKS[::-1]
+    for name in (UPSTREAM, *(name for name in NAMES if name.endswith(framework)))
+]
+ALGORITHMS = list(dict.fromkeys(algorithm for algorithm, _ in ROWS))
+flags.DEFINE_multi_enum(
+    "workloads", WORKLOADS, [*WORKLOADS, "mnist", "cifar"], "Official workloads."
+)
+flags.DEFINE_multi_enum("frameworks", FRAMEWORKS, FRAMEWORKS, "Frameworks.")
+flags.DEFINE_multi_enum("algorithms", ALGORITHMS, ALGORITHMS, "Of submissions/.")
 flags.DEFINE_string("results", "runs/official/steps.jsonl", "The file of the results.")
 flags.DEFINE_bool("table", False, "Write the page, run nothing.")
-for name, choices in CHOICES.items():
-    flags.register_validator(
-        name,
-        lambda given, choices=choices: set(given) <= set(choices),
-        f"choose from {', '.join(choices)}",
-    )
-
-
-def code_hash(algorithm: str, framework: str) -> str:
-    """Of what decides how an entry is checked, without comments and layout."""
-    paths = [Path(__file__).with_name("one_step.py")]
-    if algorithm != UPSTREAM:
-        name = "torch" if framework == "pytorch" else framework
-        package = ROOT / "unscheduled"
-        for folder in (package, package / "entries", package / "entries" / framework):
-            paths += sorted(folder.glob("*.py"))
-        paths += sorted((package / f"optim_{name}").rglob("*.py"))
-        paths += [ROOT / "submissions" / f"{algorithm}_{framework}" / "submission.py"]
-    trees = [ast.dump(ast.parse(path.read_text())) for path in paths]
-    return hashlib.sha256("".join(trees).encode()).hexdigest()[:12]
 
 
 def official_root() -> Path:
@@ -86,40 +60,36 @@ def official_root() -> Path:
     found = importlib.util.find_spec("algoperf")
     root = Path(found.origin).resolve().parents[1] if found and found.origin else ROOT
     if not (root / "tests" / "reference_algorithm_tests.py").exists():
-        sys.exit(
-            "Run this with a Python that has algoperf, installed from a clone of the "
-            "official repository (pip install -e)."
-        )
+        sys.exit("algoperf is not installed from a clone of the official repository.")
     return root
 
 
-def job(algorithm: str, key: dict[str, Any], root: Path) -> dict[str, Any]:
+def job(algorithm: str, key: Line, root: Path) -> dict[str, Any]:
     """What the worker is asked to check: a submission, and the key of its result."""
-    framework = key["framework"]
-    path = ROOT / "submissions" / f"{algorithm}_{framework}" / "submission.py"
-    search_space = None
-    if algorithm == UPSTREAM:
-        # The self-tuning one for JAX fails by itself: it reads a dict's attributes.
-        folder = root / "algorithms" / "baselines" / "external_tuning"
-        path = folder / f"{framework}_nadamw_full_budget.py"
-        search_space = str(folder / "tuning_search_space.json")
-    key = {**key, "algorithm": algorithm, "code": code_hash(algorithm, framework)}
-    return {"path": str(path), "search_space": search_space, "key": key}
+    framework, key = key["framework"], {**key, "algorithm": algorithm}
+    if algorithm != UPSTREAM:
+        path = ROOT / "submissions" / f"{algorithm}_{framework}" / "submission.py"
+        return {"path": str(path), "search_space": None, "key": key}
+    # The self-tuning one for JAX fails by itself: it reads a dict's attributes.
+    folder = root / "algorithms" / "baselines" / "external_tuning"
+    path = folder / f"{framework}_nadamw_full_budget.py"
+    space = folder / "tuning_search_space.json"
+    return {"path": str(path), "search_space": str(space), "key": key}
 
 
-def read(results: Path) -> list[dict[str, Any]]:
+def read(results: Path) -> list[Line]:
     lines = results.read_text().splitlines() if results.exists() else []
     return [json.loads(line) for line in lines]
+
+
+def lines_of(job: dict[str, Any], lines: list[Line]) -> list[Line]:
+    return [line for line in lines if job["key"].items() <= line.items()]
 
 
 def missing(jobs: list[dict], results: Path) -> list[dict]:
     """The jobs without a line that says ok."""
     done = [line for line in read(results) if line["status"] == "ok"]
-    return [
-        job
-        for job in jobs
-        if not any(job["key"].items() <= line.items() for line in done)
-    ]
+    return [job for job in jobs if not lines_of(job, done)]
 
 
 def run(jobs: list[dict], results: Path, root: Path) -> None:
@@ -152,46 +122,35 @@ def run(jobs: list[dict], results: Path, root: Path) -> None:
             how = f"not done after {LIMIT * len(jobs)} s"
     new = read(results)[before:]
     for job in jobs:
-        lines = [line for line in new if job["key"].items() <= line.items()]
-        if not lines:
-            failure = {"status": "failed", "error": f"{how}; see {log}"}
-            lines = [{**job["key"], **failure}]
+        failure = {**job["key"], "status": "failed", "error": f"{how}; see {log}"}
+        line = [*lines_of(job, new), failure][0]
+        if line is failure:
             with results.open("a") as file:
-                file.write(json.dumps(lines[0]) + "\n")
-        status = lines[0].get("error", lines[0]["status"])
-        print(f"  {job['key']['algorithm']}: {status}")
+                file.write(json.dumps(failure) + "\n")
+        print(f"  {job['key']['algorithm']}: {line.get('error', line['status'])}")
 
 
-def write(lines: list[dict[str, Any]]) -> None:
-    """Writes the page from the newest line of each cell, the oldest line first.
-
-    One of older code counts, marked, if it passed and there is none of today's code.
-    """
+def write(lines: list[Line]) -> None:
+    """Writes the page from the newest line of each cell, the oldest line first."""
     from scripts.evidence.pages import publish  # which imports matplotlib
 
-    hashes = {row: code_hash(*row) for row in ROWS}
-    current, older = [], []
-    for line in lines:
-        is_older = line["code"] != hashes.get((line["algorithm"], line["framework"]))
-        (older if is_older else current).append({**line, "older": is_older})
-    environments: dict[str, Cells] = {"pinned": {}, "newest": {}}
-    for line in (*(line for line in older if line["status"] == "ok"), *current):
-        label = "pinned" if line["environment"]["jax"] == PINNED_JAX else "newest"
-        cell = line["workload"], line["framework"], line["algorithm"]
-        environments[label][cell] = line
-    versions = dict.fromkeys(
-        (label, *line["environment"].items())
-        for label, cells in environments.items()
-        for line in cells.values()
-    )
-    rows = [[label, *dict(found).values()] for label, *found in versions]
-    names = [name for _, *found in [*versions][:1] for name, _ in found]
-    blocks = {label: table(cells) for label, cells in environments.items()}
-    blocks["versions"] = markdown_table(["", *names], rows)
+    blocks, versions, names = {}, [], []
+    for label in ("pinned", "newest"):
+        cells = {}
+        for line in lines:
+            if (line["environment"]["jax"] == PINNED_JAX) == (label == "pinned"):
+                cell = line["workload"], line["framework"], line["algorithm"]
+                cells[cell] = line
+        blocks[label] = table(cells)
+        for line in cells.values():
+            names = [*line["environment"]]
+            if (row := [label, *line["environment"].values()]) not in versions:
+                versions.append(row)
+    blocks["versions"] = markdown_table(["", *names], versions)
     publish("official_harness", blocks)
 
 
-def table(cells: Cells) -> str:
+def table(cells: dict[tuple[str, str, str], Line]) -> str:
     """A row for each entry of the frameworks that were run; what failed, below."""
     if not cells:
         return "Not run yet."
@@ -208,8 +167,7 @@ def table(cells: Cells) -> str:
             if line is None:
                 row.append("not run")
             elif line["status"] == "ok":
-                mark = OLDER if line["older"] else ""
-                row.append(f"ok{mark}, {line['seconds']:.1f} s")
+                row.append(f"ok, {line['seconds']:.1f} s")
             else:
                 notes.append(f"{workload}, {framework}, {algorithm}: {line['error']}")
                 row.append(f"failed ({len(notes)})")
@@ -231,11 +189,8 @@ def main(_) -> None:
     versions = {"algoperf": commit.strip(), **versions}
     for workload, framework in product(flags.FLAGS.workloads, flags.FLAGS.frameworks):
         key = {"workload": workload, "framework": framework, "environment": versions}
-        jobs = [
-            job(algorithm, key, root)
-            for algorithm in flags.FLAGS.algorithms
-            if (algorithm, framework) in ROWS
-        ]
+        algorithms = [a for a in flags.FLAGS.algorithms if (a, framework) in ROWS]
+        jobs = [job(algorithm, key, root) for algorithm in algorithms]
         todo = missing(jobs, results)
         done = len(jobs) - len(todo)
         print(f"{workload} {framework}: {len(todo)} to do, {done} done", flush=True)

@@ -36,16 +36,6 @@ def settings() -> dict[str, Any]:
     return {f"jax.config.{name}": value for name, value in jax.config.values.items()}
 
 
-def fault(optimizer_state: Any) -> str | None:
-    """What is wrong with the form of an optimizer state."""
-    if isinstance(optimizer_state, tuple) and len(optimizer_state) == 2:
-        return None
-    kind = type(optimizer_state).__name__
-    return (
-        f"the optimizer state must be a pair (pytree, update function), got a {kind}."
-    )
-
-
 def arrays(model_params: Any) -> list[np.ndarray]:
     """Copies of the parameters, in a fixed order."""
     return [np.array(leaf) for leaf in jax.tree.leaves(model_params)]

@@ -1,12 +1,14 @@
 """Tries a submission out, in a process of its own: it may do anything there.
 
-The process writes what happens to a file, and at last that it came to the end; one that
-ends before does not pass, whatever its status. This is no sandbox.
+The process writes what happens to a file that it opens for each line, and at the end a
+secret that it read from its standard input: so nothing that a submission prints, or
+writes to what is open, passes for success, and no exit does. This is no sandbox.
 """
 
 import contextlib
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -42,31 +44,28 @@ def run(
       workloads: those to train on; None for all embedded ones.
     """
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
-        told = Path(temporary, "told")
+        told, secret = Path(temporary, "told"), secrets.token_hex()
         told.touch()
-        end = _run(
-            {
-                "submission": str(submission.resolve()),
-                "framework": framework,
-                "data_dir": data_dir and str(expand(data_dir).resolve()),
-                "search_space": search_space and str(search_space.resolve()),
-                "workloads": workloads or load_benchmark(BENCHMARKS["ext"]).base,
-                "folder": temporary,
-                "told": str(told),
-            },
-            Path(temporary, "printed"),
-        )
+        task = {
+            "submission": str(submission.resolve()),
+            "framework": framework,
+            "data_dir": str(expand(data_dir or f"{temporary}/data").resolve()),
+            "search_space": search_space and str(search_space.resolve()),
+            "workloads": workloads or load_benchmark(BENCHMARKS["ext"]).base,
+            "folder": temporary,
+        }
+        end = _run([task, str(told), secret], Path(temporary, "printed"))
         whole = told.read_text().rpartition("\n")[0]  # without a line cut short
         lines = [json.loads(line) for line in whole.splitlines()]
     findings = [Finding(*value) for kind, value in lines if kind == FOUND]
     reached = ["its start", *(value for kind, value in lines if kind == REACHED)][-1]
-    if [DONE, None] not in lines:
+    if [DONE, secret] not in lines:
         message = f"the dry run is not complete, it came to {reached}: {end}."
         findings.append(finding(submission, 1, "E601", message))
     return findings
 
 
-def _run(task: dict[str, Any], printed: Path) -> str:
+def _run(told: list[Any], printed: Path) -> str:
     """Runs the process and says how it ended."""
     paths = [str(PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])]
     with printed.open("wb") as file:
@@ -79,7 +78,7 @@ def _run(task: dict[str, Any], printed: Path) -> str:
             start_new_session=True,
         )
     try:
-        process.communicate(json.dumps(task).encode(), timeout=TIMEOUT_SEC)
+        process.communicate(json.dumps(told).encode(), timeout=TIMEOUT_SEC)
     except subprocess.TimeoutExpired:
         return f"it was not done after {TIMEOUT_SEC} s"
     finally:

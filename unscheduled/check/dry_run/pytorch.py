@@ -33,20 +33,6 @@ def settings() -> dict[str, Any]:
     }
 
 
-def fault(optimizer_state: Any) -> str | None:
-    """What is wrong with the form of an optimizer state."""
-    if not isinstance(optimizer_state, dict):
-        kind = type(optimizer_state).__name__
-        return f"the optimizer state must be a dict, got a {kind}."
-    for key, value in optimizer_state.items():
-        if hasattr(value, "state_dict") != hasattr(value, "load_state_dict"):
-            return (
-                f"optimizer_state[{key!r}] ({type(value).__name__}) needs both "
-                "state_dict() and load_state_dict() for checkpoints."
-            )
-    return None
-
-
 def arrays(model_params: Any) -> list[np.ndarray]:
     """Copies of the parameters, in a fixed order."""
     return [p.detach().cpu().numpy().copy() for p in model_params.parameters()]

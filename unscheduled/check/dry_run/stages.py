@@ -12,8 +12,12 @@ from typing import Any
 
 from unscheduled.benchmark.targets import BENCHMARKS, load_benchmark, read_target
 from unscheduled.check.dry_run.process import DONE
-from unscheduled.check.dry_run.report import CannotGoOnError, Report, changed
-from unscheduled.check.dry_run.training import Training
+from unscheduled.check.dry_run.training import (
+    CannotGoOnError,
+    Report,
+    Training,
+    changed,
+)
 from unscheduled.runner.submission import Submission, load_submission
 
 # What the official runner has imported before any submission; these set flags and
@@ -23,25 +27,22 @@ _HARNESS = ("tensorflow", "algoperf.pytorch_utils", "algoperf.jax_sharding_utils
 _RUNTIMES = ("TORCHINDUCTOR_", "TRITON_", "KMP_")
 
 
-def main(task: dict[str, Any]) -> None:
+def main() -> None:
     """A dry run in this process, which it ends."""
-    with open(task["told"], "w", buffering=1) as file:
+    task, told, secret = json.load(sys.stdin)
 
-        def tell(kind: str, value: Any) -> None:
+    def tell(kind: str, value: Any) -> None:
+        with open(told, "a") as file:
             file.write(json.dumps([kind, value]) + "\n")
 
-        with contextlib.suppress(CannotGoOnError):  # why is in what was told
-            dry_run(task, Report(Path(task["submission"]), tell))
-        tell(DONE, None)
+    with contextlib.suppress(CannotGoOnError):  # why is in what was told
+        dry_run(task, Report(Path(task["submission"]), tell))
+    tell(DONE, secret)
     os._exit(0)  # not waiting for threads that the submission has started
 
 
 def dry_run(task: dict[str, Any], report: Report) -> None:
-    """Does what `process.run` asks for.
-
-    Raises:
-      CannotGoOnError: where it can't go on; what stopped it is in the report.
-    """
+    """Does what `process.run` asks for; raises `CannotGoOnError` where it can't."""
     tools = importlib.import_module(f"unscheduled.check.dry_run.{task['framework']}")
     for name in _HARNESS:
         if importlib.util.find_spec(name.partition(".")[0]):
@@ -81,28 +82,24 @@ def _batch_sizes(
     submission: Submission, workloads: list[str], report: Report
 ) -> dict[str, int]:
     """The batch sizes for the embedded workloads; all official ones are asked for."""
-
-    def size_for(name: str) -> int:
-        size = submission.get_batch_size(name)
-        if not isinstance(size, int) or size <= 0:
-            report.stop("E602", f"return a positive int, got {size!r} for {name}")
-        return size
-
-    for name in load_benchmark(BENCHMARKS["0.6"]).base:
-        with report.calling(f"get_batch_size({name!r})"):
-            size_for(name)
-    sizes = {name: int(read_target(name).batch_size) for name in workloads}
-    for name in (*workloads, "no_such_workload"):
+    sizes = {}
+    official = load_benchmark(BENCHMARKS["0.6"]).base
+    for name in (*official, *workloads, "no_such_workload"):
         with report.calling(f"get_batch_size({name!r})"):
             try:
-                sizes[name] = size_for(name)
-            except ValueError:  # as the API has it for a name it doesn't know
-                pass
-            except LookupError as error:
-                kind = type(error).__name__
-                report.add("E602", f"raise ValueError for other names, not {kind}")
-    return {name: sizes[name] for name in workloads}
+                size = submission.get_batch_size(name)
+            except (ValueError, LookupError) as error:
+                if name in official:
+                    raise
+                if not isinstance(error, ValueError):  # which the API asks for
+                    kind = type(error).__name__
+                    report.add("E602", f"raise ValueError for other names, not {kind}")
+                continue
+            if not isinstance(size, int) or size <= 0:
+                report.stop("E602", f"return a positive int, got {size!r} for {name}")
+            sizes[name] = size
+    return {n: sizes.get(n) or int(read_target(n).batch_size) for n in workloads}
 
 
 if __name__ == "__main__":
-    main(json.load(sys.stdin))
+    main()

@@ -1,22 +1,29 @@
-"""A few steps of a submission on one workload, beside AdamW."""
+"""A few steps of a submission on one workload, beside AdamW, and what is found."""
 
+import contextlib
+import dataclasses
 import functools
+import importlib.util
 import math
 import time
+import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from unscheduled import spec
 from unscheduled.benchmark.errors import first_line
-from unscheduled.check.dry_run.report import Report, changed
+from unscheduled.check.dry_run.process import FOUND, REACHED
+from unscheduled.check.findings import Finding, finding
+from unscheduled.check.sources import sources
 from unscheduled.runner import embedded, rules
 from unscheduled.runner.backend import TrainingState, load_backend
 from unscheduled.runner.driver import Driver
 from unscheduled.runner.search_space import read_search_space, trial_points
-from unscheduled.runner.submission import Submission
+from unscheduled.runner.submission import ReturnedError, Submission
 
 STEPS = 3
 ROUNDS = 7  # of timing; the median of fewer jumps on a busy machine
@@ -27,6 +34,76 @@ SEED = 0
 RTOL, ATOL = 1e-4, 1e-6
 # Set anew by init_model_fn, which submissions may call; given by the harness.
 _MAY_CHANGE = ("_param_shapes", "_param_types", "metrics_logger")
+
+
+class CannotGoOnError(Exception):
+    """The dry run can't go on; why is in the report."""
+
+
+class Report:
+    """Tells of findings, each once, by a function of a kind of line and its value."""
+
+    def __init__(self, submission: Path, tell: Callable[[str, Any], None]):
+        self._submission = str(submission)
+        self._files = {str(code.path) for code in sources(submission).values()}
+        self._tell = tell
+        self._told: set[Finding] = set()
+
+    def reach(self, stage: str) -> None:
+        """Tells how far it has come."""
+        self._tell(REACHED, stage)
+
+    def add(self, code: str, *facts: object, place: Any = None) -> None:
+        """Reports something about a place, or else about the submission's file."""
+        path, line = place or (self._submission, 1)
+        found = finding(path, line, code, *facts)
+        if found not in self._told:
+            self._told.add(found)
+            self._tell(FOUND, dataclasses.astuple(found))
+
+    def stop(self, code: str, *facts: object, place: Any = None) -> NoReturn:
+        """Reports it, then raises `CannotGoOnError`."""
+        self.add(code, *facts, place=place)
+        raise CannotGoOnError
+
+    @contextlib.contextmanager
+    def calling(self, what: str) -> Iterator[None]:
+        """Reports what a call of submitted code raises, an exit too, then stops."""
+        try:
+            yield
+        except CannotGoOnError:
+            raise
+        except ReturnedError as error:
+            self.stop("E601", error)
+        except BaseException as error:
+            place = self._place_of(error)
+            if isinstance(error, ModuleNotFoundError) and error.name:
+                package = error.name.partition(".")[0]
+                if importlib.util.find_spec(package) is None:
+                    self.stop("N601", package, place=place)
+            said = f"{what} fails with {type(error).__name__}: {first_line(error)}"
+            self.stop("E601", said, place=place)
+
+    def _place_of(self, error: BaseException) -> tuple[str, int] | None:
+        """The innermost line of the submission that led to the error."""
+        frames = traceback.walk_tb(error.__traceback__)
+        lines = [(frame.f_code.co_filename, line) for frame, line in frames]
+        return [None, *(place for place in lines if place[0] in self._files)][-1]
+
+
+def changed(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """The names that are new, gone or have another value.
+
+    >>> changed({"a": 1, "b": 2}, {"a": 1, "b": 3, "c": 4})
+    ['b', 'c']
+    """
+
+    def is_same(a: Any, b: Any) -> bool:
+        simple = int | float | str | bytes | tuple
+        return a is b or (isinstance(a, simple) and isinstance(b, simple) and a == b)
+
+    names = before.keys() | after.keys()
+    return sorted(n for n in names if not is_same(before.get(n), after.get(n)))
 
 
 class Training:
@@ -53,12 +130,12 @@ class Training:
             trial_points(read_search_space(space), 1)[0] if space else None,
             SEED,
             calling=report.calling,
-            fault=self._backend.fault,
+            fault=self._fault,
         )
         self._queue = self._workload._build_input_queue(
             self._driver.data_rng,
             "train",
-            data_dir=task["data_dir"] or str(Path(task["folder"], "data")),
+            data_dir=task["data_dir"],
             global_batch_size=batch_size,
         )
         self._checkpoint = Path(task["folder"], f"checkpoint_{name}")
@@ -68,9 +145,9 @@ class Training:
         """Trains, evaluates, resumes, measures; stops where submitted code fails."""
         params, model_state = self._initial_model()
         before = self._parts()
-        state = self._start(params, model_state)
+        state = self._driver.init(params, model_state)
         unsaved = self._unsaved(state.optimizer_state)
-        for key, value in unsaved:
+        for key, value in unsaved.items():
             self._report.add("W601", key, type(value).__name__)
         for step in range(STEPS):
             state = self._step(state, step)
@@ -99,16 +176,25 @@ class Training:
             and not isinstance(getattr(cls, name, None), functools.cached_property)
         }
 
-    def _unsaved(self, optimizer_state: Any) -> list[tuple[str, Any]]:
+    def _unsaved(self, optimizer_state: Any) -> dict[str, Any]:
         """What the official checkpoint leaves out, in PyTorch only."""
-        items = optimizer_state.items() if isinstance(optimizer_state, dict) else ()
-        return [(k, v) for k, v in items if not hasattr(v, "state_dict")]
+        if not isinstance(optimizer_state, dict):
+            return {}
+        methods = ("state_dict", "load_state_dict")
+        return {
+            key: value
+            for key, value in optimizer_state.items()
+            if not any(hasattr(value, method) for method in methods)
+        }
 
-    def _start(self, params: Any, model_state: Any) -> TrainingState:
-        state = self._driver.init(params, model_state)
-        if fault := self._tools.fault(state.optimizer_state):
-            self._report.stop("E604", fault)
-        return state
+    def _fault(self, state: TrainingState, before: TrainingState) -> None:
+        """Stops where the runner would, but not for what checkpoints leave out."""
+        saved = state.optimizer_state
+        if unsaved := self._unsaved(saved):
+            saved = {k: v for k, v in saved.items() if k not in unsaved}
+        fault = self._backend.fault(state._replace(optimizer_state=saved), before)
+        if fault:
+            self._report.stop("E604", f"the submission {fault}.")
 
     def _step(
         self, state: TrainingState, step: int, batch: Any = None
@@ -151,7 +237,7 @@ class Training:
             self._report.add("E607", f"no checkpoint can be made: {first_line(error)}.")
             return state
         state = self._step(state, step, batch)
-        fresh = self._start(*self._initial_model())
+        fresh = self._driver.init(*self._initial_model())
         try:
             restored, _ = backend.restore(self._checkpoint, fresh)
         except Exception as error:
