@@ -1,14 +1,14 @@
-r"""Make the package's figures of published submissions anew, from a tree of logs.
+r"""Make the package's figures of the rolling leaderboard anew, from a tree of logs.
 
-    python scripts/update_published.py LOGS --version=rolling --date=2026-06-26 \
+    python scripts/update_published.py LOGS --date=2026-06-26 \
         --source="mlcommons/submissions_algorithms at ec13723, branch a100_scoring" \
         --targets=workload_targets.json
 
 LOGS is what scripts/score.py takes. Targets are those of --targets, a file in the
 official format; budgets and hardware those of the meta_data_<n>.json beside the logs.
 What is neither given nor recorded there stays as it is in the package. Writes
-targets/algoperf_<version>.json and published/<version>_<ruleset>.json below --out, and
-prints what becomes of the scores, to be reviewed before it is committed.
+targets/algoperf_rolling.json and published/rolling_self.json below --out, and prints
+what becomes of the scores, to be reviewed before it is committed.
 """
 
 import datetime
@@ -24,7 +24,6 @@ from absl import app, flags
 
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import read_json
-from unscheduled.benchmark.rulesets import RULESETS
 from unscheduled.benchmark.targets import BENCHMARKS, Benchmark, load_benchmark
 from unscheduled.benchmark.text import printable
 from unscheduled.scoring import published
@@ -34,14 +33,11 @@ from unscheduled.scoring.times import RULES, Study, study_results, workload_resu
 
 BUDGET = "max_allowed_runtime_sec"
 HARDWARE = ("gpu_model_name", "gpu_count")
-TEXTS = ("_how", "_columns", "_hardware")  # in every file, see _columns
 COLUMNS = (
     *("time_sec", "steps", "index", "n_hit", "n_trials", "best", "run_sec", "step_sec"),
     *("end_sec", "end_steps", "near_sec", "lost"),
 )
 
-_VERSION = flags.DEFINE_enum("version", "rolling", published.VERSIONS, "What to make.")
-_RULESET = flags.DEFINE_enum("ruleset", "self", RULESETS, "How the runs were tuned.")
 _DATE = flags.DEFINE_string(
     "date", None, "Of the source, as 2026-06-26.", required=True
 )
@@ -82,10 +78,8 @@ def _known(values: Iterable[float]) -> list[float | None]:
 def recorded(trials: Iterable[Trial]) -> dict[tuple[str, str], Any]:
     """(name, workload) -> a budget or the hardware, as the trials' meta data say.
 
-    The workload is empty for the hardware, which all trials share.
-
-    Raises:
-      UserError: two trials say different things.
+    The workload is empty for the hardware, which all trials share. Raises a UserError
+    where two trials say different things.
     """
     found: dict[tuple[str, str], Any] = {}
     for trial in trials:
@@ -131,59 +125,45 @@ def review(new: Mapping[str, float], old: Mapping[str, float]) -> list[str]:
 
 def update(roots: Sequence[str]) -> None:
     """Read the logs below `roots`, write both files, and print what has changed."""
-    version, ruleset, date = _VERSION.value, _RULESET.value, _DATE.value
     try:
-        datetime.date.fromisoformat(date)
+        datetime.date.fromisoformat(_DATE.value)
     except ValueError:
-        raise UserError(f"--date is {date!r}: give it as 2026-06-26.") from None
-    targets_file = BENCHMARKS[version]
-    figures_file = published.published_path(version, ruleset)
-    targets, old = _earlier(targets_file), _earlier(figures_file)
-    texts = read_json(published.published_path("rolling", "self"))
-    before = {}
-    if old:
-        group = published.load_published(version, ruleset)
-        before = scores(group.studies["documented"], load_benchmark(targets_file))
+        raise UserError(f"--date is {_DATE.value!r}: give it as 2026-06-26.") from None
+    targets_file = BENCHMARKS["rolling"]
+    figures_file = published.published_path("rolling", "self")
+    targets, figures_before = read_json(targets_file), read_json(figures_file)
+    group = published.load_published("rolling", "self")
+    before = scores(group.studies["documented"], load_benchmark(targets_file))
 
     trials = read_logs(roots).trials
     found = recorded(trials)
-    budgets = {w: each[BUDGET] for w, each in targets.get("run_settings", {}).items()}
+    budgets = {w: each[BUDGET] for w, each in targets["run_settings"].items()}
     budgets |= {w: value for (_, w), value in found.items() if w}
-    if _TARGETS.value:
-        load_benchmark(Path(_TARGETS.value))  # that it is a targets file
-    official = read_json(_TARGETS.value or targets_file)
+    official_file = Path(_TARGETS.value or targets_file)
+    load_benchmark(official_file)  # that it is a targets file
+    official = read_json(official_file)
     scored = [*official["base_workloads"], *official["held_out_workloads"]]
     if lacking := [workload for workload in scored if workload not in budgets]:
         raise UserError(f"No budget is recorded for {', '.join(lacking)}.")
-    facts = {
+    facts = targets | {
         "_source": f"{_SOURCE.value}: targets and step hints of workload_targets.json, "
         f"{BUDGET} as the runs record it in meta_data_<n>.json.",
-        "date": date,
-        "benchmark_version": version,
-        "notes": targets.get("notes", []),
+        "date": _DATE.value,
         "base_workloads": official["base_workloads"],
         "held_out_workloads": official["held_out_workloads"],
         "workloads": {w: official["workloads"][w] for w in scored},
         "run_settings": {w: {BUDGET: budgets[w]} for w in scored},
     }
     benchmark = load_benchmark(_write("targets", targets_file, facts))
-    facts = {
+    facts = figures_before | {
         "_source": f"{_SOURCE.value}: figures of the published runs.",
-        **{name: texts[name] for name in TEXTS},
-        "date": date,
-        "version": version,
-        "ruleset": ruleset,
-        **{name: found.get((name, ""), old.get(name)) for name in HARDWARE},
-        "notes": old.get("notes", []),
+        "date": _DATE.value,
+        **{name: found[name, ""] for name in HARDWARE if (name, "") in found},
         **figures(trials, benchmark),
     }
     _write("published", figures_file, facts)
     after = scores(study_results(trials, benchmark), benchmark)
     print(*review(after, before), sep="\n")
-
-
-def _earlier(path: Path) -> dict[str, Any]:
-    return read_json(path) if path.exists() else {}
 
 
 def _write(folder: str, packaged: Path, facts: Mapping[str, Any]) -> Path:
