@@ -1,10 +1,7 @@
-r"""Batch norm at x: what its statistics cost, and what stale ones do.
+"""Batch norm at x: what its statistics cost, and what stale ones do.
 
 Trains schedule_free_adamw on digits_resnet, evaluated every 30 steps, and writes
 docs/evidence/batch_norm.md.
-
-Example:
-  python -m scripts.evidence.batch_norm --data_dir=data
 """
 
 import statistics

@@ -1,10 +1,7 @@
-r"""What the divergence guard costs while training is healthy.
+"""What the divergence guard costs while training is healthy.
 
 Times steps of entries with the guard and without, in turns in one process, and writes
 docs/evidence/divergence_guard.md.
-
-Example:
-  python -m scripts.evidence.divergence_guard --data_dir=data
 """
 
 import itertools

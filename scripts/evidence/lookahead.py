@@ -1,9 +1,6 @@
-r"""Lookahead's settings on logistic regression.
+"""Lookahead's settings on logistic regression.
 
 Writes docs/evidence/lookahead.md and its figure; about a minute on one core.
-
-Example:
-  python -m scripts.evidence.lookahead
 """
 
 from itertools import product

@@ -1,9 +1,6 @@
-r"""RAdam's variance against time, and RAdam against Adam's warmup on stdlib_lm.
+"""RAdam's variance against time, and RAdam against Adam's warmup on stdlib_lm.
 
 Writes docs/evidence/radam.md and its figure; about five minutes on one core.
-
-Example:
-  python -m scripts.evidence.radam --data_dir=data
 """
 
 from collections.abc import Callable
@@ -23,14 +20,12 @@ from unscheduled.optim_torch import RAdam
 from unscheduled.runner.seeds import NumpyRandom
 from workloads_ext import registry
 
-# Of the simulation.
 BETA2 = 0.999
 SAMPLES = 20_000
 TIMES = (
     *(3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 30, 50, 100, 200, 500),
     *(1000, 2000, 5000, 10_000),
 )
-# Of the language model.
 BETA2S = (0.999, 0.99)
 RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 SEEDS = 3
@@ -38,14 +33,8 @@ STEPS, WARMUP_STEPS = 150, 15
 BATCH_SIZE = 8
 
 
-# The variance of the adaptive rate, psi = 1 / sqrt(v / (1 - beta2^t)), for g ~ N(0, 1).
-
-
 def exact_variance(degrees: float) -> float:
-    """Of psi where psi² is scaled inverse chi-square, with τ = 1; finite for ρ > 2.
-
-    Var[ψ] = ρ / (ρ - 2) - ρ 2^(2ρ - 5) / π B((ρ - 1) / 2, (ρ - 1) / 2)²
-    """
+    """Of ψ, where ψ² is scaled inverse chi-square; the page has the formula."""
     half = (degrees - 1) / 2
     power = (2 * degrees - 5) * np.log(2) + 2 * betaln(half, half)
     return degrees / (degrees - 2) - degrees * np.exp(power) / np.pi
@@ -57,7 +46,7 @@ def approximate_variance(degrees: float) -> float:
 
 
 def simulate() -> dict[int, float]:
-    """The sample variance of psi at each time."""
+    """The sample variance of ψ = 1 / sqrt(v / (1 - beta2^t)) at times, g ~ N(0, 1)."""
     rng = np.random.default_rng(0)
     v = np.zeros(SAMPLES)
     found = {}
@@ -70,12 +59,9 @@ def simulate() -> dict[int, float]:
 
 
 def rectified(variance: float, t: int) -> float:
-    """The variance of r_t psi; nan below the threshold, where RAdam doesn't use psi."""
+    """The variance of r_t ψ; nan below the threshold, where RAdam doesn't use ψ."""
     rect = rectification(t, BETA2)
     return np.nan if rect is None else rect**2 * variance
-
-
-# The language model.
 
 
 def _rectifications(beta2: float) -> np.ndarray:
@@ -147,7 +133,7 @@ def train_all(data_dir: str) -> Losses:
 
 
 def variance_table(simulated: dict[int, float]) -> str:
-    """psi and r_t psi against time, in units of the limit of the approximation."""
+    """ψ and r_t ψ against time, in units of the limit of the approximation."""
     limit = approximate_variance(rho_inf(BETA2))
     rows = []
     for t, variance in simulated.items():

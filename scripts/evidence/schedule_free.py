@@ -1,9 +1,6 @@
-r"""Schedule-Free SGD against averaging and a schedule, on logistic regression.
+"""Schedule-Free SGD against averaging and a schedule, on logistic regression.
 
 Writes docs/evidence/schedule_free.md and its figure; about a minute on one core.
-
-Example:
-  python -m scripts.evidence.schedule_free
 """
 
 from collections.abc import Iterator

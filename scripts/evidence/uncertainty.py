@@ -1,10 +1,7 @@
-r"""What the intervals of the scorer are worth.
+"""What the intervals of the scorer are worth.
 
 Simulates studies whose true medians are known, counts how often the intervals cover
 them, and writes docs/evidence/uncertainty.md; some minutes on one core.
-
-Example:
-  python -m scripts.evidence.uncertainty
 """
 
 import math
@@ -53,9 +50,8 @@ class Population(NamedTuple):
         """Misses included."""
         if self.p_miss >= 0.5:
             return math.inf
-        return self.median_sec * math.exp(
-            self.spread * norm.ppf(0.5 / (1 - self.p_miss))
-        )
+        quantile = norm.ppf(0.5 / (1 - self.p_miss))
+        return self.median_sec * math.exp(self.spread * quantile)
 
 
 Populations = dict[tuple[str, str], Population]  # by submission and workload

@@ -1,14 +1,10 @@
-"""The grid's bookkeeping and its tables; nothing here needs algoperf."""
-
-import json
+"""The tables of the official workloads; nothing here needs algoperf."""
 
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 
 pytest.importorskip("matplotlib")
 
-from scripts.evidence.official import grid
+from scripts.evidence import official
 
 
 def line(algorithm="radam", workload="ogbg", framework="jax", jax="0.7.0", **values):
@@ -35,16 +31,15 @@ def test_the_table_shows_what_passed_what_failed_and_what_is_missing(monkeypatch
         (x["workload"], x["framework"], x["algorithm"]): x
         for x in (line(), failed("ValueError: no", workload="wmt"), line("upstream"))
     }
-    monkeypatch.setattr(grid, "WORKLOADS", ["ogbg", "wmt"])
-    rows = [(name, "jax") for name in ("upstream", "radam", "adamw")]
-    monkeypatch.setattr(grid, "ROWS", [*rows, ("radam", "pytorch")])
-    text = grid.table(cells)
+    monkeypatch.setattr(official, "WORKLOADS", ["ogbg", "wmt"])
+    monkeypatch.setattr(official, "submissions", lambda name: ["radam", "adamw"])
+    text = official.table(cells)
     assert "| *upstream's nadamw, jax* | ok, 11.5 s | not run |" in text
     assert "| radam_jax | ok, 11.5 s | failed (1) |" in text
     assert "| adamw_jax | not run | not run |" in text
     assert "radam_pytorch" not in text
     assert text.endswith("\n\n(1) wmt, jax, radam: ValueError: no")
-    assert grid.table({}) == "Not run yet."
+    assert official.table({}) == "Not run yet."
 
 
 def test_the_page_is_written_from_the_newest_line_of_each_cell(tmp_path, monkeypatch):
@@ -60,9 +55,9 @@ def test_the_page_is_written_from_the_newest_line_of_each_cell(tmp_path, monkeyp
         failed("ValueError: gone", algorithm="adamw", jax="0.10.2"),
         line("adamw", jax="0.10.2"),
     ]
-    monkeypatch.setattr(grid, "ROWS", [("radam", "jax"), ("adamw", "jax")])
-    monkeypatch.setattr(grid, "WORKLOADS", ["ogbg"])
-    grid.write(lines)
+    monkeypatch.setattr(official, "submissions", lambda name: ["radam", "adamw"])
+    monkeypatch.setattr(official, "WORKLOADS", ["ogbg"])
+    official.write(lines)
     text = (tmp_path / "official_harness.md").read_text()
     assert "| pinned | 0.7.0 | 2.13.0 |\n| newest | 0.10.2 | 2.13.0 |" in text
     first, second = text.split("<!-- begin newest -->")
@@ -70,28 +65,3 @@ def test_the_page_is_written_from_the_newest_line_of_each_cell(tmp_path, monkeyp
     assert "| radam_jax | not run |\n| adamw_jax | ok, 11.5 s |" in second
     assert "gone" not in text
     assert "repaired" not in text
-
-
-def test_what_failed_is_run_again(tmp_path):
-    """A grid that never gets done, or one that is done while cells have failed."""
-    results = tmp_path / "results.jsonl"
-
-    def job(algorithm, **values):
-        names = ("workload", "framework", "algorithm", "environment")
-        found = line(algorithm, **values)
-        return {"key": {name: found[name] for name in names}}
-
-    assert grid.missing([job("radam")], results) == [job("radam")]
-    lines = [line(), failed("ValueError: no", algorithm="adamw"), line("nadamw")]
-    results.write_text("".join(json.dumps(x) + "\n" for x in lines))
-    jobs = [job("radam"), job("adamw"), job("nadamw", jax="0.10.2")]
-    assert grid.missing(jobs, results) == jobs[1:]
-
-
-def test_an_unknown_name_is_refused_with_the_choices():
-    """A misspelt workload that is left out without a word."""
-    with (
-        flagsaver.flagsaver(),
-        pytest.raises(flags.IllegalFlagValueError, match=r"pytorch\|jax|jax\|pytorch"),
-    ):
-        flags.FLAGS(["grid", "--frameworks=torch"])

@@ -1,6 +1,6 @@
 """Entries under the official code: two steps, both evaluations, fake batches.
 
-Skipped without algoperf. All eight workloads: scripts/evidence/official.
+Skipped without algoperf. All eight workloads: scripts/evidence/official.py.
 """
 
 import importlib.util
@@ -34,29 +34,18 @@ def run(arguments: list[str], folder: Path, python_path: str) -> str:
     return ended.stdout
 
 
-def entries(framework: str) -> set[str]:
-    """The algorithms that have a submission for `framework`."""
-    found = ROOT.glob(f"submissions/*_{framework}/submission.py")
-    return {path.parent.name.removesuffix(f"_{framework}") for path in found}
-
-
 @pytest.mark.parametrize("framework", ["pytorch", "jax"])
 @pytest.mark.parametrize("workload", ["mnist", "ogbg"])
 def test_every_entry_trains_and_evaluates(workload, framework, tmp_path):
     """An entry that the official calls, models or batches do not fit."""
-    algorithms = sorted(entries(framework))
+    entries = ROOT.glob(f"submissions/*_{framework}/submission.py")
+    algorithms = sorted(e.parent.name.removesuffix(f"_{framework}") for e in entries)
     assert algorithms
-    script = ["-m", "scripts.evidence.official.grid"]
-    flags = [f"--workloads={workload}", f"--frameworks={framework}"]
-    flags += [f"--algorithms={algorithm}" for algorithm in algorithms]
-    flags += [f"--results={tmp_path}/r.jsonl"]
-    output = run([*script, *flags], tmp_path, str(ROOT))
+    script = ["-m", "scripts.evidence.official", workload, framework, *algorithms]
+    run([*script, f"--results={tmp_path}/r.jsonl"], tmp_path, str(ROOT))
     lines = [json.loads(x) for x in (tmp_path / "r.jsonl").read_text().splitlines()]
     outcomes = {line["algorithm"]: line.get("error", line["status"]) for line in lines}
     assert outcomes == dict.fromkeys(algorithms, "ok")
-    # A second call has nothing to do: the grid can be stopped and gone on with.
-    again = run([*script, *flags], tmp_path, str(ROOT))
-    assert f"0 to do, {len(algorithms)} done" in again, output
 
 
 # What an entry may do wrong, as the last lines of its submission, and what is said.
@@ -96,31 +85,20 @@ FAULTS = {
 
 def test_what_an_entry_does_wrong_is_seen(tmp_path):
     """A check that passes whatever an entry does."""
-    import algoperf
-
     (tmp_path / "faulty").mkdir()
-    jobs = []
+    entries = {}
     for name, (code, _) in FAULTS.items():
-        path = f"faulty/{name}.py"
-        (tmp_path / path).write_text(
+        entries[name] = tmp_path / "faulty" / f"{name}.py"
+        entries[name].write_text(
             "import submissions.nadamw_jax.submission as theirs\n"
             f"from submissions.nadamw_jax.submission import *\n\n{code}\n"
         )
-        jobs.append({"path": path, "search_space": None, "key": {"algorithm": name}})
-    (tmp_path / "request.json").write_text(
-        json.dumps(
-            {
-                "workload": "mnist",
-                "framework": "jax",
-                "optimize": False,
-                "official": str(Path(algoperf.__path__[0]).parent),
-                "results": str(tmp_path / "results.jsonl"),
-                "jobs": jobs,
-            }
-        )
+    results = tmp_path / "results.jsonl"
+    program = (
+        "from pathlib import Path, PosixPath; from scripts.evidence import official; "
+        f"official.run('mnist', 'jax', {entries!r}, Path({str(results)!r}))"
     )
-    worker = ["-m", "scripts.evidence.official.one_step"]
-    run([*worker, "request.json"], tmp_path, f"{ROOT}:{tmp_path}")
-    lines = (tmp_path / "results.jsonl").read_text().splitlines()
-    said = {line["algorithm"]: line.get("error") for line in map(json.loads, lines)}
+    run(["-c", program], tmp_path, f"{ROOT}:{tmp_path}")
+    lines = [json.loads(line) for line in results.read_text().splitlines()]
+    said = {line["algorithm"]: line.get("error") for line in lines}
     assert said == {name: error for name, (_, error) in FAULTS.items()}

@@ -237,7 +237,7 @@ def test_a_search_space_that_is_missing_or_broken_is_one_sentence(tmp_path):
     with pytest.raises(UserError, match=r"nowhere\.json is missing; --tuning_search"):
         bundle(ENTRIES[0], framework_of(ENTRIES[0]), Path("nowhere.json"))
     (tmp_path / "space.json").write_text('{"learning_rate": 3}')
-    with pytest.raises(UserError, match="learning_rate must be an object, got 3"):
+    with pytest.raises(UserError, match=r"learning_rate must have .*, got 3\."):
         bundle(ENTRIES[0], framework_of(ENTRIES[0]), tmp_path / "space.json")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from unscheduled.benchmark.errors import UserError
-from unscheduled.bundle.imports import into_bundle
+from unscheduled.bundle.bundle import into_bundle
 from unscheduled.check.sources import Code
 
 MOVING = {

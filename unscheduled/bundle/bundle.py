@@ -1,16 +1,28 @@
-"""A submission as a folder that runs alone: its recipe and what it uses, copied in."""
+"""A submission as a folder that runs alone: its recipe and what it uses, copied in.
+
+Modules lie in a bundle as they do here: relative imports stay as they are, and only
+`from unscheduled.` has to lead elsewhere.
+"""
 
 import ast
 import importlib.metadata
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import parse_python, read_text
-from unscheduled.bundle.imports import home, imports_of, into_bundle
 from unscheduled.check.folder import REQUIREMENTS, SEARCH_SPACE, check_points
-from unscheduled.check.sources import LIBRARY, PROJECT, Code, read_own, sources
+from unscheduled.check.sources import (
+    LIBRARY,
+    PROJECT,
+    Code,
+    is_library,
+    origin,
+    read_own,
+    sources,
+)
 from unscheduled.runner.search_space import read_search_space
 
 # `SPEC` leads to a module that looks for algoperf and falls back on a mirror. Under the
@@ -31,6 +43,8 @@ _INSTALLED = {
 }
 _ALONE = {"torch", "jax", "jaxlib", "flax", "optax", "chex"}
 _LEFT_BEHIND = {"scripts", "submissions", "tests", "workloads_ext"}
+_FROM_LIBRARY = re.compile(rf"\Afrom\s+(\\\n\s*)?{LIBRARY}\b\.?".encode())
+Import = ast.Import | ast.ImportFrom
 
 
 def bundle(
@@ -48,7 +62,7 @@ def bundle(
     """
     files = _modules(submission)
     requirements = submission.resolve().parent / REQUIREMENTS
-    _check_imports(files, framework, requirements.exists())
+    _check_packages(files, framework, requirements.exists())
     if requirements.exists():
         files[REQUIREMENTS] = read_own(requirements)
     if search_space is not None:
@@ -87,7 +101,7 @@ def _place(code: Code, submission: Path) -> str:
     """Where a module goes in the bundle."""
     if code.module == submission.stem:
         return "submission.py"
-    place = "/".join(home(code.module.split(".")))
+    place = code.module.removeprefix(f"{LIBRARY}.").replace(".", "/")
     return f"{place}/__init__.py" if code.path.name == "__init__.py" else f"{place}.py"
 
 
@@ -100,15 +114,67 @@ def _header(path: Path) -> str:
     return f"{_LICENCE}# From {LIBRARY} {library_version()}, {place}\n"
 
 
-def _check_imports(
+def into_bundle(code: Code, moving: Collection[str]) -> str:
+    """A module's text, with imports from the library relative to the bundle's folder.
+
+    Args:
+      moving: dotted names of all modules that move along.
+
+    Raises:
+      UserError: for an import of a module that stays behind, or of one that moves
+        along by a name that it won't have.
+    """
+    dots = "." * (len(code.package) + (code.package[:1] != [LIBRARY]))
+    data = code.text.encode()
+    starts = [0, *(m.end() for m in re.finditer(b"\n", data))]
+    for node in reversed(_imports(code.tree)):
+        if problem := _problem(node, code.package, moving):
+            raise UserError(f"{code.path}:{node.lineno}: {problem}.")
+        start = starts[node.lineno - 1] + node.col_offset
+        new = _FROM_LIBRARY.sub(f"from {dots}".encode(), data[start:], count=1)
+        data = data[:start] + new
+    return data.decode()
+
+
+def _imports(tree: ast.Module) -> list[Import]:
+    """The import statements of a file, wherever they stand, in its order."""
+    found = [node for node in ast.walk(tree) if isinstance(node, Import)]
+    return sorted(found, key=lambda node: (node.lineno, node.col_offset))
+
+
+def _problem(node: Import, package: list[str], moving: Collection[str]) -> str | None:
+    """Why an import would fail in the bundle, or None."""
+    if isinstance(node, ast.Import):
+        for name in (alias.name for alias in node.names):
+            if is_library(name) or name in moving:
+                above, _, last = name.rpartition(".")
+                return (
+                    f"`import {name}` has no relative form; write "
+                    f"`from {above or '.'} import {last}`"
+                )
+        return None
+    module = origin(node, package)
+    for name in (f"{module}.{alias.name}".strip(".") for alias in node.names):
+        moves = name in moving or module in moving
+        if moves and not node.level and not is_library(module):
+            return f"`from {module} import` has no dot; write `from .{module} import`"
+        if not moves and (node.level or is_library(module)):
+            return f"{name} is not a module that can move along"
+    return None
+
+
+def _check_packages(
     modules: Mapping[str, str], framework: str, has_requirements: bool
 ) -> None:
     """Raises a `UserError` for an import that is not the folder's or installed."""
     installed = _INSTALLED[framework] | sys.stdlib_module_names
     refused = _LEFT_BEHIND | (_ALONE - installed)
     for place, text in modules.items():
-        nodes = imports_of(parse_python(text, place))
-        for name in sorted({root for node in nodes for root in _roots(node)}):
+        nodes = _imports(parse_python(text, place))
+        names = [a.name for n in nodes if isinstance(n, ast.Import) for a in n.names]
+        froms = [n for n in nodes if isinstance(n, ast.ImportFrom) and not n.level]
+        names += [str(node.module) for node in froms]
+        for name in sorted({name.split(".")[0] for name in names}):
             if name in refused:
                 raise UserError(
                     f"{place} imports {name}, which a {framework} submission can't "
@@ -119,13 +185,6 @@ def _check_imports(
                     f"{place} imports {name}, which the benchmark may not have: "
                     f"list it in {REQUIREMENTS} beside the submission, and why."
                 )
-
-
-def _roots(node: ast.Import | ast.ImportFrom) -> set[str]:
-    """The top-level packages of an import, none where it is relative."""
-    if isinstance(node, ast.Import):
-        return {alias.name.split(".")[0] for alias in node.names}
-    return set() if node.level else {(node.module or "").split(".")[0]}
 
 
 def _check_names(search_space: Path, submission: str) -> None:

@@ -13,8 +13,12 @@ from unscheduled.benchmark.rulesets import FOLDERS
 from unscheduled.benchmark.text import printable
 from unscheduled.benchmark.write import whole
 from unscheduled.bundle.bundle import bundle
-from unscheduled.bundle.evidence import evidence
-from unscheduled.bundle.pull_request import pull_request, submission_info, to_yaml
+from unscheduled.bundle.pull_request import (
+    evidence,
+    pull_request,
+    submission_info,
+    to_yaml,
+)
 from unscheduled.check.folder import INFO, SEARCH_SPACE
 from unscheduled.check.sources import PROJECT, submission_file
 

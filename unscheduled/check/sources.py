@@ -5,7 +5,7 @@ import functools
 import re
 import warnings
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from unscheduled.benchmark.errors import UserError
@@ -50,7 +50,6 @@ class Code:
         return parts if self.path.name == "__init__.py" else parts[:-1]
 
     def finding(self, node: ast.AST, code: str, *facts: object) -> Finding:
-        """A finding at a node."""
         return finding(self.path, getattr(node, "lineno", 1), code, *facts)
 
     @functools.cached_property
@@ -85,18 +84,12 @@ class Code:
     @functools.cached_property
     def _bound(self) -> set[str]:
         """Names that the file gives a meaning of its own."""
-        return {*self.top_level} | {
-            node.arg if isinstance(node, ast.arg) else node.id
-            for node in ast.walk(self.tree)
-            if isinstance(node, ast.arg)
-            or (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
-        }
+        nodes = [*ast.walk(self.tree)]
+        parameters = {node.arg for node in nodes if isinstance(node, ast.arg)}
+        return {*self.top_level, *parameters, *_stored(nodes)}
 
     def dotted(self, node: ast.AST) -> str:
-        """`torch.nn.functional` for `F` after such an import; "" for other things.
-
-        A builtin stands for itself, unless the file gives the name a meaning.
-        """
+        """`torch.nn.functional` for `F` after such an import; a builtin's own name."""
         if isinstance(node, ast.Attribute):
             base = self.dotted(node.value)
             return base and f"{base}.{node.attr}"
@@ -106,10 +99,7 @@ class Code:
         return ""
 
     def uses(self) -> Iterator[tuple[ast.AST, str]]:
-        """(node, dotted name) of each name or chain of attributes that is used.
-
-        An attribute of something without a name is `.attribute`.
-        """
+        """(node, dotted name) of what is used; `.attribute` of what has no name."""
         for node in ast.walk(self.tree):
             if isinstance(self.parents.get(node), ast.Attribute):
                 continue  # a part of a chain
@@ -134,15 +124,14 @@ def submission_file(given: str) -> Path:
 def sources(submission: Path, without: Collection[str] = ()) -> dict[str, Code]:
     """The submission and all modules that it imports, by name; nothing is run.
 
-    Imports of the library and of the submission's own folder are followed, those inside
-    functions too, except for modules in `without`. A package's `__init__.py` counts if
-    something is imported from it, not if it only leads to a module. Modules of the
-    submission's folder go by their name inside it.
+    Imports of the library and of the submission's own folder are followed, except for
+    modules in `without`. A package's `__init__.py` counts if something is imported from
+    it, not if it only leads to a module.
     """
     own = submission.resolve().parent
     found: dict[str, Code] = {}
-    pending: deque[tuple[str, Path | None]] = deque()
-    pending.append((submission.stem, submission.resolve()))
+    first: tuple[str, Path | None] = submission.stem, submission.resolve()
+    pending = deque([first])
     while pending:
         name, path = pending.popleft()
         if path is None or name in found or name in without:
@@ -165,11 +154,7 @@ def leads_out(path: Path, folder: Path) -> str | None:
 
 
 def read_own(path: Path) -> str:
-    """The text of a file in a submission's folder.
-
-    Raises:
-      UserError: where it can't be read, or is a link out of the folder.
-    """
+    """The text of a file in a submission's folder, no link to elsewhere."""
     if problem := leads_out(path, path.parent):
         raise UserError(f"{path} {problem}.")
     return read_text(path)
@@ -197,8 +182,7 @@ def text_of(node: ast.AST) -> str:
 def _locate(name: str, own: Path) -> tuple[str, Path | None]:
     """A module's name in the submission's folder or the library, and its file.
 
-    In the official repository that folder is `submissions.<ruleset>.<algorithm>`, and
-    modules in it import each other by that name.
+    Officially that folder may also be called `submissions.<ruleset>.<algorithm>`.
     """
     parts = name.split(".")
     root = PROJECT if is_library(name) else own
@@ -216,11 +200,16 @@ def _definitions(body: list[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
         if isinstance(statement, Function | ast.ClassDef):
             yield statement.name, statement
         elif isinstance(statement, ast.Assign | ast.AnnAssign):
-            for node in ast.walk(statement):
-                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                    yield node.id, statement
+            for name in _stored(ast.walk(statement)):
+                yield name, statement
         elif isinstance(statement, ast.If | ast.Try | ast.With):
             yield from _definitions(statement.body)
+
+
+def _stored(nodes: Iterable[ast.AST]) -> list[str]:
+    """The names that are assigned to."""
+    names = (node for node in nodes if isinstance(node, ast.Name))
+    return [name.id for name in names if isinstance(name.ctx, ast.Store)]
 
 
 def _imports(code: Code) -> list[tuple[str, str]]:
