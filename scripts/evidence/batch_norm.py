@@ -4,33 +4,94 @@ Trains schedule_free_adamw on digits_resnet, evaluated every 30 steps, and write
 docs/evidence/batch_norm.md.
 """
 
+import contextlib
 import statistics
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
-from absl import app
+from absl import app, flags
 
-from scripts.evidence.pages import publish, spread
-from scripts.evidence.training import Training
+from scripts.evidence.pages import ROOT, publish, spread
 from unscheduled.benchmark.frameworks import FRAMEWORKS
 from unscheduled.benchmark.tables import markdown_table
 from unscheduled.entries.batch_norm import STEPS_PER_BATCH
 from unscheduled.entries.pytorch.batch_norm import BatchNormStatistics
+from unscheduled.runner.backend import TrainingState, load_backend
+from unscheduled.runner.driver import Driver
+from unscheduled.runner.submission import load_submission, train_batch_size
+from workloads_ext import registry
 
+WORKLOAD = "digits_resnet"
 STEPS, SEEDS = 240, 10
 EVAL_EVERY = 30  # as on the clock of the demo
 PUBLISHED = 0.0025  # the entry's own rate
 HIGH = 20 * PUBLISHED  # where x and y are far apart
 
 
-def entry(framework: str, seed: int = 0, rate: float = PUBLISHED) -> Training:
-    rates = {"learning_rate": rate}
-    return Training("schedule_free_adamw", framework, "digits_resnet", seed, rates)
+class Training:
+    """The entry on its workload, driven as a runner does, each call timed."""
+
+    def __init__(self, framework: str, seed: int = 0, rate: float = PUBLISHED):
+        path = ROOT / "submissions" / f"schedule_free_adamw_{framework}"
+        entry = load_submission(str(path / "submission.py"))
+        backend = load_backend(framework)
+        backend.start_trial(seed)
+        self._wait_for = backend.wait_for
+        self._workload: Any = registry.load(WORKLOAD, framework)
+        self._driver = driver = Driver(
+            entry,
+            self._workload,
+            backend.random,
+            {"learning_rate": rate},
+            seed,
+            calling=lambda function: contextlib.nullcontext(),
+            fault=backend.fault,
+        )
+        self.state = driver.init(*self._workload.init_model_fn(driver.model_rng))
+        batch_size = train_batch_size(entry, WORKLOAD)
+        self.queue = self._workload._build_input_queue(
+            driver.data_rng, "train", flags.FLAGS.data_dir, batch_size
+        )
+        self._step = 0
+
+    def _timed(self, function: Callable[..., TrainingState], *arguments: Any) -> float:
+        start = time.perf_counter()
+        self.state = function(*arguments)
+        self._wait_for(self.state)
+        return time.perf_counter() - start
+
+    def step(self) -> float:
+        """One step; its seconds, without those of loading the batch."""
+        batch = self._driver.select(self.queue, self.state, self._step)
+        arguments = self.state, batch, self._step, [], {}
+        seconds = self._timed(self._driver.update, *arguments)
+        self._step += 1
+        return seconds
+
+    def prepare_for_eval(self) -> float:
+        """The way to x and the statistics there; its seconds."""
+        return self._timed(self._driver.prepare, self.state, self._step, [])
+
+    def forward(self, batch: dict[str, Any]) -> Any:
+        """A pass in TRAIN mode, in PyTorch."""
+        optimizer_state, params, model_state = self.state
+        key = self._driver.eval_rng(self._step)
+        return optimizer_state["trainer"]._forward(params, batch, model_state, key)
+
+    def accuracy(self) -> float:
+        workload, state = self._workload, self.state
+        examples, size = workload.num_validation_examples, workload.eval_batch_size
+        key, data_dir = self._driver.eval_rng(self._step), flags.FLAGS.data_dir
+        return workload._eval_model_on_split(
+            "validation", examples, size, *state[1:], key, data_dir
+        )["accuracy"]
 
 
 def cost(framework: str) -> list[str]:
     """Milliseconds of a step, of prepare_for_eval, and the latter's share in %."""
-    training = entry(framework)
+    training = Training(framework)
     steps, preparations = [], []
     for step in range(1, STEPS + 1):
         steps.append(training.step())
@@ -45,7 +106,7 @@ def cost(framework: str) -> list[str]:
 
 def accuracies(seed: int, rate: float) -> Iterator[tuple[float, float, float]]:
     """At each evaluation: (stale, ours, from eight batches), in PyTorch."""
-    training = entry("pytorch", seed, rate)
+    training = Training("pytorch", seed, rate)
     for step in range(1, STEPS + 1):
         training.step()
         if step % EVAL_EVERY:

@@ -52,13 +52,8 @@ def bundle(
 ) -> dict[str, str]:
     """The files of a submission that needs nothing but the benchmark: texts by path.
 
-    Args:
-      framework: PyTorch or JAX.
-      search_space: for external tuning, the JSON file of the search space. Its names
-        must be fields of the submission's class `Hyperparameters`, where it has one.
-
-    Raises:
-      UserError: where a file can't move along as it is, with its line.
+    Raises a UserError where a file can't move along as it is, or where the search space
+    has a name that is not a field of the submission's class `Hyperparameters`.
     """
     files = _modules(submission)
     requirements = submission.resolve().parent / REQUIREMENTS
@@ -72,7 +67,6 @@ def bundle(
 
 
 def library_version() -> str:
-    """The installed version of this library."""
     return importlib.metadata.version(LIBRARY)
 
 
@@ -81,7 +75,11 @@ def _modules(submission: Path) -> dict[str, str]:
     found = sources(submission, without=[BEHIND_SPEC])
     files: dict[str, str] = {}
     for name, code in found.items():
-        place = _place(code, submission)
+        place = "submission.py"
+        if name != submission.stem:
+            path = name.removeprefix(f"{LIBRARY}.").replace(".", "/")
+            is_package = code.path.name == "__init__.py"
+            place = f"{path}/__init__.py" if is_package else f"{path}.py"
         if place in files:
             raise UserError(f"{code.path} and another file would both be {place}.")
         files[place] = _SPEC_TEXT
@@ -97,14 +95,6 @@ def _modules(submission: Path) -> dict[str, str]:
     return files
 
 
-def _place(code: Code, submission: Path) -> str:
-    """Where a module goes in the bundle."""
-    if code.module == submission.stem:
-        return "submission.py"
-    place = code.module.removeprefix(f"{LIBRARY}.").replace(".", "/")
-    return f"{place}/__init__.py" if code.path.name == "__init__.py" else f"{place}.py"
-
-
 def _header(path: Path) -> str:
     """Licence, and where the file is from if it is the project's."""
     resolved = path.resolve()
@@ -117,12 +107,8 @@ def _header(path: Path) -> str:
 def into_bundle(code: Code, moving: Collection[str]) -> str:
     """A module's text, with imports from the library relative to the bundle's folder.
 
-    Args:
-      moving: dotted names of all modules that move along.
-
-    Raises:
-      UserError: for an import of a module that stays behind, or of one that moves
-        along by a name that it won't have.
+    Raises a UserError for an import of a module that is not `moving` along, or of one
+    that is by a name that it won't have.
     """
     dots = "." * (len(code.package) + (code.package[:1] != [LIBRARY]))
     data = code.text.encode()
@@ -196,21 +182,16 @@ def _check_names(search_space: Path, submission: str) -> None:
         )
     space = read_search_space(str(search_space))
     check_points(search_space, space)
-    known = _hyperparameters(submission)
-    for name in space[0] if isinstance(space, list) else space:
-        if known and name not in known:
-            raise UserError(
-                f"{search_space}: {name!r} is not a hyperparameter of the submission, "
-                f"which has {', '.join(known)}."
-            )
-
-
-def _hyperparameters(submission: str) -> list[str]:
-    """The fields of the class `Hyperparameters` in a text, none without it."""
-    return [
+    known = [
         field.target.id
         for node in parse_python(submission, "submission.py").body
         if isinstance(node, ast.ClassDef) and node.name == "Hyperparameters"
         for field in node.body
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
     ]
+    for name in space[0] if isinstance(space, list) else space:
+        if known and name not in known:
+            raise UserError(
+                f"{search_space}: {name!r} is not a hyperparameter of the submission, "
+                f"which has {', '.join(known)}."
+            )

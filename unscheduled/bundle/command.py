@@ -52,7 +52,7 @@ def search_space_of(submission: Path) -> Path:
 
 
 def _run(flags: Any, submission: Path) -> tuple[Path, Path]:
-    """The folder that it writes, and the file with the text of the pull request."""
+    """The folder that it writes, and the file for the pull request."""
     missing = [f"--{n}" for n in ("authors", "affiliations") if not flags[n].value]
     if missing:
         raise UserError(
@@ -90,13 +90,9 @@ def _run(flags: Any, submission: Path) -> tuple[Path, Path]:
 def write_whole(
     out: Path, entries: Mapping[str, str | Mapping[str, str]], overwrite: bool = False
 ) -> None:
-    """Writes files and folders below `out`, each of them whole or not at all.
+    """Writes files (texts) and folders (texts by path) below `out`, all or none.
 
-    What else is there stays. Where something can't be written, all stays as it was.
-
-    Args:
-      entries: by path in `out`, a file's text, or a folder's texts by path in it.
-      overwrite: whether to replace what is there; a folder with all that is in it.
+    What else is there stays; overwriting a folder replaces it with all that is in it.
     """
     for path in (out / place for place in entries):
         is_empty = path.is_dir() and not any(path.iterdir())

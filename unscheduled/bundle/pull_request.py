@@ -46,11 +46,7 @@ _FACTS = {
 def submission_info(
     folder: Path, *, ruleset: str, name: str, authors: str, affiliations: str
 ) -> dict[str, str]:
-    """What submission_info.yml of a folder says, as these people send it in.
-
-    Raises:
-      UserError: where the file is not of the format, or upstream would mangle a value.
-    """
+    """What submission_info.yml of a folder says, as these people send it in."""
     path, values = folder / INFO, read_info(folder)
     if values is None:
         raise UserError(f"{path} is missing; it needs {', '.join(KEYS)}.")
@@ -87,7 +83,6 @@ def _text(key: str, value: Any) -> str:
 
 
 def to_yaml(info: Mapping[str, str]) -> str:
-    """A line a key, as submission_info.yml and the pull request's form have them."""
     lines = (f"{k}: {json.dumps(v, ensure_ascii=False)}\n" for k, v in info.items())
     return "".join(lines)
 

@@ -28,10 +28,8 @@ def check_files(
 ) -> list[Finding]:
     """Checks the files without running them; findings are sorted by file and line.
 
-    Args:
-      ruleset: "external" or "self-tuning"; None for what submission_info.yml says, or
-        else the official folder (external_tuning, self_tuning).
-      search_space: where it is not in the submission's folder.
+    The ruleset, "external" or "self-tuning", is by default what submission_info.yml
+    says, or else the official folder (external_tuning, self_tuning).
     """
     folder = submission.resolve().parent
     ruleset = ruleset or _ruleset(folder)

@@ -5,6 +5,7 @@ comparison that only one workload passes, or a workload's name.
 """
 
 import ast
+import collections
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -93,10 +94,9 @@ def workload_names() -> re.Pattern[str]:
     >>> [bool(workload_names().fullmatch(n)) for n in ("WMT_post_ln", "resnet")]
     [True, False]
     """
-    scored = {w for path in BENCHMARKS.values() for w in load_benchmark(path).workloads}
-    names = sorted(
-        scored | {*ALGOPERF["workloads"]["unscored"].split()}, key=len, reverse=True
-    )
+    known = {w for path in BENCHMARKS.values() for w in load_benchmark(path).workloads}
+    known |= {*ALGOPERF["workloads"]["unscored"].split()}
+    names = sorted(known, key=len, reverse=True)
     return re.compile(rf"({'|'.join(map(re.escape, names))})(?:_\w+)?", re.IGNORECASE)
 
 
@@ -116,11 +116,8 @@ def _check_names(
     code: Code, node: ast.AST, names: re.Pattern[str]
 ) -> Iterator[Finding]:
     """Names of workloads among the parts of an expression."""
-    texts = [
-        child.value
-        for child in ast.iter_child_nodes(node)
-        if isinstance(child, ast.Constant) and isinstance(child.value, str)
-    ]
+    parts = [c for c in ast.iter_child_nodes(node) if isinstance(c, ast.Constant)]
+    texts = [part.value for part in parts if isinstance(part.value, str)]
     if named := [repr(text) for text in texts if names.fullmatch(text)]:
         yield code.finding(node, "E201", ", ".join(named))
 
@@ -197,10 +194,7 @@ def _is_opaque(node: ast.expr) -> bool:
 
 
 def _constants(code: Code, node: ast.AST) -> list[Any]:
-    """The constants that an expression is made of; none where there is more to it.
-
-    Of a dictionary they are the keys. A name stands for what the module assigns to it.
-    """
+    """The constants that an expression (of a dictionary, its keys) is made of alone."""
     if isinstance(node, ast.Name):
         node = getattr(code.top_level.get(node.id), "value", None) or node
     if isinstance(node, ast.Dict):
@@ -215,17 +209,17 @@ def _for_batch_sizes(codes: list[Code]) -> set[ast.stmt]:
     """The function of the API, and what only it refers to, directly or not."""
     statements = {statement for code in codes for statement in code.tree.body}
     chosen = {s for s in statements if getattr(s, "name", "") in _BATCH_SIZE_FUNCTIONS}
-    definitions: dict[str, set[ast.stmt]] = {}
+    definitions = collections.defaultdict(set)
     for code in codes:
         for name, statement in code.top_level.items():
-            definitions.setdefault(name, set()).add(statement)
+            definitions[name].add(statement)
 
     def used_by(users: set[ast.stmt]) -> set[ast.stmt]:
         found, pending = set(users), list(users)
         while pending:
             for node in ast.walk(pending.pop()):
-                if isinstance(node, ast.Name):
-                    new = definitions.get(node.id, set()) - found - chosen
+                if isinstance(node, ast.Name) and node.id in definitions:
+                    new = definitions[node.id] - found - chosen
                     found |= new
                     pending += new
         return found

@@ -11,8 +11,6 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from unscheduled.runner.backend import TrainingState
 
-compiled = jax.jit  # a function that is only evaluated
-
 
 def prepare(folder: Path) -> None:
     """Gets ready: a resumed run compiles what the first one has compiled."""

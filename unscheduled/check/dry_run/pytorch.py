@@ -9,8 +9,6 @@ import torch
 
 from unscheduled.runner.backend import TrainingState
 
-compiled = torch.no_grad()  # a function that is only evaluated
-
 
 def prepare(folder: Path) -> None:
     """Nothing to get ready."""

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import functools
 import importlib.util
-import math
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -120,6 +119,7 @@ class Training:
     ):
         framework, space = task["framework"], task["search_space"]
         self._tools, self._report, self._name = tools, report, name
+        self._data_dir = task["data_dir"]
         self._backend = load_backend(framework)
         self._backend.start_trial(SEED)
         self._workload: Any = embedded.registry().load(name, framework)
@@ -135,7 +135,7 @@ class Training:
         self._queue = self._workload._build_input_queue(
             self._driver.data_rng,
             "train",
-            data_dir=task["data_dir"],
+            data_dir=self._data_dir,
             global_batch_size=batch_size,
         )
         self._checkpoint = Path(task["folder"], f"checkpoint_{name}")
@@ -209,21 +209,13 @@ class Training:
         if not all(np.isfinite(array).all() for array in arrays):
             self._report.stop("E603", f"parameters {when}", self._name)
 
-    def _mean_loss(self, mode: spec.ForwardPassMode, params, model_state, batch, rng):
-        """(loss, model state) of a batch, in either framework."""
-        is_training = mode is spec.ForwardPassMode.TRAIN
-        logits, model_state = self._workload.model_fn(
-            params, batch, model_state, mode, rng, update_batch_norm=is_training
-        )
-        losses = self._workload.loss_fn(batch["targets"], logits, batch.get("weights"))
-        return losses["summed"] / losses["n_valid_examples"], model_state
-
     def _evaluate(self, state: TrainingState) -> None:
-        batch, rng = next(self._queue), self._driver.eval_rng(STEPS)
-        loss_fn = functools.partial(self._mean_loss, spec.ForwardPassMode.EVAL)
+        size, rng = self._workload.eval_batch_size, self._driver.eval_rng(STEPS)
         with self._report.calling("an evaluation of the parameters"):
-            loss, _ = self._tools.compiled(loss_fn)(*state[1:], batch, rng)
-        if not math.isfinite(loss):
+            metrics = self._workload._eval_model_on_split(
+                "validation", size, size, *state[1:], rng, self._data_dir
+            )
+        if not np.isfinite([*metrics.values()]).all():
             self._report.add("E603", "the model's outputs in evaluation", self._name)
 
     def _resume(self, state: TrainingState) -> TrainingState:
@@ -258,8 +250,7 @@ class Training:
 
     def _compare_with_adamw(self, state: TrainingState) -> None:
         """Median times of steps in turns, and bytes of parameters and state."""
-        loss_fn = functools.partial(self._mean_loss, spec.ForwardPassMode.TRAIN)
-        other, adamw_step = self._tools.adamw(loss_fn, *self._initial_model())
+        other, adamw_step = self._tools.adamw(self._mean_loss, *self._initial_model())
         times = []
         for step in range(STEPS + 2, STEPS + 3 + ROUNDS):
             start = time.perf_counter()
@@ -281,3 +272,12 @@ class Training:
             self._report.add("W603", self._name, slower)
         if larger > TOO_MUCH:
             self._report.add("W604", self._name, larger)
+
+    def _mean_loss(self, params, model_state, batch, rng):
+        """(loss, model state) of a batch, in either framework."""
+        mode = spec.ForwardPassMode.TRAIN
+        logits, model_state = self._workload.model_fn(
+            params, batch, model_state, mode, rng, update_batch_norm=True
+        )
+        losses = self._workload.loss_fn(batch["targets"], logits, batch.get("weights"))
+        return losses["summed"] / losses["n_valid_examples"], model_state
