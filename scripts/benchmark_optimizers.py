@@ -3,9 +3,8 @@
     python scripts/benchmark_optimizers.py --out=docs/evidence/optimizer_speed.md
 
 An optimizer takes its steps in turns with the first one of its table, so that what else
-the machine does falls on both alike, and its row is printed as soon as it is measured.
-Peak extra memory is what a step has at most beside parameters, gradients and state.
-Run it on a quiet machine.
+the machine does falls on both alike. Extra memory is what a step has at most beside
+parameters, gradients and state.
 """
 
 import gc
@@ -62,11 +61,8 @@ def resnet50() -> Shapes:
     convolutions, inputs = [(64, 3, 7)], 64  # outputs, inputs, size
     for width, blocks in ((64, 3), (128, 4), (256, 6), (512, 3)):
         for block in range(blocks):
-            convolutions += [
-                (width, inputs, 1),
-                (width, width, 3),
-                (4 * width, width, 1),
-            ]
+            last = (4 * width, width, 1)
+            convolutions += [(width, inputs, 1), (width, width, 3), last]
             if block == 0:
                 convolutions.append((4 * width, inputs, 1))
             inputs = 4 * width

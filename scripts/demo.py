@@ -1,11 +1,8 @@
-r"""Trains entries on every embedded workload, twice over, scores and reports them.
+"""Trains entries on every embedded workload, twice over, scores and reports them.
 
 First on the wall clock, as the benchmark does; then on a clock that counts a fixed
 time a step, whose table is the same in every run on one machine. Runs that are there
 already, complete or not, are resumed: remove the folder to start anew.
-
-Example:
-  python scripts/demo.py --data_dir=data --experiment_dir=runs/demo
 """
 
 import concurrent.futures
@@ -59,7 +56,6 @@ def has_ended(clock: str, run: Run) -> bool:
 
 
 def train(clock: str, run: Run, **options) -> subprocess.CompletedProcess:
-    """Runs one entry on one workload, into the tree that scoring reads."""
     entry, framework, workload, study = run
     target = read_target(workload)
     step_sec = target.max_allowed_runtime_sec / target.step_hint

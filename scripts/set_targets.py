@@ -1,10 +1,7 @@
-r"""Runs the baseline past any target and says what targets that suggests.
+"""Runs the baseline past any target and says what targets that suggests.
 
 docs/evidence/targets.md has the rule: the medians over several seeds in each framework
 of what NadamW reaches in half of step_hint steps.
-
-Example:
-  python scripts/set_targets.py --workload=digits_resnet --data_dir=data
 """
 
 import csv

@@ -4,11 +4,8 @@ r"""Make the package's figures of the rolling leaderboard anew, from a tree of l
         --source="mlcommons/submissions_algorithms at ec13723, branch a100_scoring" \
         --targets=workload_targets.json
 
-LOGS is what scripts/score.py takes. Targets are those of --targets, a file in the
-official format; budgets and hardware those of the meta_data_<n>.json beside the logs.
-What is neither given nor recorded there stays as it is in the package. Writes
-targets/algoperf_rolling.json and published/rolling_self.json below --out, and prints
-what becomes of the scores, to be reviewed before it is committed.
+docs/leaderboard.md says what comes from where. Prints what becomes of the scores, to be
+reviewed before it is committed.
 """
 
 import datetime
@@ -49,18 +46,16 @@ _OUT = flags.DEFINE_string("out", None, "Where to write; by default into the lib
 def figures(trials: Sequence[Trial], benchmark: Benchmark) -> dict[str, Any]:
     """Every study's figures, and where the official code takes another hit."""
     by_rule = (study_results(trials, benchmark, rule) for rule in RULES)
-    studies: dict[str, Any] = {}
-    official: dict[str, Any] = {}
+    found: dict[str, dict[str, Any]] = {"studies": {}, "official": {}}
     for ours, theirs in zip(*by_rule, strict=True):
-        _cell(studies, ours)[ours.study] = _row(ours)
+        rows = {"studies": _row(ours)}
         if theirs.hit != ours.hit:
-            _cell(official, theirs)[theirs.study] = _known(astuple(theirs.hit))
-    return {"columns": COLUMNS, "studies": studies, "official": official}
-
-
-def _cell(studies: dict[str, Any], study: Study) -> dict[str, Any]:
-    name = f"{study.workload}_{study.framework}"
-    return studies.setdefault(study.submission, {}).setdefault(name, {})
+            rows["official"] = _known(astuple(theirs.hit))
+        for kind, row in rows.items():
+            cells = found[kind].setdefault(ours.submission, {})
+            cell = cells.setdefault(f"{ours.workload}_{ours.framework}", {})
+            cell[ours.study] = row
+    return {"columns": COLUMNS, **found}
 
 
 def _row(study: Study) -> list[float | None]:
@@ -76,11 +71,7 @@ def _known(values: Iterable[float]) -> list[float | None]:
 
 
 def recorded(trials: Iterable[Trial]) -> dict[tuple[str, str], Any]:
-    """(name, workload) -> a budget or the hardware, as the trials' meta data say.
-
-    The workload is empty for the hardware, which all trials share. Raises a UserError
-    where two trials say different things.
-    """
+    """(name, workload or "") -> a budget or the hardware, as the meta data say."""
     found: dict[tuple[str, str], Any] = {}
     for trial in trials:
         keys = {name: (name, "") for name in HARDWARE}
@@ -124,7 +115,6 @@ def review(new: Mapping[str, float], old: Mapping[str, float]) -> list[str]:
 
 
 def update(roots: Sequence[str]) -> None:
-    """Read the logs below `roots`, write both files, and print what has changed."""
     try:
         datetime.date.fromisoformat(_DATE.value)
     except ValueError:

@@ -53,8 +53,6 @@ SEED = 0
 
 
 class Bench(NamedTuple):
-    """What all entries share."""
-
     workload: Any
     name: str
     reference: Any  # the module of the official test
@@ -64,7 +62,6 @@ class Bench(NamedTuple):
 
 
 def submissions(framework: str) -> dict[str, Path]:
-    """The submissions for a framework, by algorithm."""
     found = sorted(ROOT.glob(f"submissions/*_{framework}/submission.py"))
     return {path.parent.name.removesuffix(f"_{framework}"): path for path in found}
 
@@ -111,7 +108,6 @@ def build(name: str, framework: str, folder: str) -> Bench:
 
 
 def parameters(model_params: Any) -> dict[str, np.ndarray]:
-    """The parameters of a torch module or a JAX pytree, by name."""
     if hasattr(model_params, "named_parameters"):
         return {n: p.numpy(force=True) for n, p in model_params.named_parameters()}
     tree_util = importlib.import_module("jax.tree_util")

@@ -149,7 +149,6 @@ def variance_table(simulated: dict[int, float]) -> str:
 
 
 def loss_table(losses: Losses) -> str:
-    """Median, least and greatest loss of the seeds."""
     rows = []
     for beta2, (i, rate) in product(BETA2S, enumerate(RATES)):
         row = [f"{beta2:g}", f"{rate:g}"]

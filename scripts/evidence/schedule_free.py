@@ -141,7 +141,6 @@ def summary_table(results: list[Result]) -> str:
 
 
 def error_table(results: list[Result]) -> str:
-    """Test errors at the last horizon, with one rate for all horizons."""
     rows = []
     for result in results:
         ends = (best(result, m, HORIZONS[-1], one_rate=True) for m in METHODS)
@@ -175,10 +174,8 @@ def draw(results: list[Result]):
 
 
 def write(results: list[Result]) -> None:
-    minima = [
-        [r.problem.name, f"{r.problem.minimum:.10f}", f"{r.problem.certified:.0e}"]
-        for r in results
-    ]
+    problems = [r.problem for r in results]
+    minima = [[p.name, f"{p.minimum:.10f}", f"{p.certified:.0e}"] for p in problems]
     gaps = [
         f"{r.problem.name}, {how} rate for {which}:\n\n{gap_table(r, how == 'one')}"
         for r in results

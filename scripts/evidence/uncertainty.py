@@ -89,7 +89,6 @@ def covers(interval: Any, truth: float) -> bool:
 
 
 def medians() -> str:
-    """Both intervals of one median, with and without misses."""
     rng = np.random.default_rng(0)
     rows = []
     for n in N_STUDIES:

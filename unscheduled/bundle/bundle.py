@@ -123,13 +123,11 @@ def into_bundle(code: Code, moving: Collection[str]) -> str:
 
 
 def _imports(tree: ast.Module) -> list[Import]:
-    """The import statements of a file, wherever they stand, in its order."""
     found = [node for node in ast.walk(tree) if isinstance(node, Import)]
     return sorted(found, key=lambda node: (node.lineno, node.col_offset))
 
 
 def _problem(node: Import, package: list[str], moving: Collection[str]) -> str | None:
-    """Why an import would fail in the bundle, or None."""
     if isinstance(node, ast.Import):
         for name in (alias.name for alias in node.names):
             if is_library(name) or name in moving:
@@ -174,7 +172,6 @@ def _check_packages(
 
 
 def _check_names(search_space: Path, submission: str) -> None:
-    """The search space is readable and long enough, and its names are fields."""
     if not search_space.exists():
         raise UserError(
             f"external tuning needs a search space, and {search_space} is missing; "

@@ -52,7 +52,6 @@ def search_space_of(submission: Path) -> Path:
 
 
 def _run(flags: Any, submission: Path) -> tuple[Path, Path]:
-    """The folder that it writes, and the file for the pull request."""
     missing = [f"--{n}" for n in ("authors", "affiliations") if not flags[n].value]
     if missing:
         raise UserError(

@@ -88,7 +88,6 @@ def says(folder: Path, key: str) -> str | None:
 
 
 def wrong_choice(values: dict[str, Any], key: str) -> str | None:
-    """What is wrong with the value of a key of `CHOICES`, or None."""
     choices = [*CHOICES[key]]
     if values[key] in choices:
         return None
@@ -111,7 +110,6 @@ def _check_info(folder: Path) -> Iterator[Finding]:
 
 
 def _line_of(path: Path, text: str) -> int:
-    """The first line that has the text, or 1."""
     lines = read_text(path).splitlines()
     return next((n for n, line in enumerate(lines, start=1) if text in line), 1)
 
@@ -123,7 +121,6 @@ def _check_licences(folder: Path) -> Iterator[Finding]:
 
 
 def check_headers(codes: list[Code]) -> Iterator[Finding]:
-    """Licences in the first lines of the code."""
     for code in codes:
         header = code.text.split("\n", _HEADER_LINES)[:_HEADER_LINES]
         for number, line in enumerate(header, start=1):
@@ -191,7 +188,6 @@ def _faults(text: str, has_reason: bool) -> Iterator[tuple[str, ...]]:
 
 
 def _allows(wanted: SpecifierSet, installed: SpecifierSet) -> bool:
-    """Whether a version that the benchmark may have installed is wanted."""
     named = [s.version.removesuffix(".*") for s in (*wanted, *installed)]
     return any(
         wanted.contains(version, prereleases=True)

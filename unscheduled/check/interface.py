@@ -75,7 +75,6 @@ def _signature(function: Function) -> inspect.Signature:
 
 
 def _check_reads(code: Code, function: Function, name: str) -> Iterator[Finding]:
-    """Whether it reads hyperparameters as if there always were any."""
     reads, others = [], []
     for node in ast.walk(function):
         if isinstance(node, ast.Name) and node.id == _HYPERPARAMETERS:

@@ -32,11 +32,7 @@ _USED, _SET = _codes_by_name("names"), _codes_by_name("set")
 
 
 def code_of(name: str, is_set: bool = False) -> str | None:
-    """The code of the rule on a dotted name, None where there is none.
-
-    >>> code_of("os.remove"), code_of("shutil.rmtree"), code_of("shutils")
-    ('E304', 'E304', None)
-    """
+    """The code of the rule on a dotted name, that of "shutil" for "shutil.rmtree"."""
     parts = name.split(".")
     for table in (_SET, _USED) if is_set else (_USED,):
         for length in range(len(parts), 0, -1):
@@ -57,7 +53,6 @@ def check_outside(codes: list[Code]) -> Iterator[Finding]:
 
 
 def _check_names(code: Code, brings_files: bool) -> Iterator[Finding]:
-    """The names that `rules.toml` has."""
     for node, name in code.uses():
         above = code.parents.get(node)
         rule = code_of(name, _is_set(node, above, name))
@@ -142,7 +137,6 @@ def _check_changes(code: Code, node: ast.AST, own: set[str]) -> Iterator[Finding
 
 
 def _is_foreign(code: Code, target: ast.expr, own: set[str]) -> bool:
-    """Whether an object was imported from someone else."""
     while isinstance(target, ast.Attribute):
         target = target.value
     origin = code.imports.get(target.id, "") if isinstance(target, ast.Name) else ""

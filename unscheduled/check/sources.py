@@ -161,7 +161,6 @@ def read_own(path: Path) -> str:
 
 
 def is_library(name: str) -> bool:
-    """Whether a dotted module name is one of the library's."""
     return name.split(".")[0] == LIBRARY
 
 
@@ -207,7 +206,6 @@ def _definitions(body: list[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
 
 
 def _stored(nodes: Iterable[ast.AST]) -> list[str]:
-    """The names that are assigned to."""
     names = (node for node in nodes if isinstance(node, ast.Name))
     return [name.id for name in names if isinstance(name.ctx, ast.Store)]
 

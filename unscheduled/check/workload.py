@@ -30,8 +30,6 @@ _MANY = 16  # a larger number of anything is no property of a generic layer
 
 
 class _Rule(NamedTuple):
-    """When a decision on a quantity tells workloads apart."""
-
     code: str
     quantity: str  # how an expression names it
     tells: Callable[[Any], bool] | None  # by which constants; None: by any decision
@@ -161,7 +159,6 @@ def _decision(node: ast.AST) -> tuple[list[ast.expr], list[ast.expr], bool]:
 
 
 def _variables(statement: ast.stmt) -> dict[str, list[ast.expr]]:
-    """What is assigned to each name in a statement."""
     found: dict[str, list[ast.expr]] = {}
     for node in ast.walk(statement):
         if isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr) and node.value:

@@ -1,4 +1,4 @@
-"""What a dry run needs of JAX; `pytorch.py` has the same functions."""
+"""What a dry run needs of JAX; `pytorch.py` says what the functions are for."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -30,17 +30,14 @@ def uses_devices() -> bool:
 
 
 def settings() -> dict[str, Any]:
-    """The framework's global settings, by name."""
     return {f"jax.config.{name}": value for name, value in jax.config.values.items()}
 
 
 def arrays(model_params: Any) -> list[np.ndarray]:
-    """Copies of the parameters, in a fixed order."""
     return [np.array(leaf) for leaf in jax.tree.leaves(model_params)]
 
 
 def nbytes(state: TrainingState) -> int:
-    """Bytes of parameters and optimizer state."""
     leaves = jax.tree.leaves((state.model_params, state.optimizer_state[0]))
     return sum(np.asarray(leaf).nbytes for leaf in leaves)
 
@@ -48,7 +45,6 @@ def nbytes(state: TrainingState) -> int:
 def adamw(
     loss_fn: Callable[..., Any], params: Any, model_state: Any
 ) -> tuple[TrainingState, Callable[..., TrainingState]]:
-    """AdamW as plain as can be: its state, and a step from state, batch and key."""
     optimizer = optax.adamw(1e-4)
 
     @jax.jit

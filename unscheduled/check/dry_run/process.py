@@ -33,15 +33,10 @@ def run(
     search_space: Path | None = None,
     workloads: Sequence[str] | None = None,
 ) -> list[Finding]:
-    """Trains a few steps on the embedded workloads, beside AdamW; returns findings.
+    """Trains a few steps on embedded workloads, by default all; returns findings.
 
-    The process and what it has started are killed once it is done, or after
-    `TIMEOUT_SEC`.
-
-    Args:
-      data_dir: where the data sets are made; None for a folder that is gone after.
-      search_space: whose first point are the hyperparameters; None in self-tuning.
-      workloads: those to train on; None for all embedded ones.
+    Data sets are made in `data_dir`, by default in a folder that is gone after. The
+    first point of a search space are the hyperparameters.
     """
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         told, secret = Path(temporary, "told"), secrets.token_hex()
@@ -66,7 +61,6 @@ def run(
 
 
 def _run(told: list[Any], printed: Path) -> str:
-    """Runs the process and says how it ended."""
     paths = [str(PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])]
     with printed.open("wb") as file:
         process = subprocess.Popen(

@@ -11,13 +11,8 @@ from types import ModuleType
 from typing import Any
 
 from unscheduled.benchmark.targets import BENCHMARKS, load_benchmark, read_target
+from unscheduled.check.dry_run import training
 from unscheduled.check.dry_run.process import DONE
-from unscheduled.check.dry_run.training import (
-    CannotGoOnError,
-    Report,
-    Training,
-    changed,
-)
 from unscheduled.runner.submission import Submission, load_submission
 
 # What the official runner has imported before any submission; these set flags and
@@ -28,20 +23,19 @@ _RUNTIMES = ("TORCHINDUCTOR_", "TRITON_", "KMP_")
 
 
 def main() -> None:
-    """A dry run in this process, which it ends."""
     task, told, secret = json.load(sys.stdin)
 
     def tell(kind: str, value: Any) -> None:
         with open(told, "a") as file:
             file.write(json.dumps([kind, value]) + "\n")
 
-    with contextlib.suppress(CannotGoOnError):  # why is in what was told
-        dry_run(task, Report(Path(task["submission"]), tell))
+    with contextlib.suppress(training.CannotGoOnError):  # why is in what was told
+        dry_run(task, training.Report(Path(task["submission"]), tell))
     tell(DONE, secret)
     os._exit(0)  # not waiting for threads that the submission has started
 
 
-def dry_run(task: dict[str, Any], report: Report) -> None:
+def dry_run(task: dict[str, Any], report: training.Report) -> None:
     """Does what `process.run` asks for; raises `CannotGoOnError` where it can't."""
     tools = importlib.import_module(f"unscheduled.check.dry_run.{task['framework']}")
     for name in _HARNESS:
@@ -60,7 +54,7 @@ def dry_run(task: dict[str, Any], report: Report) -> None:
     surroundings = _surroundings(tools)
     for name, size in sizes.items():
         with report.calling(f"training on {name}"):
-            Training(task, submission, tools, report, name, size).run()
+            training.Training(task, submission, tools, report, name, size).run()
     _report_changes(report, "training", surroundings, tools)
 
 
@@ -70,8 +64,10 @@ def _surroundings(tools: ModuleType) -> tuple[dict[str, Any], dict[str, Any]]:
     return variables, tools.settings()
 
 
-def _report_changes(report: Report, what: str, before: Any, tools: ModuleType) -> None:
-    variables, settings = map(changed, before, _surroundings(tools))
+def _report_changes(
+    report: training.Report, what: str, before: Any, tools: ModuleType
+) -> None:
+    variables, settings = map(training.changed, before, _surroundings(tools))
     if variables:
         report.add("E606", what, ", ".join(variables))
     if settings:
@@ -79,7 +75,7 @@ def _report_changes(report: Report, what: str, before: Any, tools: ModuleType) -
 
 
 def _batch_sizes(
-    submission: Submission, workloads: list[str], report: Report
+    submission: Submission, workloads: list[str], report: training.Report
 ) -> dict[str, int]:
     """The batch sizes for the embedded workloads; all official ones are asked for."""
     sizes = {}

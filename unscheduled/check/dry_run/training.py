@@ -49,7 +49,6 @@ class Report:
         self._told: set[Finding] = set()
 
     def reach(self, stage: str) -> None:
-        """Tells how far it has come."""
         self._tell(REACHED, stage)
 
     def add(self, code: str, *facts: object, place: Any = None) -> None:
@@ -178,14 +177,9 @@ class Training:
 
     def _unsaved(self, optimizer_state: Any) -> dict[str, Any]:
         """What the official checkpoint leaves out, in PyTorch only."""
-        if not isinstance(optimizer_state, dict):
-            return {}
+        items = optimizer_state.items() if isinstance(optimizer_state, dict) else ()
         methods = ("state_dict", "load_state_dict")
-        return {
-            key: value
-            for key, value in optimizer_state.items()
-            if not any(hasattr(value, method) for method in methods)
-        }
+        return {k: v for k, v in items if not any(hasattr(v, m) for m in methods)}
 
     def _fault(self, state: TrainingState, before: TrainingState) -> None:
         """Stops where the runner would, but not for what checkpoints leave out."""
@@ -241,11 +235,9 @@ class Training:
         states = (state.model_params, resumed.model_params)
         pairs = zip(*map(self._tools.arrays, states), strict=True)
         if not all(np.allclose(a, b, RTOL, ATOL) for a, b in pairs):
-            message = (
-                f"a run on {self._name} that goes on from a checkpoint takes other "
-                "steps: the optimizer state lacks something."
-            )
-            self._report.add("E607", message)
+            what = f"a run on {self._name} that goes on from a checkpoint"
+            why = "the optimizer state lacks something"
+            self._report.add("E607", f"{what} takes other steps: {why}.")
         return state
 
     def _compare_with_adamw(self, state: TrainingState) -> None:
@@ -266,15 +258,12 @@ class Training:
         ms, other_ms = 1000 * np.median(times[1:], axis=0)
         mb, other_mb = (self._tools.nbytes(each) / 1e6 for each in (state, other))
         slower, larger = ms / other_ms, mb / other_mb
-        facts = (ms, other_ms, slower, mb, other_mb, larger)
-        self._report.add("N602", self._name, *facts)
-        if slower > TOO_MUCH:
-            self._report.add("W603", self._name, slower)
-        if larger > TOO_MUCH:
-            self._report.add("W604", self._name, larger)
+        self._report.add("N602", self._name, ms, other_ms, slower, mb, other_mb, larger)
+        for code, ratio in (("W603", slower), ("W604", larger)):
+            if ratio > TOO_MUCH:
+                self._report.add(code, self._name, ratio)
 
     def _mean_loss(self, params, model_state, batch, rng):
-        """(loss, model state) of a batch, in either framework."""
         mode = spec.ForwardPassMode.TRAIN
         logits, model_state = self._workload.model_fn(
             params, batch, model_state, mode, rng, update_batch_norm=True
