@@ -112,10 +112,7 @@ def best_table(result: Result) -> str:
 
 
 def shift_table(results: list[Result]) -> str:
-    """Lookahead's gap at a rate over that of the inner optimizer at α times the rate.
-
-    At every second rate, on the reported seeds, seed by seed, where α is a power of 2.
-    """
+    """Lookahead's gap at a rate over the inner optimizer's at α times the rate."""
     rows = []
     for result, k, alpha in product(results, KS, (0.25, 0.5)):
         setting = Setting(k, alpha)

@@ -131,8 +131,8 @@ def check(bench: Bench, path: Path, search_space: Path | None) -> None:
         hyperparameters = reference.halton.generate_search(space, num_trials=1)[0]
     entry = load_submission(str(path))
     size = entry.get_batch_size(bench.name)
-    assert isinstance(size, int), f"batch size {size!r}"
-    assert size > 0, f"batch size {size}"
+    is_size = isinstance(size, int) and size > 0
+    assert is_size, f"batch size {size!r}"
     driver = Driver(
         entry,
         workload,

@@ -64,11 +64,7 @@ def draw_bars(panel, x, ends: np.ndarray, color: str, fmt: str, **style) -> None
 
 
 def publish(name: str, blocks: Mapping[str, str], **figures: Figure) -> None:
-    """Writes the page `name` with new blocks, and its figures.
-
-    Raises:
-      ValueError: if the page doesn't have exactly these blocks, each once.
-    """
+    """Writes the page `name`, which must have exactly these blocks, and its figures."""
     page = PAGES / f"{name}.md"
     text = page.read_text()
     found = re.findall(r"<!-- begin (\S+) -->\n(.*?)<!-- end \1 -->", text, re.DOTALL)

@@ -99,10 +99,7 @@ class Best(NamedTuple):
 
 
 def best(result: Result, method: Method, horizon: int, one_rate: bool) -> Best:
-    """At the rate of the least median gap on the other seeds.
-
-    By the geometric mean over all horizons, or for this one, as always with decay.
-    """
+    """At the rate that is best on the other seeds, at one horizon or at all."""
     end = horizon if method.decays else HORIZONS[-1]
     (gaps, shown_gaps), (_, errors) = map(pages.halves, result.curves[method, end])
     tuned_for = HORIZONS if one_rate and not method.decays else (horizon,)

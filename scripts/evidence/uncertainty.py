@@ -75,7 +75,7 @@ def sampled_groups(
 ) -> Iterator[tuple[list[Study], dict[str, int]]]:
     """Samples of `n` studies of each population, and how each is to be resampled."""
     for seed in range(GROUPS):
-        studies = make_studies(populations, lambda population: population.draw(n, rng))
+        studies = make_studies(populations, lambda each: each.draw(n, rng))
         yield studies, {"n_resamples": RESAMPLES, "seed": seed}
 
 

@@ -141,10 +141,7 @@ def _command(info: Mapping[str, str], ruleset: str) -> str:
 
 
 def evidence(root: Path, submission: str, benchmark: str = "auto") -> str:
-    """Times to target and scores of a tree of runs, and what they were run on.
-
-    `submission` is the folder in `root` that has this submission's runs.
-    """
+    """Scores of a tree of runs, and what those in the submission's folder ran on."""
     try:
         reading = read_logs([root])
         trials = reading.trials

@@ -15,6 +15,7 @@ from unscheduled.check.findings import Finding, finding
 LIBRARY = "unscheduled"
 PROJECT = Path(__file__).resolve().parents[2]
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+Module = tuple[str, Path | None]  # a dotted name, and the file where there is one
 
 
 class SourceError(UserError):
@@ -130,8 +131,7 @@ def sources(submission: Path, without: Collection[str] = ()) -> dict[str, Code]:
     """
     own = submission.resolve().parent
     found: dict[str, Code] = {}
-    first: tuple[str, Path | None] = submission.stem, submission.resolve()
-    pending = deque([first])
+    pending = deque[Module]([(submission.stem, submission.resolve())])
     while pending:
         name, path = pending.popleft()
         if path is None or name in found or name in without:
@@ -178,7 +178,7 @@ def text_of(node: ast.AST) -> str:
         return type(node).__name__
 
 
-def _locate(name: str, own: Path) -> tuple[str, Path | None]:
+def _locate(name: str, own: Path) -> Module:
     """A module's name in the submission's folder or the library, and its file.
 
     Officially that folder may also be called `submissions.<ruleset>.<algorithm>`.
