@@ -86,9 +86,11 @@ def test_bad_submissions(tmp_path, data_dir, bystanders, few_rounds, name):
     no_info = "W502"
     assert {f.code for f in check_files(path)} == {no_info, *in_files}
     found = tried(path, tmp_path, data_dir)
-    assert [f.code for f in found if f.code != "N602"] == in_dry_run
+    # Beside others on the same cores a step may take any time.
+    uncertain = {"N602", "W603"} - {*in_dry_run}
+    assert [f.code for f in found if f.code not in uncertain] == in_dry_run
     if name == "plain_sgd":
-        (costs,) = found
+        costs, *_ = found
         assert "a step takes" in costs.message
 
 
