@@ -1,7 +1,7 @@
 """The published submissions of each version of the benchmark, as figures a study.
 
 The files beside this one say where their figures come from and what they mean;
-scripts/update_published.py makes them.
+scripts/update_published.py makes those of the rolling leaderboard.
 """
 
 import json
