@@ -16,9 +16,9 @@ from absl import app, flags
 from unscheduled.benchmark.frameworks import FRAMEWORKS
 from unscheduled.benchmark.run_files import TrialDirectory
 from unscheduled.runner.backend import load_backend
-from unscheduled.runner.clock import StepsClock
+from unscheduled.runner.logs import Profiler
 from unscheduled.runner.loop import Settings
-from unscheduled.runner.progress import Profiler
+from unscheduled.runner.rules import StepsClock
 from unscheduled.runner.submission import load_submission, train_batch_size
 from unscheduled.runner.trials import run_trials
 from workloads_ext import registry

@@ -14,8 +14,8 @@ from rich.console import Console
 
 from unscheduled import spec
 from unscheduled.runner.backend import TrainingState
+from unscheduled.runner.logs import Profiler
 from unscheduled.runner.loop import Settings
-from unscheduled.runner.progress import Profiler
 from unscheduled.runner.seeds import NumpyRandom
 from unscheduled.runner.submission import Submission
 

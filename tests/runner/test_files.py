@@ -14,7 +14,7 @@ from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.run_files import TrialDirectory
 from unscheduled.runner import run_directory, seeds
 from unscheduled.runner.checkpoints import CountedQueue
-from unscheduled.runner.metrics_logger import CsvTable, MetricsLogger
+from unscheduled.runner.logs import CsvTable, MetricsLogger
 
 
 def test_checkpoints_are_in_order_of_steps_and_whole(tmp_path):

@@ -440,10 +440,11 @@ def test_a_damaged_file_of_a_trial_has_one_sentence(run, name):
     path = run.path / "trial_1" / name
     text = path.read_text()
 
-    def assert_refused():
+    def assert_refused(key=""):
         with pytest.raises(UserError) as error:
             run([Point(0.1)])
         assert str(error.value).startswith(str(path))
+        assert key in str(error.value)
         assert "\n" not in str(error.value)
 
     others = ["", text[:-4], "[]", "3", "null", '"x"', "{}"]
@@ -453,10 +454,15 @@ def test_a_damaged_file_of_a_trial_has_one_sentence(run, name):
     path.write_bytes(b"\xff" + text.encode())
     assert_refused()
     values = json.loads(text)
+    wrong = [10**400, float("nan"), float("inf"), "x", "[/b]\x1b[2J", [1], {}, True]
+    if name != "hparams.json":
+        wrong.append(-1)
     keys = {"hparams.json": ["learning_rate"], "meta_data_0.json": ["rng_seed"]}
     for key in keys.get(name, values):
-        path.write_text(json.dumps({k: v for k, v in values.items() if k != key}))
-        assert_refused()
+        less = {k: v for k, v in values.items() if k != key}
+        for changed in (less, *({**values, key: value} for value in wrong)):
+            path.write_text(json.dumps(changed))
+            assert_refused(key)
     path.unlink()
     path.mkdir()
     assert_refused()

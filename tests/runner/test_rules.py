@@ -4,7 +4,7 @@ import pytest
 
 from unscheduled.benchmark.rulesets import ruleset
 from unscheduled.runner import rules
-from unscheduled.runner.clock import Clock, StepsClock, parse_clock
+from unscheduled.runner.rules import Clock, StepsClock, parse_clock
 
 
 def test_budgets_of_the_rulesets():

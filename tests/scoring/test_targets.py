@@ -160,6 +160,8 @@ def test_no_benchmark(name, workloads, message):
         (["workloads", "speech", "validation_target_value"], math.inf, "is inf"),
         (["run_settings"], {"speech": {"max_allowed_runtime_sec": -1}}, "is -1"),
         (["run_settings"], {"speech": 8}, "not a mapping"),
+        (["base_workloads"], "speech", "must be lists"),
+        (["notes"], "one", "must be lists"),
         (["base_workloads"], ["speech", "speech"], "lists a workload twice"),
         (["base_workloads"], [["speech"]], "unhashable"),
     ],

@@ -21,41 +21,23 @@ Timing = int
 Steps = int
 
 
-class LossType(enum.Enum):
-    """What a workload's loss is; it fixes the activation of the outputs."""
-
-    SOFTMAX_CROSS_ENTROPY = 0
-    SIGMOID_CROSS_ENTROPY = 1
-    MEAN_SQUARED_ERROR = 2
-    CTC_LOSS = 3
-    MEAN_ABSOLUTE_ERROR = 4
-
-
-class ForwardPassMode(enum.Enum):
-    """Whether a forward pass trains (dropout, batch statistics) or evaluates."""
-
-    TRAIN = 0
-    EVAL = 1
-
-
-class ParameterType(enum.Enum):
-    """The role of a parameter in its model."""
-
-    WEIGHT = 0
-    BIAS = 1
-    CONV_WEIGHT = 2
-    BATCH_NORM_SCALE = 3
-    BATCH_NORM_BIAS = 4
-    LAYER_NORM_SCALE = 5
-    LAYER_NORM_BIAS = 6
-    EMBEDDING = 7
-    ATTENTION_Q = 8
-    ATTENTION_K = 9
-    ATTENTION_V = 10
-    ATTENTION_OUT = 11
-    ATTENTION_QKV = 12
-    ATTENTION_KV = 13
-    ATTENTION_BIAS = 14
+# What a workload's loss is; it fixes the activation of the outputs.
+LossType = enum.Enum(
+    "LossType",
+    "SOFTMAX_CROSS_ENTROPY SIGMOID_CROSS_ENTROPY MEAN_SQUARED_ERROR CTC_LOSS "
+    "MEAN_ABSOLUTE_ERROR",
+    start=0,
+)
+# Whether a forward pass trains (dropout, batch statistics) or evaluates.
+ForwardPassMode = enum.Enum("ForwardPassMode", "TRAIN EVAL", start=0)
+# The role of a parameter in its model.
+ParameterType = enum.Enum(
+    "ParameterType",
+    "WEIGHT BIAS CONV_WEIGHT BATCH_NORM_SCALE BATCH_NORM_BIAS LAYER_NORM_SCALE "
+    "LAYER_NORM_BIAS EMBEDDING ATTENTION_Q ATTENTION_K ATTENTION_V ATTENTION_OUT "
+    "ATTENTION_QKV ATTENTION_KV ATTENTION_BIAS",
+    start=0,
+)
 
 
 @dataclasses.dataclass
@@ -88,6 +70,18 @@ def _required(doc: str) -> Any:
     def value(self): ...
 
     return property(value, doc=doc)
+
+
+def _known_after_init(name: str, attribute: str) -> Any:
+    """A property of the model's parameters, an error before there is a model."""
+
+    def value(self):
+        known = getattr(self, attribute)
+        if known is None:
+            raise ValueError(f"{name} is unknown before init_model_fn is called.")
+        return known
+
+    return property(value)
 
 
 class Workload(metaclass=abc.ABCMeta):
@@ -140,21 +134,8 @@ class Workload(metaclass=abc.ABCMeta):
     ) -> Iterator[dict[str, Any]]:
         """An endless iterator of batches with 'inputs' and 'targets'."""
 
-    @property
-    def param_shapes(self):
-        """Shapes of the parameters, known once the model is initialised."""
-        if self._param_shapes is None:
-            raise ValueError("param_shapes is unknown before init_model_fn is called.")
-        return self._param_shapes
-
-    @property
-    def model_params_types(self):
-        """Types of the parameters, known once the model is initialised."""
-        if self._param_types is None:
-            raise ValueError(
-                "model_params_types is unknown before init_model_fn is called."
-            )
-        return self._param_types
+    param_shapes = _known_after_init("param_shapes", "_param_shapes")
+    model_params_types = _known_after_init("model_params_types", "_param_types")
 
     @abc.abstractmethod
     def is_output_params(self, param_key: ParameterKey) -> bool:
@@ -180,22 +161,15 @@ class Workload(metaclass=abc.ABCMeta):
     def output_activation_fn(self, logits_batch: Tensor, framework: str) -> Tensor:
         """Turns logits into predictions, as `loss_type` says."""
         softmax, sigmoid = _activations(framework)
-        activation = {
-            LossType.SOFTMAX_CROSS_ENTROPY: softmax,
-            LossType.CTC_LOSS: softmax,
-            LossType.SIGMOID_CROSS_ENTROPY: sigmoid,
-            LossType.MEAN_SQUARED_ERROR: lambda z: z,
-            LossType.MEAN_ABSOLUTE_ERROR: lambda z: z,
-        }
-        return activation[self.loss_type](logits_batch)
+        if self.loss_type in (LossType.SOFTMAX_CROSS_ENTROPY, LossType.CTC_LOSS):
+            return softmax(logits_batch)
+        if self.loss_type is LossType.SIGMOID_CROSS_ENTROPY:
+            return sigmoid(logits_batch)
+        return logits_batch
 
     @abc.abstractmethod
     def loss_fn(
-        self,
-        label_batch: tuple[Tensor, Tensor] | Tensor,
-        logits_batch: tuple[Tensor, Tensor] | Tensor,
-        mask_batch: Tensor | None = None,
-        label_smoothing: float = 0.0,
+        self, label_batch, logits_batch, mask_batch=None, label_smoothing=0.0
     ) -> dict[str, Tensor]:
         """The masked loss: {'summed', 'n_valid_examples', 'per_example'}."""
 
@@ -224,25 +198,18 @@ class Workload(metaclass=abc.ABCMeta):
         global_step: int,
     ) -> dict[str, float]:
         """Metrics of the training, validation and test splits, by `split/metric`."""
-        results = {}
-        for name, split, num_examples, split_data_dir in (
+        results, step = {}, global_step
+        for name, split, size, folder in (
             ("train", "eval_train", self.num_eval_train_examples, data_dir),
             ("validation", "validation", self.num_validation_examples, data_dir),
             ("test", "test", self.num_test_examples, imagenet_v2_data_dir or data_dir),
         ):
             metrics = self._eval_model_on_split(
-                split=split,
-                num_examples=num_examples,
-                global_batch_size=global_batch_size,
-                params=params,
-                model_state=model_state,
-                rng=rng,
-                data_dir=split_data_dir,
-                global_step=global_step,
+                split, size, global_batch_size, params, model_state, rng, folder, step
             )
             results |= {f"{name}/{metric}": value for metric, value in metrics.items()}
             if name != "train":
-                results[f"{name}/num_examples"] = num_examples
+                results[f"{name}/num_examples"] = size
         return results
 
 

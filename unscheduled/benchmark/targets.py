@@ -1,16 +1,39 @@
-"""The targets of a benchmark: which workloads count, and what a run must reach."""
+"""The metrics and targets of a benchmark: which workloads count, what is reached."""
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from unscheduled.benchmark.errors import UserError
-from unscheduled.benchmark.metrics import METRICS
 from unscheduled.benchmark.read import read_json
 from unscheduled.benchmark.text import printable
+
+
+class Metric(NamedTuple):
+    """A metric's direction, and the range that its values can be in."""
+
+    lower_is_better: bool
+    low: float = -math.inf
+    high: float = math.inf
+
+
+METRICS = {
+    "loss": Metric(True),
+    "ce_loss": Metric(True),
+    "ctc_loss": Metric(True),
+    "l1_loss": Metric(True),
+    "error_rate": Metric(True, 0.0, 1.0),
+    "wer": Metric(True, 0.0),
+    "ppl": Metric(True, 0.0),
+    "accuracy": Metric(False, 0.0, 1.0),
+    "bleu": Metric(False, 0.0, 100.0),
+    "mean_average_precision": Metric(False, 0.0, 1.0),
+    "ssim": Metric(False, -1.0, 1.0),
+}
 
 _TARGETS = Path(__file__).parent / "targets"
 
@@ -90,7 +113,15 @@ def choose_benchmark(name: str, workloads: Iterable[str]) -> Benchmark:
     """
     found = set(workloads)
     if name == "auto":
-        return _first_with_all(found)
+        benchmarks = [load_benchmark(path) for path in BENCHMARKS.values()]
+        scored = found & {w for b in benchmarks for w in b.workloads}
+        for benchmark in benchmarks:
+            if scored <= {*benchmark.workloads}:
+                return benchmark
+        raise UserError(
+            f"No one benchmark scores all of {_listed(found)}: say which one to score, "
+            f"of {', '.join(BENCHMARKS)}."
+        )
     path = BENCHMARKS.get(name, Path(name))
     if not path.is_file():
         raise UserError(
@@ -98,7 +129,7 @@ def choose_benchmark(name: str, workloads: Iterable[str]) -> Benchmark:
             "or name a targets file."
         )
     benchmark = load_benchmark(path)
-    if not found & set(benchmark.workloads):
+    if not found & {*benchmark.workloads}:
         raise UserError(
             f"Benchmark {name} scores none of the workloads found "
             f"({_listed(found)}), only {_listed(benchmark.workloads)}."
@@ -115,6 +146,9 @@ def load_benchmark(path: Path) -> Benchmark:
     facts = read_json(path)
     try:
         base, held_out = facts["base_workloads"], facts["held_out_workloads"]
+        notes = facts.get("notes", [])
+        if not all(isinstance(each, list) for each in (base, held_out, notes)):
+            raise UserError("workloads and notes must be lists")
         if len({*base, *held_out}) < len(base) + len(held_out):
             raise UserError("it lists a workload twice")
         return Benchmark(
@@ -122,12 +156,11 @@ def load_benchmark(path: Path) -> Benchmark:
             base=tuple(base),
             held_out={variant: _base_of(variant, base) for variant in held_out},
             targets={name: _target(name, facts) for name in (*base, *held_out)},
-            notes=tuple(map(printable, facts.get("notes", []))),
+            notes=tuple(map(printable, notes)),
         )
-    except KeyError as error:
-        raise UserError(f"{path} is not a targets file: {error} missing.") from None
-    except (TypeError, AttributeError, UserError) as error:
-        raise UserError(f"{path} is not a targets file: {error}.") from None
+    except (KeyError, TypeError, AttributeError, RecursionError, UserError) as error:
+        lacks = " missing" if isinstance(error, KeyError) else ""
+        raise UserError(f"{path} is not a targets file: {error}{lacks}.") from None
 
 
 def read_target(workload: str, path: Path = BENCHMARKS["ext"]) -> Target:
@@ -135,9 +168,7 @@ def read_target(workload: str, path: Path = BENCHMARKS["ext"]) -> Target:
     targets = load_benchmark(path).targets
     if workload not in targets:
         raise UserError(f"{path} has targets for {_listed(targets)}, not {workload!r}.")
-    missing = [
-        name for name, value in vars(targets[workload]).items() if value != value
-    ]
+    missing = [name for name, v in vars(targets[workload]).items() if v != v]
     if missing:
         raise UserError(f"{path} does not say {', '.join(missing)} of {workload}.")
     return targets[workload]
@@ -150,18 +181,6 @@ def budgets_sec(
     factor = math.nan if budget_factor is None else budget_factor
     targets = [benchmark.targets[workload] for workload in workloads]
     return factor * np.array([t.max_allowed_runtime_sec for t in targets], float)
-
-
-def _first_with_all(found: set[str]) -> Benchmark:
-    benchmarks = [load_benchmark(path) for path in BENCHMARKS.values()]
-    known = {workload for benchmark in benchmarks for workload in benchmark.workloads}
-    for benchmark in benchmarks:
-        if found & known <= set(benchmark.workloads):
-            return benchmark
-    raise UserError(
-        f"No one benchmark scores all of {_listed(found)}: say which one to score, of "
-        f"{', '.join(BENCHMARKS)}."
-    )
 
 
 def _target(workload: str, facts: dict) -> Target:

@@ -17,8 +17,8 @@ from unscheduled.benchmark.run_files import TrialDirectory
 from unscheduled.benchmark.write import remove, whole
 from unscheduled.runner import rules, seeds
 from unscheduled.runner.backend import Backend, Ranks, TrainingState
-from unscheduled.runner.clock import Clock
-from unscheduled.runner.driver import EvalResults
+from unscheduled.runner.rules import Clock
+from unscheduled.runner.submission import EvalResults
 
 SUMS = "SHA256SUMS"
 _PREFIX = b"sha256:"

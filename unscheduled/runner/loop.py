@@ -10,11 +10,9 @@ from unscheduled.benchmark.run_files import TrialDirectory
 from unscheduled.runner import rules, seeds
 from unscheduled.runner.backend import ALONE, Backend, Ranks
 from unscheduled.runner.checkpoints import Checkpoints, CountedQueue
-from unscheduled.runner.clock import Clock
-from unscheduled.runner.driver import Driver
-from unscheduled.runner.metrics_logger import MetricsLogger, as_numbers
-from unscheduled.runner.progress import Profiler, StatusLine
-from unscheduled.runner.submission import Submission, calling
+from unscheduled.runner.logs import MetricsLogger, Profiler, StatusLine, as_numbers
+from unscheduled.runner.rules import Clock
+from unscheduled.runner.submission import Driver, Submission, calling
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,9 +13,9 @@ from unscheduled.benchmark.rulesets import ruleset
 from unscheduled.benchmark.run_files import TrialDirectory
 from unscheduled.runner import embedded, official, search_space
 from unscheduled.runner.backend import ALONE, Ranks, load_backend
-from unscheduled.runner.clock import parse_clock
+from unscheduled.runner.logs import Profiler
 from unscheduled.runner.loop import Settings
-from unscheduled.runner.progress import Profiler
+from unscheduled.runner.rules import parse_clock
 from unscheduled.runner.run_directory import experiment_path, open_experiment
 from unscheduled.runner.submission import (
     SubmissionError,

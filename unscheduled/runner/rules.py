@@ -1,10 +1,18 @@
-"""The rules of a run, as pure decisions over seconds and steps.
+"""The rules of a run, as pure decisions over seconds and steps, and its clock.
 
 Source: AlgoPerf v0.6 rules and technical documentation, "Evaluation during training"
 and "Scoring"; the names in `train_state` are the official runner's.
 """
 
+import contextlib
+import math
+import time
+from collections.abc import Callable
 from typing import Any
+
+from unscheduled.benchmark.errors import UserError
+
+REASONS = ("both targets reached", "out of time", "training complete")
 
 
 def new_train_state() -> dict[str, Any]:
@@ -59,9 +67,54 @@ def steps_exhausted(global_step: int, max_global_steps: int | None) -> bool:
 
 
 def why_ended(train_state: dict[str, Any]) -> str:
-    """The reason that a run ended, in words."""
+    """One of `REASONS`."""
     if goals_reached(train_state):
-        return "both targets reached"
+        return REASONS[0]
     if not train_state["is_time_remaining"]:
-        return "out of time"
-    return "training complete"
+        return REASONS[1]
+    return REASONS[2]
+
+
+class Clock:
+    """Real time, by a source that never goes back: no time of day, which is set.
+
+    Evaluation and logging pass on it too: the rules leave them out.
+    """
+
+    def __init__(self, time_source: Callable[[], float] = time.monotonic):
+        self.now = time_source
+
+    def step_done(self) -> None:
+        """Says that a training step has ended."""
+
+    def resume(self, saved_now: float) -> float:
+        """Goes on from a checkpoint; returns how far the origin has moved since."""
+        return self.now() - saved_now
+
+
+class StepsClock(Clock):
+    """A fixed time a step and none for anything else: the same on every machine."""
+
+    def __init__(self, seconds: float):
+        super().__init__(lambda: self._steps * seconds)
+        self._seconds, self._steps = seconds, 0
+
+    def step_done(self) -> None:
+        self._steps += 1
+
+    def resume(self, saved_now: float) -> float:
+        self._steps = round(saved_now / self._seconds)
+        return 0.0
+
+
+def parse_clock(text: str, time_source: Callable[[], float] = time.monotonic) -> Clock:
+    """The clock that a --clock flag asks for: "wall" or "steps:SECONDS"."""
+    if text == "wall":
+        return Clock(time_source)
+    kind, _, seconds = text.partition(":")
+    with contextlib.suppress(ValueError):
+        if kind == "steps" and 0 < float(seconds) < math.inf:
+            return StepsClock(float(seconds))
+    raise UserError(
+        f"--clock must be wall or steps:SECONDS with a positive number, got {text!r}."
+    )

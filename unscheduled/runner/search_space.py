@@ -2,6 +2,7 @@
 
 import collections
 import math
+import sys
 from reprlib import repr as brief
 from typing import Any
 
@@ -33,7 +34,7 @@ def read_search_space(path: str) -> list[dict[str, Any]] | dict[str, dict[str, A
                         "or log (with min above 0), or a list of finite "
                         f"feasible_points, got {brief(dimension)}"
                     )
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError) as error:
         raise UserError(f"{path}: {error}.") from error
     return space
 
@@ -44,7 +45,7 @@ def _check_points(points: list[Any]) -> None:
             raise ValueError("the points must all be objects with the same names")
         as_hyperparameters(point)  # which checks the names
         for name, value in point.items():
-            if not _is_finite(value):
+            if not is_finite(value):
                 raise ValueError(
                     f"{name} of point {number} must be finite, got {brief(value)}"
                 )
@@ -53,24 +54,23 @@ def _check_points(points: list[Any]) -> None:
 def _is_dimension(value: Any) -> bool:
     match value:
         case {"feasible_points": [_, *_] as points, **rest}:
-            return not rest and _is_finite(points)
+            return not rest and is_finite(points)
         case {"min": low, "max": high, "scaling": "linear" | "log" as scaling, **rest}:
             is_number = all(type(end) in (int, float) for end in (low, high))
-            if rest or not is_number or not _is_finite([low, high]) or low > high:
+            if rest or not is_number or not is_finite([low, high]) or low > high:
                 return False
             if scaling == "log":
-                return low > 0 and _is_finite(high / low)
-            return _is_finite(high - low)
+                return low > 0 and is_finite(high / low)
+            return is_finite(high - low)
     return False
 
 
-def _is_finite(value: Any) -> bool:
-    """Whether a value of JSON has no NaN and no infinity in it."""
+def is_finite(value: Any, depth: int = 16) -> bool:
+    """Whether a value of JSON has no NaN, no infinity and no more levels than that."""
     if isinstance(value, list | dict):
-        return all(
-            map(_is_finite, [*value] if isinstance(value, list) else value.values())
-        )
-    return not isinstance(value, int | float) or math.isfinite(value)
+        inner = value if isinstance(value, list) else value.values()
+        return depth > 0 and all(is_finite(item, depth - 1) for item in inner)
+    return not isinstance(value, int | float) or abs(value) <= sys.float_info.max
 
 
 def trial_points(space: Any, num_trials: int) -> list[Any]:

@@ -1,21 +1,26 @@
-"""A submission: the functions of the API, from a file of the user's."""
+"""A submission: the functions of the API from a user's file, and the calls of them."""
 
 import contextlib
 import importlib
 import inspect
-import operator
+import numbers
 import reprlib
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from unscheduled import spec
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import expand
 from unscheduled.benchmark.targets import read_target
+from unscheduled.runner.backend import TrainingState
 
 REQUIRED = ("init_optimizer_state", "update_params", "data_selection", "get_batch_size")
+EvalResults = list[tuple[int, dict[str, float]]]  # (global step, metrics)
 
 
 class Submission(NamedTuple):
@@ -29,11 +34,6 @@ class Submission(NamedTuple):
     prepare_for_eval: Callable[..., Any] | None
     get_eval_batch_size: Callable[[str], int] | None
 
-    @property
-    def takes_train_state(self) -> bool:
-        """Whether `update_params` asks for the run's train_state."""
-        return "train_state" in inspect.signature(self.update_params).parameters
-
 
 class SubmissionError(UserError):
     """An exception out of submitted code, whose author wants the traceback too."""
@@ -41,6 +41,12 @@ class SubmissionError(UserError):
 
 class ReturnedError(UserError):
     """A function of the API returned what it may not."""
+
+    def __init__(self, function: str, expected: str, returned: Any):
+        kind = type(returned).__name__
+        if isinstance(returned, tuple | list):
+            kind += f" of {', '.join(type(item).__name__ for item in returned)}"
+        super().__init__(f"{function} {expected}, got {kind}.")
 
 
 @contextlib.contextmanager
@@ -135,7 +141,132 @@ def _batch_size(
             size = getattr(submission, function)(workload_name)
         except ValueError:  # as the API has it for a workload that it does not know
             size = default
-        size = operator.index(size)
-    if size < 1:
-        raise UserError(f"{submission.path}: {function} must be positive, got {size}.")
-    return size
+    is_integer = isinstance(size, numbers.Integral) and not isinstance(size, bool)
+    if not is_integer or not 1 <= int(size) < 2**31:
+        raise UserError(
+            f"{submission.path}: {function} must return an integer from 1 to "
+            f"2**31 - 1, got {reprlib.repr(size)}."
+        )
+    return int(size)
+
+
+@dataclass
+class Driver:
+    """Calls one submission on one workload with the official loop's keys and arguments.
+
+    Each call is in a context, `calling` with the function's name, that decides what
+    becomes of exceptions; a wrong return value, for which `fault` has the words of the
+    framework, raises `ReturnedError` in it. The state is the caller's to keep.
+
+    Source: AlgoPerf's submission_runner.py, `train_once`.
+    """
+
+    submission: Submission
+    workload: spec.Workload
+    random: Any  # the framework's `Backend.random`
+    hyperparameters: Any  # None in self-tuning, else a namedtuple
+    seed: int
+    calling: Callable[[str], AbstractContextManager[None]]
+    fault: Callable[[TrainingState, TrainingState], str | None]  # `Backend.fault`
+
+    def __post_init__(self):
+        self.data_rng, self._init_rng, self.model_rng, self._rng = self.random.split(
+            self.random.key(self.seed), 4
+        )
+        self._keys: tuple[int, Any] = (-1, None)
+
+    def init(self, model_params: Any, model_state: Any) -> TrainingState:
+        """The state before the first step."""
+        function = "init_optimizer_state"
+        with self.calling(function):
+            optimizer_state = self.submission.init_optimizer_state(
+                self.workload,
+                model_params,
+                model_state,
+                self.hyperparameters,
+                self._init_rng,
+            )
+            state = TrainingState(optimizer_state, model_params, model_state)
+            if fault := self.fault(state, state):
+                raise ReturnedError(function, fault, optimizer_state)
+            return state
+
+    def select(self, queue: Iterator[Any], state: TrainingState, step: int) -> Any:
+        """The batch of the step after `step` others."""
+        function = "data_selection"
+        with self.calling(function):
+            batch = self.submission.data_selection(
+                self.workload,
+                queue,
+                *state,
+                self.hyperparameters,
+                step,
+                self._key(step, 0),
+            )
+            if not isinstance(batch, dict | tuple | list):
+                raise ReturnedError(function, "must return a batch", batch)
+            return batch
+
+    def update(
+        self,
+        state: TrainingState,
+        batch: Any,
+        step: int,
+        eval_results: EvalResults,
+        train_state: dict[str, Any],
+    ) -> TrainingState:
+        """The state after one more step than `step`."""
+        arguments = {"batch": batch, "rng": self._key(step, 1)}
+        if "train_state" in inspect.signature(self.submission.update_params).parameters:
+            arguments["train_state"] = MappingProxyType(train_state)
+        return self._called("update_params", state, step, eval_results, arguments)
+
+    def prepare(
+        self, state: TrainingState, step: int, eval_results: EvalResults
+    ) -> TrainingState:
+        """The state to evaluate after `step` steps; as it is where nothing prepares."""
+        if self.submission.prepare_for_eval is None:
+            return state
+        arguments = {"rng": self._key(step - 1, 2)}
+        return self._called("prepare_for_eval", state, step, eval_results, arguments)
+
+    def eval_rng(self, step: int) -> Any:
+        """The key of the evaluation after `step` steps."""
+        return self._key(step - 1, 3)
+
+    def _key(self, step: int, which: int) -> Any:
+        """Of the keys of a step: selection, update, preparation, evaluation."""
+        if self._keys[0] != step:
+            step_rng = self.random.fold_in(self._rng, step)
+            self._keys = step, self.random.split(step_rng, 4)
+        return self._keys[1][which]
+
+    def _called(
+        self,
+        function: str,
+        state: TrainingState,
+        step: int,
+        eval_results: EvalResults,
+        arguments: dict[str, Any],
+    ) -> TrainingState:
+        """The state that update_params or prepare_for_eval makes of another."""
+        with self.calling(function):
+            returned = getattr(self.submission, function)(
+                workload=self.workload,
+                current_param_container=state.model_params,
+                current_params_types=self.workload.model_params_types,
+                model_state=state.model_state,
+                hyperparameters=self.hyperparameters,
+                loss_type=self.workload.loss_type,
+                optimizer_state=state.optimizer_state,
+                eval_results=eval_results,
+                global_step=step,
+                **arguments,
+            )
+            fault = "must return (optimizer_state, model_params, model_state)"
+            if isinstance(returned, tuple | list) and len(returned) == 3:
+                new = TrainingState(*returned)
+                fault = self.fault(new, state)
+                if fault is None:
+                    return new
+            raise ReturnedError(function, fault, returned)

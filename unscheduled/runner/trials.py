@@ -1,6 +1,7 @@
 """The trials of a run: one in self-tuning, one a point of the space in external."""
 
 import functools
+import reprlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,10 +13,9 @@ from unscheduled.benchmark.read import read_json
 from unscheduled.benchmark.run_files import TrialDirectory
 from unscheduled.benchmark.write import write_json
 from unscheduled.runner import machine, rules, seeds
+from unscheduled.runner.logs import MetricsLogger, StatusLine
 from unscheduled.runner.loop import Settings, Trial
-from unscheduled.runner.metrics_logger import MetricsLogger
-from unscheduled.runner.progress import StatusLine
-from unscheduled.runner.search_space import as_hyperparameters
+from unscheduled.runner.search_space import as_hyperparameters, is_finite
 
 
 class Outcome(NamedTuple):
@@ -89,27 +89,56 @@ def _begin(
 ) -> tuple[int, dict[str, Any] | None, Outcome | None]:
     """A trial's seed, hyperparameters and outcome: its folder's, else new or None."""
     directory.path.mkdir(exist_ok=True)
-    outcome, values = None, None
+    seed, values, outcome = seeds.trial_seed(rng_seed, index), None, None
     if directory.outcome.exists():
-        outcome = Outcome(**_read(directory.outcome, *Outcome._fields))
-    seed = seeds.trial_seed(rng_seed, index)
+        outcome = Outcome(**_read(directory.outcome, _OUTCOME))
     if directory.meta_data(0).exists():
-        seed = _read(directory.meta_data(0), "rng_seed")["rng_seed"]
+        seed = _read(directory.meta_data(0), {"rng_seed": _is_count})["rng_seed"]
     if point is not None:
+        expected = point._asdict()
         if not directory.hparams.exists():
-            write_json(directory.hparams, point._asdict())
-        values = _read(directory.hparams)
+            write_json(directory.hparams, expected)
+        checks = {n: functools.partial(_is_like, v) for n, v in expected.items()}
+        values = _read(directory.hparams, checks)
     return seed, values, outcome
 
 
-def _read(path: Path, *names: str) -> dict[str, Any]:
-    """A JSON object that has values of these names."""
+def _read(path: Path, checks: dict[str, Callable[[Any], bool]]) -> dict[str, Any]:
+    """The values of these names in a JSON object, where each passes its check."""
     values = read_json(path)
-    if not isinstance(values, dict) or not values or not {*names} <= values.keys():
-        raise UserError(
-            f"{path} is damaged: put it back, or start anew with --overwrite."
-        )
-    return values
+    for name, check in checks.items():
+        value = values.get(name, _MISSING) if isinstance(values, dict) else _MISSING
+        if value is _MISSING or not check(value):
+            found = "missing" if value is _MISSING else reprlib.repr(value)
+            raise UserError(
+                f"{path} is damaged ({name} is {found}): put it back, or start anew "
+                "with --overwrite."
+            )
+    return {name: values[name] for name in checks}
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**31
+
+
+def _is_time(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < 2**63
+
+
+def _is_like(expected: Any, value: Any) -> bool:
+    """Whether a value can be the hyperparameter that the search space has as this."""
+    are_numbers = {type(each) in (int, float) for each in (expected, value)}
+    return len(are_numbers) == 1 and is_finite(value)
+
+
+_MISSING = object()
+_OUTCOME = {
+    "trial": _is_count,
+    "reason": rules.REASONS.__contains__,
+    "global_step": _is_count,
+    "submission_time_sec": _is_time,
+    "time_to_target_sec": lambda value: value is None or _is_time(value),
+}
 
 
 def _outcome(number: int, trial: Trial, settings: Settings) -> Outcome:

@@ -20,8 +20,8 @@ from typing import NamedTuple
 import numpy as np
 
 from unscheduled.benchmark.errors import LogError
-from unscheduled.benchmark.metrics import METRICS, Metric
 from unscheduled.benchmark.read import MAX_BYTES
+from unscheduled.benchmark.targets import METRICS, Metric
 from unscheduled.scoring.warnings import FileWarnings, LogWarning
 
 VALIDATION = "validation/"

@@ -20,9 +20,8 @@ from unscheduled.check.findings import Finding, finding
 from unscheduled.check.sources import sources
 from unscheduled.runner import embedded, rules
 from unscheduled.runner.backend import TrainingState, load_backend
-from unscheduled.runner.driver import Driver
 from unscheduled.runner.search_space import read_search_space, trial_points
-from unscheduled.runner.submission import ReturnedError, Submission
+from unscheduled.runner.submission import Driver, ReturnedError, Submission
 
 STEPS = 3
 ROUNDS = 7  # of timing; the median of fewer jumps on a busy machine
