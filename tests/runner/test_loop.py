@@ -37,7 +37,7 @@ class Run:
         indices = range(len(points)) if indices is None else indices
         with fakes.captured_console() as (console, text):
             outcomes = run_trials(
-                settings, self.path, [*points], indices, self.seed, {}, None, console
+                settings, self.path, [*points], indices, self.seed, {}, console
             )
             self.text = text.getvalue()
         return outcomes

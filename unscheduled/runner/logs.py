@@ -52,13 +52,12 @@ class CsvTable:
         self._rows.append(row)
         if new or self._found() != self._left:
             self._write()
-            return
-        with open(self._path, "a", newline="") as file:
-            self._writer(file).writerow(row)
-        self._left = self._found()
+        else:
+            with open(self._path, "a", newline="") as file:
+                self._writer(file).writerow(row)
+            self._left = self._found()
 
     def mend(self) -> None:
-        """Writes the file anew where it is not as it was left."""
         if self._rows and self._found() != self._left:
             self._write()
 
@@ -126,7 +125,7 @@ class MetricsLogger:
 
     @property
     def rows(self) -> tuple[int, ...]:
-        """Rows written so far: (measurements.csv, eval_measurements.csv)."""
+        """How many (measurements.csv, eval_measurements.csv) has."""
         return len(self._measurements), len(self._evaluations)
 
     def append_scalar_metrics(
@@ -148,9 +147,8 @@ class MetricsLogger:
             if is_eval:
                 self._evaluations.append(row)
             self._evaluations.mend()
-            self._events.add_event(
-                Event(step=global_step, summary=Summary(value=values))
-            )
+            event = Event(step=global_step, summary=Summary(value=values))
+            self._events.add_event(event)
             self._events.flush()
         except OSError as error:
             raise UserError(f"{self._path} can't be written: {error}.") from error
@@ -158,10 +156,19 @@ class MetricsLogger:
             self._wandb_run.log(row)
 
     def finish(self) -> None:
-        """Closes the files."""
         self._events.close()
         if self._wandb_run is not None:
             self._wandb_run.finish()
+
+
+def start_wandb(directory: TrialDirectory, hyperparameters: Any) -> Any:
+    """A run of Weights & Biases."""
+    try:
+        import wandb
+    except ModuleNotFoundError as error:
+        raise UserError("--use_wandb needs wandb: pip install wandb.") from error
+    config = hyperparameters._asdict() if hyperparameters else {}
+    return wandb.init(dir=str(directory.path), config=config)
 
 
 class StatusLine:
@@ -222,7 +229,6 @@ class Profiler:
             self._calls[name] += 1
 
     def summary(self) -> str:
-        """A line a section, the longest first."""
         return "\n".join(
             f"{name:<22} {self._calls[name]:>8} calls {seconds:>10.3f} s"
             for name, seconds in sorted(self._seconds.items(), key=lambda i: -i[1])

@@ -1,17 +1,19 @@
 """The training loop of one trial: steps and evaluations on the clock of the rules."""
 
+import contextlib
 import dataclasses
 import functools
 from typing import Any
 
+from rich.console import Console
+
 from unscheduled import spec
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.run_files import TrialDirectory
-from unscheduled.runner import rules, seeds
+from unscheduled.benchmark.write import write_json
+from unscheduled.runner import logs, machine, rules, seeds
 from unscheduled.runner.backend import ALONE, Backend, Ranks
 from unscheduled.runner.checkpoints import Checkpoints, CountedQueue
-from unscheduled.runner.logs import MetricsLogger, Profiler, StatusLine, as_numbers
-from unscheduled.runner.rules import Clock
 from unscheduled.runner.submission import Driver, Submission, calling
 
 
@@ -22,8 +24,8 @@ class Settings:
     workload: spec.Workload
     submission: Submission
     backend: Backend
-    clock: Clock
-    profiler: Profiler
+    clock: rules.Clock
+    profiler: logs.Profiler
     global_batch_size: int
     global_eval_batch_size: int
     data_dir: str
@@ -34,6 +36,7 @@ class Settings:
     save_checkpoints: bool = True
     save_intermediate_checkpoints: bool = True
     skip_evals: bool = False
+    use_wandb: bool = False
     ranks: Ranks = ALONE
 
 
@@ -50,8 +53,9 @@ class Trial:
         hyperparameters: Any,
         seed: int,
     ):
-        self._settings = settings
-        self._logger: MetricsLogger | None = None
+        self._settings, self._directory, self._seed = settings, directory, seed
+        self._hyperparameters = hyperparameters
+        self._logger: logs.MetricsLogger | None = None  # which the first rank has
         seeds.seed_global_generators(seed)
         settings.backend.start_trial(seed)
         self._driver = Driver(
@@ -81,20 +85,38 @@ class Trial:
         )
         self._state, self.progress = self._checkpoints.restore(self._state)
 
-    def run(self, logger: MetricsLogger | None, status_line: StatusLine) -> None:
-        """Trains until a rule ends it; writes measurements and checkpoints.
+    def run(self, flags: dict[str, Any], console: Console) -> None:
+        """Trains until a rule ends it; writes meta data, measurements, checkpoints.
 
         All ranks ask the clock and reduce their metrics at the same points, so that
-        all decide the same. The first of them has a logger.
+        all decide the same.
         """
-        self._logger = logger
-        if logger is not None:
-            self._settings.workload.attach_metrics_logger(logger)
+        settings = self._settings
+        with contextlib.ExitStack() as stack:
+            if settings.ranks.is_first:
+                self._logger = self._begin_logs(flags)
+                stack.callback(self._logger.finish)
+                settings.workload.attach_metrics_logger(self._logger)
+            line = logs.StatusLine(settings.workload, settings.budget_sec, console)
+            self._train(stack.enter_context(line))
+
+    def _begin_logs(self, flags: dict[str, Any]) -> logs.MetricsLogger:
+        settings, directory = self._settings, self._directory
+        software, count = settings.backend.describe(), self.progress.preemption_count
+        meta_data = machine.describe(settings.workload, self._seed, software)
+        write_json(directory.meta_data(count), meta_data)
+        write_json(directory.flags(count), flags)
+        wandb_run = None
+        if settings.use_wandb:
+            wandb_run = logs.start_wandb(directory, self._hyperparameters)
+        return logs.MetricsLogger(directory, self.progress.csv_rows, wandb_run)
+
+    def _train(self, line: logs.StatusLine) -> None:
         train_state, clock = self.progress.train_state, self._settings.clock
         train_state["last_step_end_time"] = clock.now()
         while rules.keep_training(train_state):
             self._step()
-            self._show(status_line, keep=False)
+            self._show(line, keep=False)
             if self._evaluation_due():
                 self._prepare_for_eval()
                 if train_state["is_time_remaining"]:
@@ -103,16 +125,16 @@ class Trial:
                     self._log(results, is_eval=True)
                     self._save()
                     train_state["accumulated_logging_time"] += clock.now() - start
-                    self._show(status_line, keep=True)
+                    self._show(line, keep=True)
             train_state["last_step_end_time"] = clock.now()
         self._log({"score": self._submission_time})
         self.progress.finished = True
         self._save()
 
-    def _show(self, status_line: StatusLine, keep: bool) -> None:
+    def _show(self, line: logs.StatusLine, keep: bool) -> None:
         if self._logger is not None:
             step, seconds = self.progress.global_step, self._submission_time
-            status_line.update(step, seconds, self._logger.last, keep)
+            line.update(step, seconds, self._logger.last, keep)
 
     def _log(self, metrics: dict[str, Any], is_eval: bool = False) -> None:
         if self._logger is not None:
@@ -203,7 +225,7 @@ class Trial:
                 settings.imagenet_v2_data_dir,
                 progress.global_step,
             )
-        results = as_numbers(results)
+        results = logs.as_numbers(results)
         train_state["validation_goal_reached"] |= (
             workload.has_reached_validation_target(results)
         )

@@ -10,7 +10,6 @@ from typing import Any
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import expand
 from unscheduled.benchmark.rulesets import ruleset
-from unscheduled.benchmark.run_files import TrialDirectory
 from unscheduled.runner import embedded, official, search_space
 from unscheduled.runner.backend import ALONE, Ranks, load_backend
 from unscheduled.runner.logs import Profiler
@@ -55,23 +54,19 @@ def run(flags: Any) -> int:
             ranks = load_backend(flags.framework).join_ranks()
         _run(flags, ranks)
         ranks.leave()
+        return 0
     except (UserError, OSError) as error:
-        trace = []
-        if flags.verbosity > 0:
-            trace = traceback.format_exception(error)
-        elif isinstance(error, SubmissionError):
-            trace = traceback.format_exception(error.__cause__)
-        return _fail(ranks, f"{''.join(trace)}Error: {error}", 1)
+        shown = error if flags.verbosity > 0 else None
+        if isinstance(error, SubmissionError):
+            shown = shown or error.__cause__
+        trace = traceback.format_exception(shown) if shown else []
+        status, text = 1, f"{''.join(trace)}Error: {error}"
     except KeyboardInterrupt:
-        return _fail(ranks, "Interrupted; go on with --resume_last_run.", 130)
+        status, text = 130, "Interrupted; go on with --resume_last_run."
     except Exception:
         if ranks.count == 1:
             raise
-        return _fail(ranks, traceback.format_exc(), 1)
-    return 0
-
-
-def _fail(ranks: Ranks, text: str, status: int) -> int:
+        status, text = 1, traceback.format_exc()
     if ranks.is_first_to_fail():  # what the others say follows from it
         print(text, file=sys.stderr)
     ranks.abandon(status)
@@ -94,15 +89,8 @@ def _run(flags: Any, ranks: Ranks) -> None:
     if flags.capture_jax_trace:
         tracing = settings.backend.trace(experiment / "traces")
     with tracing:
-        run_trials(
-            settings,
-            experiment,
-            points,
-            indices,
-            flags.rng_seed,
-            flags.flag_values_dict(),
-            _start_wandb if flags.use_wandb else None,
-        )
+        given = flags.flag_values_dict()
+        run_trials(settings, experiment, points, indices, flags.rng_seed, given)
     if ranks.is_first and flags.profile:
         print(settings.profiler.summary())
 
@@ -136,6 +124,7 @@ def _settings(flags: Any, ranks: Ranks) -> Settings:
         save_checkpoints=flags.save_checkpoints,
         save_intermediate_checkpoints=flags.save_intermediate_checkpoints,
         skip_evals=flags.skip_evals,
+        use_wandb=flags.use_wandb,
         ranks=ranks,
     )
 
@@ -160,12 +149,3 @@ def _trials(flags: Any) -> tuple[list[Any], range]:
             f"{start} and {end}."
         )
     return points, range(start, end)
-
-
-def _start_wandb(directory: TrialDirectory, hyperparameters: Any) -> Any:
-    try:
-        import wandb
-    except ModuleNotFoundError as error:
-        raise UserError("--use_wandb needs wandb: pip install wandb.") from error
-    config = hyperparameters._asdict() if hyperparameters else {}
-    return wandb.init(dir=str(directory.path), config=config)

@@ -12,8 +12,7 @@ from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import read_json
 from unscheduled.benchmark.run_files import TrialDirectory
 from unscheduled.benchmark.write import write_json
-from unscheduled.runner import machine, rules, seeds
-from unscheduled.runner.logs import MetricsLogger, StatusLine
+from unscheduled.runner import rules, seeds
 from unscheduled.runner.loop import Settings, Trial
 from unscheduled.runner.search_space import as_hyperparameters, is_finite
 
@@ -43,8 +42,7 @@ def run_trials(
     points: list[Any],  # hyperparameters by index, None in self-tuning
     indices: range,  # of the trials to run; trial n has index n - 1
     rng_seed: int | None,  # None for one from the hardware
-    flags: dict[str, Any],
-    start_wandb: Callable[[TrialDirectory, Any], Any] | None = None,
+    flags: dict[str, Any],  # to be recorded
     console: Console | None = None,
 ) -> list[Outcome]:
     """Runs the trials one after the other, each in its own folder with its own seed."""
@@ -59,23 +57,7 @@ def run_trials(
             hyperparameters = values and as_hyperparameters(values)
             trial = Trial(settings, directory, hyperparameters, seed)
             if not trial.progress.finished:
-                logger = None
-                if ranks.is_first:
-                    count = trial.progress.preemption_count
-                    software = settings.backend.describe()
-                    meta_data = machine.describe(settings.workload, seed, software)
-                    write_json(directory.meta_data(count), meta_data)
-                    write_json(directory.flags(count), flags)
-                    wandb_run = start_wandb and start_wandb(directory, hyperparameters)
-                    rows = trial.progress.csv_rows
-                    logger = MetricsLogger(directory, rows, wandb_run)
-                line = StatusLine(settings.workload, settings.budget_sec, console)
-                try:
-                    with line:
-                        trial.run(logger, line)
-                finally:
-                    if logger is not None:
-                        logger.finish()
+                trial.run(flags, console)
             outcome = _outcome(index + 1, trial, settings)
             if ranks.is_first:
                 write_json(directory.outcome, outcome._asdict())
