@@ -17,10 +17,10 @@ from absl import app, flags
 
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.frameworks import FRAMEWORKS
-from unscheduled.benchmark.lock import alone
 from unscheduled.benchmark.read import expand
 from unscheduled.benchmark.run_files import TrialDirectory
 from unscheduled.benchmark.targets import read_target
+from unscheduled.benchmark.write import alone
 from unscheduled.runner.run_directory import experiment_path
 from workloads_ext.registry import WORKLOADS
 

@@ -55,7 +55,6 @@ _RANGES = {
 
 
 def has(kind: str) -> bool:
-    """Whether a range is known for this kind of hyperparameter."""
     return kind in _RANGES
 
 

@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
 import yaml
 
@@ -15,11 +15,10 @@ from unscheduled.benchmark.errors import UserError, first_line
 
 MAX_BYTES = 32 << 20
 _PathLike = str | os.PathLike[str]
-_Parsed = TypeVar("_Parsed")
 
 
 def expand(path: _PathLike) -> Path:
-    """The path with its `~` replaced; UserError where that user has no home."""
+    """The path with its `~` replaced."""
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
@@ -43,7 +42,6 @@ def open_regular(path: _PathLike) -> Iterator[BinaryIO]:
 
 
 def read_bytes(path: _PathLike, max_bytes: int = MAX_BYTES) -> bytes:
-    """The content of a file; UserError as `open_regular`, or where it is too large."""
     with open_regular(path) as file:
         data = file.read(max_bytes + 1)
     if len(data) > max_bytes:
@@ -82,7 +80,7 @@ class _PlainLoader(yaml.SafeLoader):
         raise ValueError("aliases are not supported: write the value out instead")
 
 
-def _parsed(path: Any, kind: str, parse: Callable[[], _Parsed]) -> _Parsed:
+def _parsed(path: Any, kind: str, parse: Callable[[], Any]) -> Any:
     try:
         return parse()
     except (RecursionError, MemoryError) as error:

@@ -1,9 +1,11 @@
-"""Files and folders that are written whole or not at all."""
+"""Files and folders that are written whole or not at all, by one process at a time."""
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,21 @@ def whole(path: Path) -> Iterator[Path]:
         recover(path)
 
 
+@contextlib.contextmanager
+def alone(path: str | os.PathLike[str], waiting: str) -> Iterator[None]:
+    """Waits until no other process is in such a block with the same lock file.
+
+    Where there is one, it says `waiting` on standard error.
+    """
+    with open(path, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(waiting, file=sys.stderr, flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def recover(path: Path) -> None:
     """Undoes or completes a `whole` of `path` that was interrupted."""
     around = _around(path)
@@ -55,7 +72,6 @@ def remove(path: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file, whole or not at all."""
     with whole(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, default=str) + "\n")
 

@@ -58,7 +58,6 @@ class Backend(Protocol):
 
     def join_ranks(self) -> Ranks:
         """Joins the processes that torchrun has started with this one."""
-        ...
 
     def start_trial(self, seed: int) -> None:
         """Seeds the framework's global generator and frees unused device memory."""
@@ -75,11 +74,9 @@ class Backend(Protocol):
 
     def fault(self, state: TrainingState, before: TrainingState) -> str | None:
         """What is wrong with a state that a submission made of the one before."""
-        return None
 
     def generator_state(self) -> Any:
         """The state of the framework's global generators."""
-        return None
 
     def restore_generators(self, state: Any) -> None:
         """Sets them back to what `generator_state` returned."""
@@ -91,15 +88,12 @@ class Backend(Protocol):
         self, path: Path, state: TrainingState
     ) -> tuple[TrainingState, dict[str, Any]]:
         """Reads a checkpoint over a freshly initialised state: (state, record)."""
-        ...
 
     def device_count(self) -> int:
         """Devices that a global batch is divided over."""
-        ...
 
     def describe(self) -> dict[str, Any]:
         """Versions and devices, for the meta data."""
-        ...
 
     def trace(self, folder: Path) -> AbstractContextManager[Any]:
         """A context in which JAX's profiler writes a trace into the folder."""

@@ -10,7 +10,6 @@ import importlib.util
 import os
 import runpy
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,7 @@ from packaging.requirements import Requirement
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import expand
 from unscheduled.benchmark.targets import read_target
-from unscheduled.runner import embedded
-from unscheduled.runner.run_directory import (
-    check_free,
-    experiment_path,
-    lock_experiment,
-)
+from unscheduled.runner import embedded, run_directory
 from unscheduled.runner.submission import locate
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
@@ -90,8 +84,22 @@ def _find_runner() -> Path:
 
 def _check_environment(framework: str, workload: str) -> None:
     """Raises UserError where a run lacks a package; names versions not upstream's."""
+    family = workload.partition("_")[0]  # whose extra may be librispeech-conformer
+    skipped = {"algoperf"}
+    if framework != "pytorch" or family not in _WITH_TORCHVISION:
+        skipped.add("torchvision")
+    # Both frameworks are imported whatever the run's is.
+    extras = ["", "jax-core-deps", "jax-cpu", "pytorch-cpu"]
+    provided = importlib.metadata.metadata("algoperf").get_all("Provides-Extra") or []
+    extras += [name for name in provided if name.partition("-")[0] == family]
     missing, other = [], []
-    for need in _needs(framework, workload):
+    for text in [*(importlib.metadata.requires("algoperf") or ()), *_UNSTATED]:
+        need = Requirement(text)
+        marker = need.marker
+        if need.name in skipped or not (
+            marker is None or any(marker.evaluate({"extra": e}) for e in extras)
+        ):
+            continue
         wanted = f"{need.name}{need.specifier}"
         try:
             version = importlib.metadata.version(need.name)
@@ -99,7 +107,7 @@ def _check_environment(framework: str, workload: str) -> None:
             missing.append(wanted)
             continue
         if not need.specifier.contains(version, prereleases=True):
-            found = missing if wanted in _UNSTATED else other
+            found = missing if text in _UNSTATED else other
             found.append(f"{wanted} (here {version})")
     if missing:
         raise UserError(
@@ -110,65 +118,37 @@ def _check_environment(framework: str, workload: str) -> None:
         print(f"Not in upstream's versions: {', '.join(other)}.", file=sys.stderr)
 
 
-def _needs(framework: str, workload: str) -> Iterator[Requirement]:
-    """What a run needs, of all that the official code declares and does not."""
-    family = workload.partition("_")[0]  # whose extra may be librispeech-conformer
-    provided = importlib.metadata.metadata("algoperf").get_all("Provides-Extra") or []
-    extras = [name for name in provided if name.partition("-")[0] == family]
-    # Both frameworks are imported whatever the run's is.
-    extras += ["", "jax-core-deps", "jax-cpu", "pytorch-cpu"]
-    has_torchvision = framework == "pytorch" and family in _WITH_TORCHVISION
-    for need in map(Requirement, importlib.metadata.requires("algoperf") or ()):
-        if need.name == "algoperf" or (
-            need.name == "torchvision" and not has_torchvision
-        ):
-            continue
-        if need.marker is None or any(
-            need.marker.evaluate({"extra": extra}) for extra in extras
-        ):
-            yield need
-    yield from map(Requirement, _UNSTATED)
-
-
 def _check_experiment(flags: Any) -> None:
     """Answers what the official runner would ask on the terminal, in the first rank."""
     if os.environ.get("LOCAL_RANK", "0") != "0" or flags.append_timestamp:
         return
-    path = experiment_path(
+    path = run_directory.experiment_path(
         flags.experiment_dir, flags.experiment_name, flags.workload, flags.framework
     )
     if not (flags.overwrite or flags.resume_last_run):
-        check_free(path)
+        run_directory.check_free(path)
     if path.exists():
-        lock_experiment(path)  # which `exec` keeps
+        run_directory.lock_experiment(path)  # which `exec` keeps
 
 
 def main(runner: str, submissions: str, flags: list[str]) -> None:
     """Runs the official `submission_runner.py`, with flags in the form --name=value."""
-    names, workload = _register_workloads(), _value(flags, "workload")
-    if workload not in names:
-        choices = ", ".join(names)
-        sys.exit(f"Error: --workload must be one of {choices}, got {workload!r}.")
-    sys.path[:0] = [submissions, str(Path(runner).parent)]
-    sys.argv = [runner, *flags]
-    if workload in embedded.registry().WORKLOADS:
-        give_batch_size(_value(flags, "submission_path"), workload)
-    runpy.run_path(runner, run_name="__main__")
-
-
-def _value(flags: list[str], name: str) -> str:
-    (value,) = (f.partition("=")[2] for f in flags if f.startswith(f"--{name}="))
-    return value
-
-
-def _register_workloads() -> list[str]:
-    """Adds the embedded workloads to the official registry; returns all names."""
+    ours = embedded.registry().WORKLOADS
     package = importlib.import_module("algoperf.workloads")
     registry = importlib.import_module("algoperf.workloads.workloads")
     package.__path__.append(str(embedded.FOLDER))  # where entries' paths begin
-    for name, info in embedded.registry().WORKLOADS.items():
+    for name, info in ours.items():
         registry.WORKLOADS.setdefault(name, dict(info))
-    return [*registry.WORKLOADS]
+    values = {name: value for name, _, value in (f.partition("=") for f in flags)}
+    workload = values["--workload"]
+    if workload not in registry.WORKLOADS:
+        choices = ", ".join(registry.WORKLOADS)
+        sys.exit(f"Error: --workload must be one of {choices}, got {workload!r}.")
+    sys.path[:0] = [submissions, str(Path(runner).parent)]
+    sys.argv = [runner, *flags]
+    if workload in ours:
+        give_batch_size(values["--submission_path"], workload)
+    runpy.run_path(runner, run_name="__main__")
 
 
 def give_batch_size(submission: str, workload: str) -> None:

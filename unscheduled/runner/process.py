@@ -72,11 +72,7 @@ def watched(work: Callable[[], int]) -> int:
         number = signal.Signals(received[0])
         print(f"{_STOPS[number]}; go on with --resume_last_run.", file=sys.stderr)
         return 128 + number
-    return _failed(os.waitstatus_to_exitcode(wait_status), received)
-
-
-def _failed(status: int, received: list[int]) -> int:
-    """The exit status for a child that has left no mark."""
+    status = os.waitstatus_to_exitcode(wait_status)
     if status > 0:
         return status
     if status == 0:

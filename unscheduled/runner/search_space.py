@@ -15,40 +15,30 @@ def read_search_space(path: str) -> list[dict[str, Any]] | dict[str, dict[str, A
 
     A list holds one object a trial, values by name. An object has, by name, either
     {"min", "max", "scaling": "linear" | "log"} or {"feasible_points": [...]}.
-
-    Raises:
-      UserError: where the file is not of this format, naming what is wrong.
     """
     space = read_json(expand(path))
     if not isinstance(space, list | dict) or not space:
         raise UserError(f"{path} must hold a list of points or an object of ranges.")
+    points = space if isinstance(space, list) else [space]
     try:
-        if isinstance(space, list):
-            _check_points(space)
-        else:
-            as_hyperparameters(space)  # which checks the names
-            for name, dimension in space.items():
-                if not _is_dimension(dimension):
+        for number, point in enumerate(points, 1):
+            if not isinstance(point, dict) or not point or set(point) != set(points[0]):
+                raise ValueError("the points must all be objects with the same names")
+            as_hyperparameters(point)  # which checks the names
+            for name, value in point.items():
+                if isinstance(space, list) and not is_finite(value):
+                    raise ValueError(
+                        f"{name} of point {number} must be finite, got {brief(value)}"
+                    )
+                if isinstance(space, dict) and not _is_dimension(value):
                     raise ValueError(
                         f"{name} must have a finite min <= max and a scaling of linear "
                         "or log (with min above 0), or a list of finite "
-                        f"feasible_points, got {brief(dimension)}"
+                        f"feasible_points, got {brief(value)}"
                     )
     except (TypeError, ValueError) as error:
         raise UserError(f"{path}: {error}.") from error
     return space
-
-
-def _check_points(points: list[Any]) -> None:
-    for number, point in enumerate(points, 1):
-        if not isinstance(point, dict) or not point or set(point) != set(points[0]):
-            raise ValueError("the points must all be objects with the same names")
-        as_hyperparameters(point)  # which checks the names
-        for name, value in point.items():
-            if not is_finite(value):
-                raise ValueError(
-                    f"{name} of point {number} must be finite, got {brief(value)}"
-                )
 
 
 def _is_dimension(value: Any) -> bool:

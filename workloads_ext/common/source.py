@@ -15,8 +15,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from unscheduled.benchmark.errors import UserError
-from unscheduled.benchmark.lock import alone
 from unscheduled.benchmark.read import expand, read_bytes, read_text
+from unscheduled.benchmark.write import alone
 
 _SUMS = "SHA256SUMS"  # of all files beside it, as of sha256sum
 _MAX_BYTES = 1 << 30
