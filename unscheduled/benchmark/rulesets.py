@@ -24,7 +24,6 @@ class Ruleset:
         return f"{self.name} tuning"
 
     def budget_sec(self, max_allowed_runtime_sec: float) -> float:
-        """Seconds of submission time that a run is given."""
         return self.budget_factor * max_allowed_runtime_sec
 
     def miss_sec(self, max_allowed_runtime_sec: float) -> float:
@@ -36,8 +35,7 @@ def ruleset(name: str, version: str = NEWEST) -> Ruleset:
     """The ruleset called `name` in a version of the benchmark.
 
     Self-tuning runs have 3 times the budget in version 0.5 and 1.5 times since;
-    external tuning has it once. Versions 0.5, 0.6 and rolling expect a number of
-    studies.
+    external tuning has it once.
 
     Source: AlgoPerf's rules, and the budgets of its published logs.
     """

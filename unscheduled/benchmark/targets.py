@@ -37,8 +37,7 @@ METRICS = {
 
 _TARGETS = Path(__file__).parent / "targets"
 
-# In the order in which `auto` tries them.
-BENCHMARKS = {
+BENCHMARKS = {  # in the order in which `auto` tries them
     "ext": _TARGETS / "ext.json",
     "0.6": _TARGETS / "algoperf_v06.json",
     "0.5": _TARGETS / "algoperf_v05.json",
@@ -49,11 +48,7 @@ _POSITIVE = ("max_allowed_runtime_sec", "eval_period_time_sec", "batch_size")
 
 @dataclass(frozen=True)
 class Target:
-    """What the validation metric `metric` of a workload must reach.
-
-    Numbers that the targets file does not give are NaN; for embedded workloads our
-    file gives all of them.
-    """
+    """What a workload's `metric` must reach; NaN is what the targets file lacks."""
 
     metric: str
     value: float
@@ -99,8 +94,7 @@ class Benchmark:
     notes: tuple[str, ...] = ()
 
     @property
-    def workloads(self) -> tuple[str, ...]:
-        """The workloads that count, base workloads first."""
+    def workloads(self) -> tuple[str, ...]:  # that count
         return (*self.base, *self.held_out)
 
 
@@ -140,8 +134,7 @@ def choose_benchmark(name: str, workloads: Iterable[str]) -> Benchmark:
 def load_benchmark(path: Path) -> Benchmark:
     """Reads a targets file in the official format, `workload_targets*.json`.
 
-    Ours have `run_settings` as well, with `max_allowed_runtime_sec` by workload; the
-    official tool ignores them.
+    Ours have `run_settings` of each workload as well, which the official tool ignores.
     """
     facts = read_json(path)
     try:

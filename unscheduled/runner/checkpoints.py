@@ -23,7 +23,6 @@ from unscheduled.runner.submission import EvalResults
 SUMS = "SHA256SUMS"
 _PREFIX = b"sha256:"
 _COMMENT_SIZE = len(_PREFIX) + 64
-_CHUNK = 1 << 20
 
 
 @dataclass
@@ -41,7 +40,7 @@ class Progress:
 class CountedQueue:
     """A workload's endless iterator of batches, counting those that are taken."""
 
-    def __init__(self, queue: Iterator[dict[str, Any]]):
+    def __init__(self, queue: Any):  # an iterator
         self._queue = queue
         self.taken = 0
 
@@ -55,9 +54,8 @@ class CountedQueue:
 
     def skip(self, count: int) -> None:
         """Leaves out the next `count` batches, at once where the queue can `skip`."""
-        skip = getattr(self._queue, "skip", None)
-        if skip is not None:
-            skip(count)
+        if hasattr(self._queue, "skip"):
+            self._queue.skip(count)
         else:
             for _ in range(count):
                 next(self._queue)
@@ -97,19 +95,17 @@ class Checkpoints:
                 f"{path} can't be written ({first_line(error)}): is the disk full? The "
                 "checkpoints before it are whole: go on with --resume_last_run."
             ) from error
-        if not self.keep_all:
-            for other in older:
-                if other != path:
-                    remove(other)
+        for other in older:
+            if not self.keep_all and other != path:
+                remove(other)
 
     def restore(self, state: TrainingState) -> tuple[TrainingState, Progress]:
-        """Goes on from the newest checkpoint, or from the start where there is none.
-
-        The state to restore over is freshly initialised.
-        """
-        path = self.ranks.from_first(self._newest)
-        if path is None:
+        """Goes on from the newest checkpoint, if any, over a fresh state."""
+        self.ranks.from_first(self.directory.recover)
+        paths = self.ranks.from_first(self.directory.checkpoints)
+        if not paths:
             return state, Progress()
+        path = paths[-1]
         with _blaming(path, "is damaged"):
             check_digest(path)
         with _blaming(path, "can't be read"):
@@ -129,12 +125,6 @@ class Checkpoints:
         if progress.train_state["last_eval_time"]:
             progress.train_state["last_eval_time"] += shift
         return state, progress
-
-    def _newest(self) -> Path | None:
-        """The newest checkpoint, once those half written are put right."""
-        self.directory.recover()
-        checkpoints = self.directory.checkpoints()
-        return checkpoints[-1] if checkpoints else None
 
 
 @contextlib.contextmanager
@@ -163,9 +153,9 @@ def seal(path: Path) -> None:
     with open(path, "r+b") as file:
         file.seek(-2, 2)  # a zip file ends with the size of its comment, and that
         file.write(_COMMENT_SIZE.to_bytes(2, "little"))
-    digest = _sha256(path)
+    comment = _PREFIX + _sha256(path).encode()
     with open(path, "ab") as file:
-        file.write(_PREFIX + digest.encode())
+        file.write(comment)
 
 
 def check_digest(path: Path) -> None:
@@ -193,7 +183,7 @@ def _sha256(path: Path, size: float = float("inf")) -> str:
     """The digest of a file's first `size` bytes."""
     digest = hashlib.sha256()
     with open_regular(path) as file:
-        while size > 0 and (chunk := file.read(int(min(size, _CHUNK)))):
+        while size > 0 and (chunk := file.read(int(min(size, 1 << 20)))):
             digest.update(chunk)
             size -= len(chunk)
     return digest.hexdigest()

@@ -14,10 +14,17 @@ from unscheduled import spec
 def describe(
     workload: spec.Workload, rng_seed: int, framework: dict[str, Any]
 ) -> dict[str, Any]:
-    """The values by their official names; `framework` is the backend's description."""
+    """The values by their official names, with the backend's description."""
     memory = psutil.virtual_memory()
     network = psutil.net_io_counters()
     frequency = psutil.cpu_freq()
+    programs = {
+        "git_branch": _output("git", "rev-parse", "--abbrev-ref", "HEAD"),
+        "git_commit_hash": _output("git", "rev-parse", "HEAD"),
+    }
+    if "gpu_count" in framework:
+        query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+        programs["gpu_driver"] = _output(*query).partition("\n")[0]
     return {
         **_workload_constants(workload),
         "cpu.util.avg_percent_since_last": psutil.cpu_percent(interval=None),
@@ -31,24 +38,22 @@ def describe(
         "cpu_model_name": cpu_model_name(),
         "cpu_count": psutil.cpu_count(),
         **framework,
-        **_gpu_driver(framework),
         "os_platform": platform.platform(),
         "python_version": platform.python_version(),
         "python_compiler": platform.python_compiler(),
-        **_git(),
+        **{name: value for name, value in programs.items() if value},
         "rng_seed": rng_seed,
     }
 
 
 def _workload_constants(workload: spec.Workload) -> dict[str, Any]:
     unknown_before_init = ("param_shapes", "model_params_types")
-    names = [n for n in dir(workload) if not n.startswith("_")]
-    values = {n: getattr(workload, n) for n in names if n not in unknown_before_init}
-    return {
-        f"workload.{name}": value
-        for name, value in values.items()
-        if isinstance(value, float | int | str | bool)
+    names = {n for n in dir(workload) if not n.startswith("_")}
+    values = {
+        n: getattr(workload, n) for n in sorted(names.difference(unknown_before_init))
     }
+    plain = (float, int, str, bool)
+    return {f"workload.{n}": v for n, v in values.items() if isinstance(v, plain)}
 
 
 def cpu_model_name() -> str:
@@ -57,23 +62,6 @@ def cpu_model_name() -> str:
     lines = cpu_info.read_text().splitlines() if cpu_info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
     return names[0] if names else platform.processor()
-
-
-def _gpu_driver(framework: dict[str, Any]) -> dict[str, str]:
-    if "gpu_count" not in framework:
-        return {}
-    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    driver = _output(*query).partition("\n")[0]
-    return {"gpu_driver": driver} if driver else {}
-
-
-def _git() -> dict[str, str]:
-    """Branch and commit of the working directory, where it is a git checkout."""
-    commit = _output("git", "rev-parse", "HEAD")
-    if not commit:
-        return {}
-    branch = _output("git", "rev-parse", "--abbrev-ref", "HEAD")
-    return {"git_branch": branch, "git_commit_hash": commit}
 
 
 def _output(*command: str) -> str:

@@ -1,10 +1,9 @@
 """A run in a process of its own, whose parent knows whether it came to its end.
 
 Submitted code can end its process at status 0, at any time and with no exception. So
-the child leaves a mark when its work is done, and the parent believes nothing else.
-
-A signal to stop makes the parent kill the child, which may happen at any moment: what
-is on disk is whole. An exception in the child instead may be lost in a callback.
+the child leaves a mark when its work is done, and the parent believes nothing else. A
+signal to stop makes the parent kill the child, as what is on disk is always whole; an
+exception in the child instead may be lost in a callback.
 """
 
 import contextlib
@@ -22,11 +21,11 @@ _DONE = b"done"
 
 
 def watched(work: Callable[[], int]) -> int:
-    """What `work` returns, called in a child process.
+    """What `work` returns, called in a child process, in which this returns 0.
 
     Where a signal ends the child, the parent ends by the same one. Under torchrun,
     signals to stop are handed on: there the ranks tell each other why they end. No
-    framework may be imported yet, nor a thread started. In the child, it returns 0.
+    framework may be imported yet, nor a thread started.
     """
     done, mark = os.pipe()
     # What the shell has set to be ignored, as for a job in the background, stays so.

@@ -53,7 +53,6 @@ def goals_reached(train_state: dict[str, Any]) -> bool:
 
 
 def keep_training(train_state: dict[str, Any]) -> bool:
-    """Whether to take another step."""
     return (
         train_state["is_time_remaining"]
         and not goals_reached(train_state)
@@ -62,7 +61,6 @@ def keep_training(train_state: dict[str, Any]) -> bool:
 
 
 def steps_exhausted(global_step: int, max_global_steps: int | None) -> bool:
-    """Whether the run has taken all the steps it may."""
     return max_global_steps is not None and global_step >= max_global_steps
 
 
@@ -76,10 +74,7 @@ def why_ended(train_state: dict[str, Any]) -> str:
 
 
 class Clock:
-    """Real time, by a source that never goes back: no time of day, which is set.
-
-    Evaluation and logging pass on it too: the rules leave them out.
-    """
+    """Real time, by a source that never goes back: no time of day, which is set."""
 
     def __init__(self, time_source: Callable[[], float] = time.monotonic):
         self.now = time_source

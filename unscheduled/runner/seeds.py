@@ -33,13 +33,12 @@ def trial_seed(rng_seed: int | None, trial_index: int) -> int:
 
 
 def seed_global_generators(seed: int) -> None:
-    """Seeds Python's and NumPy's global generators, for code that uses them."""
     random.seed(seed)
     np.random.seed(seed)
 
 
 def global_generator_states() -> dict[str, Any]:
-    """The states of Python's and NumPy's global generators, as JSON values."""
+    """What `restore_global_generators` takes, as JSON values."""
     version, words, gauss = random.getstate()
     name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     return {
@@ -49,7 +48,6 @@ def global_generator_states() -> dict[str, Any]:
 
 
 def restore_global_generators(states: dict[str, Any]) -> None:
-    """Sets the generators back to states from `global_generator_states`."""
     version, words, gauss = states["python"]
     random.setstate((version, tuple(words), gauss))
     name, keys, position, has_gauss, cached = states["numpy"]
