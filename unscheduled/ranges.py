@@ -7,8 +7,6 @@ from typing import Any, NamedTuple
 
 
 class _Range(NamedTuple):
-    """The valid values, and how a message describes them."""
-
     is_valid: Callable[[Any], bool]
     choices: str
     is_number: bool = True
@@ -36,8 +34,7 @@ _RANGES = {
     ),
     "threshold": _Range(lambda value: 4 <= value < math.inf, "at least 4"),
     "k": _Range(
-        lambda value: 1 <= value < math.inf and value == int(value),
-        "an integer from 1",
+        lambda value: 1 <= value < math.inf and value == int(value), "an integer from 1"
     ),
     "alpha": _Range(lambda value: 0 < value <= 1, "in (0, 1]"),
     "fisher_decay": _MOMENTUM,

@@ -18,7 +18,6 @@ _PathLike = str | os.PathLike[str]
 
 
 def expand(path: _PathLike) -> Path:
-    """The path with its `~` replaced."""
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
@@ -50,7 +49,6 @@ def read_bytes(path: _PathLike, max_bytes: int = MAX_BYTES) -> bytes:
 
 
 def read_text(path: _PathLike, max_bytes: int = MAX_BYTES) -> str:
-    """The content of a file in UTF-8, with or without a byte order mark."""
     data = read_bytes(path, max_bytes)
     try:
         return data.decode("utf-8-sig")
@@ -71,7 +69,6 @@ def read_yaml(path: _PathLike) -> Any:
 
 
 def parse_python(text: str, path: _PathLike) -> ast.Module:
-    """The syntax tree of Python source; the path is for errors."""
     return _parsed(path, "Python", lambda: ast.parse(text, str(path)))
 
 

@@ -23,8 +23,6 @@ _CHECKPOINT = re.compile("checkpoint_(0|[1-9][0-9]*)")
 
 
 class TrialDirectory:
-    """The paths of one trial, in its folder."""
-
     def __init__(self, path: Path):
         self.path = path
         self.hparams = path / "hparams.json"

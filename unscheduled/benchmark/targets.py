@@ -85,8 +85,6 @@ class Target:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One version of the benchmark: its workloads and their targets."""
-
     version: str
     base: tuple[str, ...]
     held_out: dict[str, str]  # variant -> the base workload that it decides about

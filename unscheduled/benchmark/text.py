@@ -4,10 +4,7 @@ import re
 
 
 def printable(value: object, limit: int | None = None) -> str:
-    """A value's text on one line, with escapes for what does not print.
-
-    What is longer than the limit ends in an ellipsis.
-    """
+    """A value's text on one line, within the limit, what does not print escaped."""
     try:
         text = str(value)
     except (ValueError, RecursionError):  # too many digits, or lists in lists

@@ -40,10 +40,7 @@ def whole(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def alone(path: str | os.PathLike[str], waiting: str) -> Iterator[None]:
-    """Waits until no other process is in such a block with the same lock file.
-
-    Where there is one, it says `waiting` on standard error.
-    """
+    """Waits, and says so, until no other process is in a block with this lock file."""
     with open(path, "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -64,7 +61,6 @@ def recover(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Removes a file or a link, or a folder with all that is in it."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

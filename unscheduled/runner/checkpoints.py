@@ -159,7 +159,6 @@ def seal(path: Path) -> None:
 
 
 def check_digest(path: Path) -> None:
-    """Raises ValueError where any of a checkpoint is not as it was when sealed."""
     if path.is_dir():
         is_whole = read_bytes(path / SUMS) == _sums(path)
     else:
@@ -172,7 +171,6 @@ def check_digest(path: Path) -> None:
 
 
 def _sums(folder: Path) -> bytes:
-    """The digests of all files in a folder but that of the list itself."""
     files = (p for p in folder.rglob("*") if p.is_symlink() or not p.is_dir())
     names = sorted(str(p.relative_to(folder)) for p in files)
     lines = (f"{_sha256(folder / n)}  {n}\n" for n in names if n != SUMS)
@@ -180,7 +178,6 @@ def _sums(folder: Path) -> bytes:
 
 
 def _sha256(path: Path, size: float = float("inf")) -> str:
-    """The digest of a file's first `size` bytes."""
     digest = hashlib.sha256()
     with open_regular(path) as file:
         while size > 0 and (chunk := file.read(int(min(size, 1 << 20)))):

@@ -13,7 +13,6 @@ FOLDER = _ROOT / "workloads_ext"
 
 
 def registry() -> ModuleType:
-    """The module `workloads_ext.registry`."""
     if importlib.util.find_spec("workloads_ext") is None:
         sys.path.append(str(_ROOT))  # at the end, where it hides nothing
     return importlib.import_module("workloads_ext.registry")

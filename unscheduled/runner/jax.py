@@ -91,7 +91,6 @@ class JaxBackend(Backend):
 
 
 def _arrays(state: TrainingState) -> dict[str, Any]:
-    """The arrays of a state: the optimizer state without its function."""
     return state._replace(optimizer_state=state.optimizer_state[0])._asdict()
 
 

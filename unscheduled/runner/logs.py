@@ -26,11 +26,10 @@ _MAX_BYTES = 1 << 30  # of a file that a run goes on from
 
 
 class CsvTable:
-    """A CSV file that grows by a row at a time.
+    """A CSV file that grows by a row at a time, after `keep_rows` rows that are there.
 
     It is written anew, from the rows in memory, for a new column, and where it is not
-    as it was left: removed, cut off, half a row on a disk that was full. Of an existing
-    file, it keeps the rows up to the checkpoint that a run goes on from.
+    as it was left: removed, cut off, half a row on a disk that was full.
     """
 
     def __init__(self, path: Path, keep_rows: int = 0):
@@ -125,7 +124,6 @@ class MetricsLogger:
 
     @property
     def rows(self) -> tuple[int, ...]:
-        """How many (measurements.csv, eval_measurements.csv) has."""
         return len(self._measurements), len(self._evaluations)
 
     def append_scalar_metrics(
@@ -162,7 +160,6 @@ class MetricsLogger:
 
 
 def start_wandb(directory: TrialDirectory, hyperparameters: Any) -> Any:
-    """A run of Weights & Biases."""
     try:
         import wandb
     except ModuleNotFoundError as error:
@@ -217,19 +214,18 @@ class Profiler:
 
     def __init__(self, enabled: bool):
         self._enabled = enabled
-        self._seconds: dict[str, float] = collections.defaultdict(float)
-        self._calls: collections.Counter[str] = collections.Counter()
+        self._seconds: dict[str, list[float]] = collections.defaultdict(list)
 
     @contextlib.contextmanager
     def section(self, name: str) -> Iterator[None]:
         start = time.perf_counter()
         yield
         if self._enabled:
-            self._seconds[name] += time.perf_counter() - start
-            self._calls[name] += 1
+            self._seconds[name].append(time.perf_counter() - start)
 
     def summary(self) -> str:
+        by_time = sorted(self._seconds.items(), key=lambda item: -sum(item[1]))
         return "\n".join(
-            f"{name:<22} {self._calls[name]:>8} calls {seconds:>10.3f} s"
-            for name, seconds in sorted(self._seconds.items(), key=lambda i: -i[1])
+            f"{name:<22} {len(calls):>8} calls {sum(calls):>10.3f} s"
+            for name, calls in by_time
         )

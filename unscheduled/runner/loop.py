@@ -91,33 +91,36 @@ class Trial:
         All ranks ask the clock and reduce their metrics at the same points, so that
         all decide the same.
         """
-        settings = self._settings
+        settings, directory, progress = self._settings, self._directory, self.progress
+        line = logs.StatusLine(settings.workload, settings.budget_sec, console)
         with contextlib.ExitStack() as stack:
             if settings.ranks.is_first:
-                self._logger = self._begin_logs(flags)
+                count, software = progress.preemption_count, settings.backend.describe()
+                meta_data = machine.describe(settings.workload, self._seed, software)
+                write_json(directory.meta_data(count), meta_data)
+                write_json(directory.flags(count), flags)
+                wandb_run = None
+                if settings.use_wandb:
+                    wandb_run = logs.start_wandb(directory, self._hyperparameters)
+                rows = progress.csv_rows
+                self._logger = logs.MetricsLogger(directory, rows, wandb_run)
                 stack.callback(self._logger.finish)
                 settings.workload.attach_metrics_logger(self._logger)
-            line = logs.StatusLine(settings.workload, settings.budget_sec, console)
             self._train(stack.enter_context(line))
 
-    def _begin_logs(self, flags: dict[str, Any]) -> logs.MetricsLogger:
-        settings, directory = self._settings, self._directory
-        software, count = settings.backend.describe(), self.progress.preemption_count
-        meta_data = machine.describe(settings.workload, self._seed, software)
-        write_json(directory.meta_data(count), meta_data)
-        write_json(directory.flags(count), flags)
-        wandb_run = None
-        if settings.use_wandb:
-            wandb_run = logs.start_wandb(directory, self._hyperparameters)
-        return logs.MetricsLogger(directory, self.progress.csv_rows, wandb_run)
-
     def _train(self, line: logs.StatusLine) -> None:
-        train_state, clock = self.progress.train_state, self._settings.clock
+        settings, train_state = self._settings, self.progress.train_state
+        clock = settings.clock
         train_state["last_step_end_time"] = clock.now()
         while rules.keep_training(train_state):
             self._step()
             self._show(line, keep=False)
-            if self._evaluation_due():
+            if not settings.skip_evals and rules.evaluation_due(
+                clock.now(),
+                train_state["last_eval_time"],
+                settings.workload.eval_period_time_sec,
+                train_state["training_complete"],
+            ):
                 self._prepare_for_eval()
                 if train_state["is_time_remaining"]:
                     results = self._evaluate()
@@ -161,7 +164,6 @@ class Trial:
             raise UserError(f"{settings.submission.path}: {error}") from error
 
     def _step(self) -> None:
-        """One timed step."""
         settings, progress = self._settings, self.progress
         train_state, step = progress.train_state, progress.global_step
         profile = settings.profiler.section
@@ -182,15 +184,6 @@ class Trial:
         seconds = settings.clock.now() - train_state["last_step_end_time"]
         train_state["accumulated_submission_time"] += seconds
 
-    def _evaluation_due(self) -> bool:
-        train_state = self.progress.train_state
-        return not self._settings.skip_evals and rules.evaluation_due(
-            self._settings.clock.now(),
-            train_state["last_eval_time"],
-            self._settings.workload.eval_period_time_sec,
-            train_state["training_complete"],
-        )
-
     def _prepare_for_eval(self) -> None:
         """Timed; then tells whether the budget still allows the evaluation."""
         settings, progress = self._settings, self.progress
@@ -207,23 +200,21 @@ class Trial:
         )
 
     def _evaluate(self) -> dict[str, Any]:
-        """Untimed: metrics, targets, times so far."""
-        settings, clock = self._settings, self._settings.clock
-        workload = settings.workload
-        progress, train_state = self.progress, self.progress.train_state
-        start, what = clock.now(), f"the evaluation at step {progress.global_step}"
+        settings, progress = self._settings, self.progress
+        workload, clock, step = settings.workload, settings.clock, progress.global_step
+        train_state, start = progress.train_state, clock.now()
         with (
             settings.profiler.section("Evaluation"),
-            calling(settings.submission.path, what),
+            calling(settings.submission.path, f"the evaluation at step {step}"),
         ):
             results = workload.eval_model(
                 settings.global_eval_batch_size,
                 self._state.model_params,
                 self._state.model_state,
-                self._driver.eval_rng(progress.global_step),
+                self._driver.eval_rng(step),
                 settings.data_dir,
                 settings.imagenet_v2_data_dir,
-                progress.global_step,
+                step,
             )
         results = logs.as_numbers(results)
         train_state["validation_goal_reached"] |= (
@@ -233,13 +224,13 @@ class Trial:
         end = clock.now()
         train_state["last_eval_time"] = end
         train_state["accumulated_eval_time"] += end - start
-        times = {
-            f"accumulated_{name}_time": train_state[f"accumulated_{name}_time"]
-            for name in ("submission", "eval", "logging")
-        }
+        names = [
+            f"accumulated_{kind}_time" for kind in ("submission", "eval", "logging")
+        ]
+        times = {name: train_state[name] for name in names}
         total = sum(times.values())
         results |= {"score": self._submission_time, "total_duration": total, **times}
-        progress.eval_results.append((progress.global_step, results))
+        progress.eval_results.append((step, results))
         return results
 
     def _save(self) -> None:

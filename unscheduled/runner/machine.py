@@ -57,7 +57,6 @@ def _workload_constants(workload: spec.Workload) -> dict[str, Any]:
 
 
 def cpu_model_name() -> str:
-    """The model of the processor, or what the platform calls it."""
     cpu_info = Path("/proc/cpuinfo")
     lines = cpu_info.read_text().splitlines() if cpu_info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
@@ -65,7 +64,6 @@ def cpu_model_name() -> str:
 
 
 def _output(*command: str) -> str:
-    """What a command prints; nothing where it fails or is not installed."""
     if shutil.which(command[0]) is None:
         return ""
     result = subprocess.run(command, capture_output=True, text=True, check=False)

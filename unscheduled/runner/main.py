@@ -35,10 +35,10 @@ _EXTERNAL_TUNING_ONLY = (
 def run(flags: Any) -> int:
     """Runs what the flags of `commands/run.py` ask for; returns the exit status.
 
-    A mistake of the user's, or a mishap with files, is one sentence on standard error
-    and status 1. With `--verbosity=1`, or where submitted code failed, its traceback
-    comes too. Where torchrun has started several processes, the first to fail says
-    why, and none waits for another that has ended.
+    A mistake of the user's, or a mishap with files, is one sentence on standard error.
+    With `--verbosity=1`, or where submitted code failed, its traceback comes too. Where
+    torchrun has started several processes, the first to fail says why, and none waits
+    for another that has ended.
     """
     ranks = ALONE
     try:
@@ -130,7 +130,6 @@ def _settings(flags: Any, ranks: Ranks) -> Settings:
 
 
 def _trials(flags: Any) -> tuple[list[Any], range]:
-    """The hyperparameters of all trials, and the indices of those to run."""
     if flags.tuning_ruleset == "self":
         for name in _EXTERNAL_TUNING_ONLY:
             if flags[name].value != flags[name].default:

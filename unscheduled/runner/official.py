@@ -70,7 +70,6 @@ def _command(flags: Any, runner: Path) -> list[str]:
 
 
 def _find_runner() -> Path:
-    """The official `submission_runner.py`: beside the package, editable or not."""
     spec = importlib.util.find_spec("algoperf")
     for folder in (spec and spec.submodule_search_locations) or ():
         runner = Path(folder).parent / "submission_runner.py"

@@ -48,7 +48,6 @@ def is_time_remaining(accumulated_submission_time: float, budget: float) -> bool
 
 
 def goals_reached(train_state: dict[str, Any]) -> bool:
-    """Whether both targets have been reached, at any time each."""
     return train_state["validation_goal_reached"] and train_state["test_goal_reached"]
 
 

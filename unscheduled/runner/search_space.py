@@ -85,7 +85,6 @@ def trial_points(space: Any, num_trials: int) -> list[Any]:
 
 
 def _scale(dimension: dict[str, Any], u: float) -> Any:
-    """The value of a dimension at u in [0, 1), a float where it is a range."""
     if "feasible_points" in dimension:
         points = dimension["feasible_points"]
         return points[int(u * len(points))]

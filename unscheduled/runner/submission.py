@@ -155,8 +155,7 @@ class Driver:
     """Calls one submission on one workload with the official loop's keys and arguments.
 
     Each call is in a context, `calling` with the function's name, that decides what
-    becomes of exceptions; a wrong return value, for which `fault` has the words of the
-    framework, raises `ReturnedError` in it. The state is the caller's to keep.
+    becomes of exceptions, among them `ReturnedError`, in the words of `fault`.
 
     Source: AlgoPerf's submission_runner.py, `train_once`.
     """
@@ -176,7 +175,6 @@ class Driver:
         self._keys: tuple[int, Any] = (-1, None)
 
     def init(self, model_params: Any, model_state: Any) -> TrainingState:
-        """The state before the first step."""
         function = "init_optimizer_state"
         with self.calling(function):
             optimizer_state = self.submission.init_optimizer_state(
@@ -192,9 +190,7 @@ class Driver:
             return state
 
     def select(self, queue: Iterator[Any], state: TrainingState, step: int) -> Any:
-        """The batch of the step after `step` others."""
-        function = "data_selection"
-        with self.calling(function):
+        with self.calling("data_selection"):
             batch = self.submission.data_selection(
                 self.workload,
                 queue,
@@ -204,7 +200,7 @@ class Driver:
                 self._key(step, 0),
             )
             if not isinstance(batch, dict | tuple | list):
-                raise ReturnedError(function, "must return a batch", batch)
+                raise ReturnedError("data_selection", "must return a batch", batch)
             return batch
 
     def update(
@@ -215,7 +211,6 @@ class Driver:
         eval_results: EvalResults,
         train_state: dict[str, Any],
     ) -> TrainingState:
-        """The state after one more step than `step`."""
         arguments = {"batch": batch, "rng": self._key(step, 1)}
         if "train_state" in inspect.signature(self.submission.update_params).parameters:
             arguments["train_state"] = MappingProxyType(train_state)
@@ -249,7 +244,6 @@ class Driver:
         eval_results: EvalResults,
         arguments: dict[str, Any],
     ) -> TrainingState:
-        """The state that update_params or prepare_for_eval makes of another."""
         with self.calling(function):
             returned = getattr(self.submission, function)(
                 workload=self.workload,
