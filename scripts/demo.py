@@ -18,10 +18,9 @@ from absl import app, flags
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.frameworks import FRAMEWORKS
 from unscheduled.benchmark.read import expand
-from unscheduled.benchmark.run_files import TrialDirectory
+from unscheduled.benchmark.run_files import TrialDirectory, experiment_path
 from unscheduled.benchmark.targets import read_target
 from unscheduled.benchmark.write import alone
-from unscheduled.runner.run_directory import experiment_path
 from workloads_ext.registry import WORKLOADS
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -10,9 +10,10 @@ import sys
 import numpy as np
 import pytest
 
+from unscheduled.benchmark import run_files
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.run_files import TrialDirectory
-from unscheduled.runner import run_directory, seeds
+from unscheduled.runner import seeds
 from unscheduled.runner.checkpoints import CountedQueue
 from unscheduled.runner.logs import CsvTable, MetricsLogger
 
@@ -59,13 +60,13 @@ def test_an_interrupted_replacement_is_put_right(tmp_path):
 def test_an_experiment_that_is_there_is_never_taken_silently(tmp_path):
     """A second run that mixes its files with the first one's."""
     path = tmp_path / "experiment"
-    run_directory.open_experiment(path, resume=False, overwrite=False)
+    run_files.open_experiment(path, resume=False, overwrite=False)
     (path / "file").touch()
     with pytest.raises(UserError, match="--resume_last_run to go on with it"):
-        run_directory.open_experiment(path, resume=False, overwrite=False)
-    run_directory.open_experiment(path, resume=True, overwrite=False)
+        run_files.open_experiment(path, resume=False, overwrite=False)
+    run_files.open_experiment(path, resume=True, overwrite=False)
     assert (path / "file").exists()
-    run_directory.open_experiment(path, resume=False, overwrite=True)
+    run_files.open_experiment(path, resume=False, overwrite=True)
     assert not (path / "file").exists()
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         ".experiment.lock",
@@ -76,7 +77,7 @@ def test_an_experiment_that_is_there_is_never_taken_silently(tmp_path):
 HOLDER = """
 import os, sys, time
 from pathlib import Path
-from unscheduled.runner.run_directory import open_experiment
+from unscheduled.benchmark.run_files import open_experiment
 
 open_experiment(Path(sys.argv[1]), resume=False, overwrite=False)
 child = os.fork()
@@ -100,12 +101,12 @@ def test_one_run_a_folder_as_long_as_its_process_lives(tmp_path):
             )
             for resume, overwrite in itertools.product([False, True], repeat=2):
                 with pytest.raises(UserError, match=who):
-                    run_directory.open_experiment(path, resume, overwrite)
+                    run_files.open_experiment(path, resume, overwrite)
             assert (path / "file").exists()
-            run_directory.open_experiment(tmp_path / "other", False, False)
+            run_files.open_experiment(tmp_path / "other", False, False)
             holder.kill()
             holder.wait()
-            run_directory.open_experiment(path, resume=True, overwrite=False)
+            run_files.open_experiment(path, resume=True, overwrite=False)
             os.kill(child, 0)  # it lives
         finally:
             holder.kill()
@@ -124,7 +125,7 @@ def test_a_lock_file_that_is_none_has_one_sentence(tmp_path, kind):
     else:
         lock.symlink_to(other)
     with pytest.raises((UserError, OSError)) as error:
-        run_directory.open_experiment(tmp_path / "it", False, False)
+        run_files.open_experiment(tmp_path / "it", False, False)
     assert str(lock) in str(error.value)
     assert other.read_text() == "mine"
 
@@ -132,7 +133,7 @@ def test_a_lock_file_that_is_none_has_one_sentence(tmp_path, kind):
 def test_a_home_that_is_not_there_has_one_sentence(tmp_path):
     """A traceback of pathlib's."""
     with pytest.raises(UserError, match="~nobody-of-that-name"):
-        run_directory.experiment_path("~nobody-of-that-name/x", "e", "w", "jax")
+        run_files.experiment_path("~nobody-of-that-name/x", "e", "w", "jax")
 
 
 def rows_of(path):

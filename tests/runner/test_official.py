@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.runner.test_command import assert_one_sentence
-from unscheduled.runner.run_directory import open_experiment
+from unscheduled.benchmark.run_files import open_experiment
 from workloads_ext import WORKLOADS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -182,7 +182,7 @@ def test_the_official_run_keeps_the_lock(tmp_path, stand_in):
     """An embedded run in a folder that an official run has taken."""
     path = tmp_path / "runs" / "test" / "mnist_pytorch"
     path.mkdir(parents=True)
-    code = "from unscheduled.runner.run_directory import lock_experiment, Path\n"
+    code = "from unscheduled.benchmark.run_files import lock_experiment, Path\n"
     code += f"lock_experiment(Path({str(path)!r}))"
     runner = stand_in / "submission_runner.py"
     runner.write_text(

@@ -1,7 +1,4 @@
-"""A mirror of the public interface of `algoperf.spec` (v0.6), for use without it.
-
-The same names, members and signatures; `tests/test_spec.py` compares the two wherever
-algoperf is installed.
+"""A mirror of `algoperf.spec` (v0.6): the same names, members and signatures.
 
 Source: the AlgoPerf technical documentation, "Fixed functions" and "Submission
 functions" (mlcommons/algorithmic-efficiency, docs/DOCUMENTATION.md).
@@ -10,6 +7,7 @@ functions" (mlcommons/algorithmic-efficiency, docs/DOCUMENTATION.md).
 import abc
 import dataclasses
 import enum
+import importlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -160,11 +158,14 @@ class Workload(metaclass=abc.ABCMeta):
 
     def output_activation_fn(self, logits_batch: Tensor, framework: str) -> Tensor:
         """Turns logits into predictions, as `loss_type` says."""
-        softmax, sigmoid = _activations(framework)
+        if framework not in ("pytorch", "jax"):
+            raise ValueError(f"framework must be 'pytorch' or 'jax', got {framework!r}")
+        module = "torch" if framework == "pytorch" else "jax.nn"
+        functions = importlib.import_module(module)
         if self.loss_type in (LossType.SOFTMAX_CROSS_ENTROPY, LossType.CTC_LOSS):
-            return softmax(logits_batch)
+            return functions.softmax(logits_batch, -1)
         if self.loss_type is LossType.SIGMOID_CROSS_ENTROPY:
-            return sigmoid(logits_batch)
+            return functions.sigmoid(logits_batch)
         return logits_batch
 
     @abc.abstractmethod
@@ -211,18 +212,6 @@ class Workload(metaclass=abc.ABCMeta):
             if name != "train":
                 results[f"{name}/num_examples"] = size
         return results
-
-
-def _activations(framework: str):
-    if framework == "pytorch":
-        import torch
-
-        return lambda z: torch.softmax(z, dim=-1), torch.sigmoid
-    if framework == "jax":
-        import jax
-
-        return jax.nn.softmax, jax.nn.sigmoid
-    raise ValueError(f"framework must be 'pytorch' or 'jax', got {framework!r}.")
 
 
 UpdateReturn = tuple[OptimizerState, ParameterContainer, ModelAuxiliaryState]

@@ -170,8 +170,8 @@ def budgets_sec(
 ) -> np.ndarray:
     """Seconds that a run was given on each of `workloads`; NaN where unknown."""
     factor = math.nan if budget_factor is None else budget_factor
-    targets = [benchmark.targets[workload] for workload in workloads]
-    return factor * np.array([t.max_allowed_runtime_sec for t in targets], float)
+    given = [benchmark.targets[each].max_allowed_runtime_sec for each in workloads]
+    return factor * np.array(given, float)
 
 
 def _target(workload: str, facts: dict) -> Target:

@@ -4,6 +4,7 @@ Only the module of the framework in use is ever imported.
 """
 
 import importlib
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -40,12 +41,10 @@ class Ranks:
     def leave(self) -> None:
         """Waits for all ranks, then takes the group down."""
 
-    def is_first_to_fail(self) -> bool:
-        """Whether no other rank has asked this before; one that asks has failed."""
-        return True
-
-    def abandon(self, status: int) -> None:
-        """Ends the process at once where others may be waiting for it."""
+    def fail(self, text: str, status: int) -> int:
+        """Says why the run fails; among others, the first alone, and ends at once."""
+        print(text, file=sys.stderr)
+        return status
 
 
 ALONE = Ranks()
@@ -58,6 +57,7 @@ class Backend(Protocol):
 
     def join_ranks(self) -> Ranks:
         """Joins the processes that torchrun has started with this one."""
+        ...
 
     def start_trial(self, seed: int) -> None:
         """Seeds the framework's global generator and frees unused device memory."""
@@ -88,12 +88,15 @@ class Backend(Protocol):
         self, path: Path, state: TrainingState
     ) -> tuple[TrainingState, dict[str, Any]]:
         """Reads a checkpoint over a freshly initialised state: (state, record)."""
+        ...
 
     def device_count(self) -> int:
         """Devices that a global batch is divided over."""
+        ...
 
     def describe(self) -> dict[str, Any]:
         """Versions and devices, for the meta data."""
+        ...
 
     def trace(self, folder: Path) -> AbstractContextManager[Any]:
         """A context in which JAX's profiler writes a trace into the folder."""

@@ -40,30 +40,26 @@ class Settings:
     ranks: Ranks = ALONE
 
 
+@dataclasses.dataclass
 class Trial:
-    """One trial: its state, and how it steps, evaluates, saves and goes on.
+    """One trial: its state, and how it steps, evaluates, saves and goes on."""
 
-    The hyperparameters are None in self-tuning, else a namedtuple.
-    """
+    settings: Settings
+    directory: TrialDirectory
+    hyperparameters: Any  # None in self-tuning, else a namedtuple
+    seed: int
 
-    def __init__(
-        self,
-        settings: Settings,
-        directory: TrialDirectory,
-        hyperparameters: Any,
-        seed: int,
-    ):
-        self._settings, self._directory, self._seed = settings, directory, seed
-        self._hyperparameters = hyperparameters
+    def __post_init__(self):
+        settings = self.settings
         self._logger: logs.MetricsLogger | None = None  # which the first rank has
-        seeds.seed_global_generators(seed)
-        settings.backend.start_trial(seed)
+        seeds.seed_global_generators(self.seed)
+        settings.backend.start_trial(self.seed)
         self._driver = Driver(
             settings.submission,
             settings.workload,
             settings.backend.random,
-            hyperparameters,
-            seed,
+            self.hyperparameters,
+            self.seed,
             calling=functools.partial(calling, settings.submission.path),
             fault=settings.backend.fault,
         )
@@ -76,7 +72,7 @@ class Trial:
         with profile("Initializing optimizer"):
             self._state = self._driver.init(params, model[1])
         self._checkpoints = Checkpoints(
-            directory,
+            self.directory,
             settings.backend,
             settings.clock,
             self._queue,
@@ -91,17 +87,17 @@ class Trial:
         All ranks ask the clock and reduce their metrics at the same points, so that
         all decide the same.
         """
-        settings, directory, progress = self._settings, self._directory, self.progress
+        settings, directory, progress = self.settings, self.directory, self.progress
         line = logs.StatusLine(settings.workload, settings.budget_sec, console)
         with contextlib.ExitStack() as stack:
             if settings.ranks.is_first:
                 count, software = progress.preemption_count, settings.backend.describe()
-                meta_data = machine.describe(settings.workload, self._seed, software)
+                meta_data = machine.describe(settings.workload, self.seed, software)
                 write_json(directory.meta_data(count), meta_data)
                 write_json(directory.flags(count), flags)
                 wandb_run = None
                 if settings.use_wandb:
-                    wandb_run = logs.start_wandb(directory, self._hyperparameters)
+                    wandb_run = logs.start_wandb(directory, self.hyperparameters)
                 rows = progress.csv_rows
                 self._logger = logs.MetricsLogger(directory, rows, wandb_run)
                 stack.callback(self._logger.finish)
@@ -109,7 +105,7 @@ class Trial:
             self._train(stack.enter_context(line))
 
     def _train(self, line: logs.StatusLine) -> None:
-        settings, train_state = self._settings, self.progress.train_state
+        settings, train_state = self.settings, self.progress.train_state
         clock = settings.clock
         train_state["last_step_end_time"] = clock.now()
         while rules.keep_training(train_state):
@@ -150,7 +146,7 @@ class Trial:
         return self.progress.train_state["accumulated_submission_time"]
 
     def _build_queue(self) -> Any:
-        settings = self._settings
+        settings = self.settings
         try:
             return settings.workload._build_input_queue(
                 self._driver.data_rng,
@@ -164,7 +160,7 @@ class Trial:
             raise UserError(f"{settings.submission.path}: {error}") from error
 
     def _step(self) -> None:
-        settings, progress = self._settings, self.progress
+        settings, progress = self.settings, self.progress
         train_state, step = progress.train_state, progress.global_step
         profile = settings.profiler.section
         with profile("Data selection"):
@@ -186,7 +182,7 @@ class Trial:
 
     def _prepare_for_eval(self) -> None:
         """Timed; then tells whether the budget still allows the evaluation."""
-        settings, progress = self._settings, self.progress
+        settings, progress = self.settings, self.progress
         train_state, start = progress.train_state, settings.clock.now()
         with settings.profiler.section("Prepare for eval"):
             self._state = self._driver.prepare(
@@ -200,7 +196,7 @@ class Trial:
         )
 
     def _evaluate(self) -> dict[str, Any]:
-        settings, progress = self._settings, self.progress
+        settings, progress = self.settings, self.progress
         workload, clock, step = settings.workload, settings.clock, progress.global_step
         train_state, start = progress.train_state, clock.now()
         with (
@@ -224,15 +220,12 @@ class Trial:
         end = clock.now()
         train_state["last_eval_time"] = end
         train_state["accumulated_eval_time"] += end - start
-        names = [
-            f"accumulated_{kind}_time" for kind in ("submission", "eval", "logging")
-        ]
-        times = {name: train_state[name] for name in names}
+        times = {k: v for k, v in train_state.items() if k.startswith("accumulated_")}
         total = sum(times.values())
         results |= {"score": self._submission_time, "total_duration": total, **times}
         progress.eval_results.append((step, results))
         return results
 
     def _save(self) -> None:
-        if self._settings.save_checkpoints:
+        if self.settings.save_checkpoints:
             self._checkpoints.save(self._state, self.progress)

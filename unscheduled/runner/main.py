@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import sys
 import time
 import traceback
 from typing import Any
@@ -10,12 +9,12 @@ from typing import Any
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import expand
 from unscheduled.benchmark.rulesets import ruleset
+from unscheduled.benchmark.run_files import experiment_path, open_experiment
 from unscheduled.runner import embedded, official, search_space
 from unscheduled.runner.backend import ALONE, Ranks, load_backend
 from unscheduled.runner.logs import Profiler
 from unscheduled.runner.loop import Settings
 from unscheduled.runner.rules import parse_clock
-from unscheduled.runner.run_directory import experiment_path, open_experiment
 from unscheduled.runner.submission import (
     SubmissionError,
     calling,
@@ -56,21 +55,18 @@ def run(flags: Any) -> int:
         ranks.leave()
         return 0
     except (UserError, OSError) as error:
-        shown = error if flags.verbosity > 0 else None
-        if isinstance(error, SubmissionError):
-            shown = shown or error.__cause__
-        trace = traceback.format_exception(shown) if shown else []
-        status, text = 1, f"{''.join(trace)}Error: {error}"
+        trace = []
+        if flags.verbosity > 0:
+            trace = traceback.format_exception(error)
+        elif isinstance(error, SubmissionError):
+            trace = traceback.format_exception(error.__cause__)
+        return ranks.fail(f"{''.join(trace)}Error: {error}", 1)
     except KeyboardInterrupt:
-        status, text = 130, "Interrupted; go on with --resume_last_run."
+        return ranks.fail("Interrupted; go on with --resume_last_run.", 130)
     except Exception:
         if ranks.count == 1:
             raise
-        status, text = 1, traceback.format_exc()
-    if ranks.is_first_to_fail():  # what the others say follows from it
-        print(text, file=sys.stderr)
-    ranks.abandon(status)
-    return status
+        return ranks.fail(traceback.format_exc(), 1)
 
 
 def _run(flags: Any, ranks: Ranks) -> None:
@@ -83,8 +79,9 @@ def _run(flags: Any, ranks: Ranks) -> None:
         flags.framework,
         flags.append_timestamp,
     )
-    resume, overwrite = flags.resume_last_run, flags.overwrite
-    experiment = ranks.from_first(lambda: open_experiment(path, resume, overwrite))
+    experiment = ranks.from_first(
+        lambda: open_experiment(path, flags.resume_last_run, flags.overwrite)
+    )
     tracing = contextlib.nullcontext()
     if flags.capture_jax_trace:
         tracing = settings.backend.trace(experiment / "traces")

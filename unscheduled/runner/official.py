@@ -15,10 +15,11 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
+from unscheduled.benchmark import run_files
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import expand
 from unscheduled.benchmark.targets import read_target
-from unscheduled.runner import embedded, run_directory
+from unscheduled.runner import embedded
 from unscheduled.runner.submission import locate
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
@@ -121,13 +122,13 @@ def _check_experiment(flags: Any) -> None:
     """Answers what the official runner would ask on the terminal, in the first rank."""
     if os.environ.get("LOCAL_RANK", "0") != "0" or flags.append_timestamp:
         return
-    path = run_directory.experiment_path(
+    path = run_files.experiment_path(
         flags.experiment_dir, flags.experiment_name, flags.workload, flags.framework
     )
     if not (flags.overwrite or flags.resume_last_run):
-        run_directory.check_free(path)
+        run_files.check_free(path)
     if path.exists():
-        run_directory.lock_experiment(path)  # which `exec` keeps
+        run_files.lock_experiment(path)  # which `exec` keeps
 
 
 def main(runner: str, submissions: str, flags: list[str]) -> None:

@@ -137,13 +137,13 @@ class TorchRanks(Ranks):
         dist.barrier()
         dist.destroy_process_group()
 
-    def is_first_to_fail(self) -> bool:
+    def fail(self, text: str, status: int) -> int:
         try:
-            return self._failures.add("count", 1) == 1
+            is_first = self._failures.add("count", 1) == 1
         except RuntimeError:  # the store went down with the process that held it
-            return True
-
-    def abandon(self, status: int) -> None:
+            is_first = True
+        if is_first:  # what the others say follows from it
+            super().fail(text, status)
         # Not by way of the interpreter's end, which waits for the others.
         sys.stdout.flush()
         sys.stderr.flush()

@@ -75,7 +75,8 @@ def _begin(
     if directory.outcome.exists():
         outcome = Outcome(**_read(directory.outcome, _OUTCOME))
     if directory.meta_data(0).exists():
-        seed = _read(directory.meta_data(0), {"rng_seed": _is_count})["rng_seed"]
+        meta_data = _read(directory.meta_data(0), {"rng_seed": _is_count}, True)
+        seed = meta_data["rng_seed"]
     if point is not None:
         expected = point._asdict()
         if not directory.hparams.exists():
@@ -85,18 +86,22 @@ def _begin(
     return seed, values, outcome
 
 
-def _read(path: Path, checks: dict[str, Callable[[Any], bool]]) -> dict[str, Any]:
+def _read(
+    path: Path, checks: dict[str, Callable[[Any], bool]], has_more: bool = False
+) -> dict[str, Any]:
     """The values of these names in a JSON object, where each passes its check."""
     values = read_json(path)
-    for name, check in checks.items():
-        value = values.get(name, _MISSING) if isinstance(values, dict) else _MISSING
-        if value is _MISSING or not check(value):
-            found = "missing" if value is _MISSING else reprlib.repr(value)
+    if not isinstance(values, dict):
+        values = {}
+    for name in checks if has_more else {**checks, **values}:
+        check = checks.get(name)
+        if name not in values or check is None or not check(values[name]):
+            found = reprlib.repr(values[name]) if name in values else "missing"
             raise UserError(
-                f"{path} is damaged ({name} is {found}): put it back, or start anew "
+                f"{path} is damaged ({name!r} is {found}): put it back, or start anew "
                 "with --overwrite."
             )
-    return {name: values[name] for name in checks}
+    return values
 
 
 def _is_count(value: Any) -> bool:
@@ -113,7 +118,6 @@ def _is_like(expected: Any, value: Any) -> bool:
     return len(are_numbers) == 1 and is_finite(value)
 
 
-_MISSING = object()
 _OUTCOME = {
     "trial": _is_count,
     "reason": rules.REASONS.__contains__,
