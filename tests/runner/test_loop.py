@@ -463,6 +463,9 @@ def test_a_damaged_file_of_a_trial_has_one_sentence(run, name):
         for changed in (less, *({**values, key: value} for value in wrong)):
             path.write_text(json.dumps(changed))
             assert_refused(key)
+    if name != "meta_data_0.json":
+        path.write_text(json.dumps({**values, "another": 1}))
+        assert_refused("another")
     path.unlink()
     path.mkdir()
     assert_refused()

@@ -47,11 +47,9 @@ def describe(
 
 
 def _workload_constants(workload: spec.Workload) -> dict[str, Any]:
-    unknown_before_init = ("param_shapes", "model_params_types")
-    names = {n for n in dir(workload) if not n.startswith("_")}
-    values = {
-        n: getattr(workload, n) for n in sorted(names.difference(unknown_before_init))
-    }
+    unknown = ("param_shapes", "model_params_types")  # before there is a model
+    names = [n for n in dir(workload) if not n.startswith("_") and n not in unknown]
+    values = {n: getattr(workload, n) for n in names}
     plain = (float, int, str, bool)
     return {f"workload.{n}": v for n, v in values.items() if isinstance(v, plain)}
 

@@ -10,17 +10,9 @@ from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.read import expand
 from unscheduled.benchmark.rulesets import ruleset
 from unscheduled.benchmark.run_files import experiment_path, open_experiment
-from unscheduled.runner import embedded, official, search_space
+from unscheduled.runner import embedded, logs, official, rules, search_space, submission
 from unscheduled.runner.backend import ALONE, Ranks, load_backend
-from unscheduled.runner.logs import Profiler
 from unscheduled.runner.loop import Settings
-from unscheduled.runner.rules import parse_clock
-from unscheduled.runner.submission import (
-    SubmissionError,
-    calling,
-    global_batch_sizes,
-    load_submission,
-)
 from unscheduled.runner.trials import run_trials
 
 _EXTERNAL_TUNING_ONLY = (
@@ -58,7 +50,7 @@ def run(flags: Any) -> int:
         trace = []
         if flags.verbosity > 0:
             trace = traceback.format_exception(error)
-        elif isinstance(error, SubmissionError):
+        elif isinstance(error, submission.SubmissionError):
             trace = traceback.format_exception(error.__cause__)
         return ranks.fail(f"{''.join(trace)}Error: {error}", 1)
     except KeyboardInterrupt:
@@ -95,34 +87,36 @@ def _run(flags: Any, ranks: Ranks) -> None:
 def _settings(flags: Any, ranks: Ranks) -> Settings:
     # From here, where all ranks are at the same time: each machine has its own origin.
     start = time.monotonic()
-    clock = parse_clock(flags.clock, lambda: ranks.latest(time.monotonic() - start))
+    clock = rules.parse_clock(
+        flags.clock, lambda: ranks.latest(time.monotonic() - start)
+    )
     workload = embedded.registry().load(flags.workload, flags.framework)
-    with calling(flags.submission_path, "the import"):
-        submission = load_submission(flags.submission_path)
+    with submission.calling(flags.submission_path, "the import"):
+        entry = submission.load_submission(flags.submission_path)
     backend = load_backend(flags.framework)
-    batch_size, eval_batch_size = global_batch_sizes(
-        submission, flags.workload, workload.eval_batch_size, backend.device_count()
+    batch_size, eval_batch_size = submission.global_batch_sizes(
+        entry, flags.workload, workload.eval_batch_size, backend.device_count()
     )
     test_dir = flags.imagenet_v2_data_dir
-    rules = ruleset(flags.tuning_ruleset)
+    budget_sec = ruleset(flags.tuning_ruleset).budget_sec
     return Settings(
         workload=workload,
-        submission=submission,
+        submission=entry,
         backend=backend,
         clock=clock,
-        profiler=Profiler(flags.profile),
+        profiler=logs.Profiler(flags.profile),
         global_batch_size=batch_size,
         global_eval_batch_size=eval_batch_size,
         data_dir=str(expand(flags.data_dir)),
-        budget_sec=rules.budget_sec(workload.max_allowed_runtime_sec),
+        budget_sec=budget_sec(workload.max_allowed_runtime_sec),
         imagenet_v2_data_dir=test_dir and str(expand(test_dir)),
+        ranks=ranks,
         torch_compile=flags.torch_compile,
         max_global_steps=flags.max_global_steps,
         save_checkpoints=flags.save_checkpoints,
         save_intermediate_checkpoints=flags.save_intermediate_checkpoints,
         skip_evals=flags.skip_evals,
         use_wandb=flags.use_wandb,
-        ranks=ranks,
     )
 
 

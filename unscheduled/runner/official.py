@@ -46,17 +46,13 @@ def run(flags: Any) -> None:
             "--rng_seed=0 asks the official runner for a random seed: give another "
             "number, or leave it out."
         )
-    arguments = _command(flags, _find_runner())
+    runner = _find_runner()
+    root, module = locate(flags.submission_path)
     _check_environment(flags.framework, flags.workload)
     _check_experiment(flags)
     sys.stdout.flush()
     path = [str(_REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
-    os.execve(sys.executable, arguments, environment)
-
-
-def _command(flags: Any, runner: Path) -> list[str]:
-    root, module = locate(flags.submission_path)
     changed = {
         "submission_path": module.replace(".", "/") + ".py",
         "experiment_dir": str(expand(flags.experiment_dir).resolve()),
@@ -67,7 +63,8 @@ def _command(flags: Any, runner: Path) -> list[str]:
         for name, flag in given.items()
         if name not in _NOT_PASSED_ON
     ]
-    return [sys.executable, "-m", __name__, str(runner), str(root), *passed]
+    command = [sys.executable, "-m", __name__, str(runner), str(root), *passed]
+    os.execve(sys.executable, command, environment)
 
 
 def _find_runner() -> Path:

@@ -7,7 +7,6 @@ import numbers
 import reprlib
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -83,9 +82,8 @@ def load_submission(submission_path: str) -> Submission:
     """
     folder, name = locate(submission_path)
     beside = expand(submission_path).resolve().parent
-    if not (beside / "__init__.py").exists():
-        sys.path.insert(0, str(beside))
-    sys.path.insert(0, str(folder))
+    own = [] if (beside / "__init__.py").exists() else [str(beside)]
+    sys.path[:0] = [str(folder), *own]
     module = importlib.import_module(name)
     names = Submission._fields[1:]
     functions: dict[str, Any] = {name: getattr(module, name, None) for name in names}
@@ -113,7 +111,7 @@ def locate(submission_path: str) -> tuple[Path, str]:
 def global_batch_sizes(
     submission: Submission, workload_name: str, eval_batch_size: int, devices: int
 ) -> tuple[int, int]:
-    """The global batch sizes of (training, evaluation), to divide over the devices."""
+    """The global batch sizes of training and evaluation."""
     train = train_batch_size(submission, workload_name)
     if submission.get_eval_batch_size is not None:
         eval_batch_size = _batch_size(
@@ -165,7 +163,7 @@ class Driver:
     random: Any  # the framework's `Backend.random`
     hyperparameters: Any  # None in self-tuning, else a namedtuple
     seed: int
-    calling: Callable[[str], AbstractContextManager[None]]
+    calling: Callable[[str], contextlib.AbstractContextManager[None]]
     fault: Callable[[TrainingState, TrainingState], str | None]  # `Backend.fault`
 
     def __post_init__(self):
