@@ -167,7 +167,7 @@ def test_a_batch_size_that_is_none_has_a_sentence(size):
     submission = fakes.FakeSubmission(None).as_submission()
     for name in ("get_batch_size", "get_eval_batch_size"):
         wrong = submission._replace(**{name: lambda _: size})
-        with pytest.raises(UserError, match=f"fake: {name} must return an integer"):
+        with pytest.raises(UserError, match=f"fake: {name} must return a whole number"):
             global_batch_sizes(wrong, "digits_resnet", 4, 1)
 
 

@@ -93,8 +93,8 @@ def open_experiment(path: Path, resume: bool, overwrite: bool) -> Path:
 def lock_experiment(path: Path) -> None:
     """Keeps other runs out of an experiment for as long as this process lives.
 
-    The lock is on a file beside the folder, which may be removed. It is this process's
-    own (POSIX, so on a network too): no child inherits it, but an `exec` keeps it.
+    The lock is this process's own (POSIX, so on a network too), on a file beside the
+    folder: no child inherits it, but an `exec` keeps it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.with_name(f".{path.name}.lock")

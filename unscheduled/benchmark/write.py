@@ -18,9 +18,8 @@ _OLD = "old"
 def whole(path: Path) -> Iterator[Path]:
     """A temporary path whose file or folder replaces `path` when the block ends well.
 
-    All of it is on disk before it gets its name, so that a crash at any moment leaves
-    the old one or the new one: a file at `path`, a folder there or where `recover`
-    finds it. A folder is replaced by a folder only.
+    It is on disk before it gets its name, so a crash leaves the old one or the new one:
+    a file at `path`, a folder there or where `recover` finds it.
     """
     recover(path)
     around = _around(path)

@@ -1,8 +1,4 @@
-"""Checkpoints of a trial: everything that a resumed process needs to go on.
-
-The backend writes the framework's part; this is the runner's: its progress, position
-in the data, generators, clock, and how many rows of the CSV files count.
-"""
+"""Checkpoints of a trial: everything that a resumed process needs to go on."""
 
 import contextlib
 import hashlib

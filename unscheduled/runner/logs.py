@@ -104,15 +104,12 @@ def as_numbers(metrics: dict[str, Any]) -> dict[str, Any]:
 
 
 class MetricsLogger:
-    """The `workload.metrics_logger` of a run, with the official one's interface.
-
-    It goes on from `kept_rows` of (measurements.csv, eval_measurements.csv).
-    """
+    """The `workload.metrics_logger` of a run, with the official one's interface."""
 
     def __init__(
         self,
         directory: TrialDirectory,
-        kept_rows: tuple[int, ...] = (0, 0),
+        kept_rows: tuple[int, ...] = (0, 0),  # of measurements.csv and the other
         wandb_run: Any = None,
     ):
         self._path = directory.path
@@ -123,7 +120,7 @@ class MetricsLogger:
         self.last: dict[str, float] = {}  # the latest value of each metric
 
     @property
-    def rows(self) -> tuple[int, ...]:
+    def rows(self) -> tuple[int, ...]:  # as `kept_rows`
         return len(self._measurements), len(self._evaluations)
 
     def append_scalar_metrics(

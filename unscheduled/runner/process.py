@@ -1,9 +1,9 @@
 """A run in a process of its own, whose parent knows whether it came to its end.
 
 Submitted code can end its process at status 0, at any time and with no exception. So
-the child leaves a mark when its work is done, and the parent believes nothing else. A
-signal to stop makes the parent kill the child, as what is on disk is always whole; an
-exception in the child instead may be lost in a callback.
+the child leaves a mark when its work is done, and the parent believes nothing else. To
+stop, the parent kills the child: what is on disk is whole, and an exception in the
+child may be lost in a callback.
 """
 
 import contextlib

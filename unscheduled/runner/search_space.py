@@ -64,10 +64,9 @@ def is_finite(value: Any, depth: int = 16) -> bool:
 
 
 def trial_points(space: Any, num_trials: int) -> list[Any]:
-    """The hyperparameters of each trial, as namedtuples.
+    """The hyperparameters of each trial: a list's in order, or points of the ranges.
 
-    Points of a list are taken in order. Ranges are filled by a scrambled Halton
-    sequence (scipy) with a fixed seed: the same points in every run.
+    Those are of a scrambled Halton sequence (scipy), the same in every run.
     """
     if isinstance(space, list):
         if num_trials > len(space):

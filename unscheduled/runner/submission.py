@@ -76,9 +76,8 @@ def calling(path: str, function: str) -> Iterator[None]:
 def load_submission(submission_path: str) -> Submission:
     """Imports a submission from its Python file.
 
-    The folders that hold it are its packages, up to the outermost that has an
-    `__init__.py`, as for the official runner. Where its own folder has none, it can
-    import the files beside it by their names too.
+    Its packages are the folders around it, as for the official runner, up to the last
+    that has an `__init__.py`. Without one, it can import the files beside it by name.
     """
     folder, name = locate(submission_path)
     beside = expand(submission_path).resolve().parent
@@ -142,7 +141,7 @@ def _batch_size(
     is_integer = isinstance(size, numbers.Integral) and not isinstance(size, bool)
     if not is_integer or not 1 <= int(size) < 2**31:
         raise UserError(
-            f"{submission.path}: {function} must return an integer from 1 to "
+            f"{submission.path}: {function} must return a whole number from 1 to "
             f"2**31 - 1, got {reprlib.repr(size)}."
         )
     return int(size)
