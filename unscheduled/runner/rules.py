@@ -33,7 +33,7 @@ def new_train_state() -> dict[str, Any]:
 def evaluation_due(
     now: float, last_eval_time: float, eval_period_time_sec: float, complete: bool
 ) -> bool:
-    """Whether to: training is complete, or no evaluation in the last period, or ever."""
+    """Whether training is complete, or no evaluation ended within a period, or ever."""
     period_passed = now - last_eval_time >= eval_period_time_sec
     return complete or last_eval_time == 0 or period_passed
 
