@@ -19,8 +19,7 @@ from unscheduled.benchmark.tables import markdown_table
 from unscheduled.entries.batch_norm import STEPS_PER_BATCH
 from unscheduled.entries.pytorch.batch_norm import BatchNormStatistics
 from unscheduled.runner.backend import TrainingState, load_backend
-from unscheduled.runner.driver import Driver
-from unscheduled.runner.submission import load_submission, train_batch_size
+from unscheduled.runner.submission import Driver, load_submission, train_batch_size
 from workloads_ext import registry
 
 WORKLOAD = "digits_resnet"

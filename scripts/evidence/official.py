@@ -35,8 +35,7 @@ from unscheduled.benchmark.tables import markdown_table
 from unscheduled.benchmark.targets import BENCHMARKS, load_benchmark
 from unscheduled.runner.backend import Backend, load_backend
 from unscheduled.runner.checkpoints import CountedQueue
-from unscheduled.runner.driver import Driver
-from unscheduled.runner.submission import load_submission
+from unscheduled.runner.submission import Driver, load_submission
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKLOADS = load_benchmark(BENCHMARKS["0.5"]).base
