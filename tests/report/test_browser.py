@@ -1,6 +1,5 @@
 """The report in a real browser: what is drawn, what controls do, who is asked."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
@@ -11,12 +10,7 @@ from .made_logs import HOSTILE, SUBMISSIONS, read_report, write_logs
 
 pytest.importorskip("playwright", reason="playwright's package is not installed")
 
-_PATH = Path(__file__).resolve().parents[2] / "scripts" / "screenshot_report.py"
-_SPEC = importlib.util.spec_from_file_location("screenshot_report", _PATH)
-assert _SPEC is not None
-assert _SPEC.loader is not None
-shots = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(shots)
+from . import browser as shots
 
 CHROMIUM = shots.find_chromium()
 pytestmark = [

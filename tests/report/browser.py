@@ -1,20 +1,12 @@
-r"""Take a picture of the top of a report, in headless Chromium.
-
-    python scripts/screenshot_report.py runs/demo/report_steps.html \
-        --out=docs/images/report.png
-
-Needs playwright's Python package and a Chromium: the one that $CHROMIUM names, or
-chromium, chromium-browser or google-chrome on the PATH.
-"""
+"""Reports in headless Chromium: the one that $CHROMIUM names, or one on the PATH."""
 
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from absl import app, flags
 from playwright.sync_api import Browser, Page, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -59,22 +51,3 @@ def wait_for_charts(page: Page) -> None:
             return
         page.wait_for_timeout(50)
     raise TimeoutError("Charts were not drawn in a minute.")
-
-
-_OUT = flags.DEFINE_string("out", "report.png", "The picture to write.")
-_SIZE: Any = {"width": 1280, "height": 1400}  # from the top, in pixels
-
-
-def main(argv: Sequence[str]) -> None:
-    path = find_chromium()
-    if path is None or len(argv) != 2:
-        problem = "name one report" if path else f"no {', '.join(NAMES)} on the PATH"
-        raise app.UsageError(f"{problem}.")
-    with browser(path) as chromium:
-        page = open_report(chromium, Path(argv[1]), _SIZE["width"])
-        clip: Any = {"x": 0, "y": 0, **_SIZE}
-        page.screenshot(path=_OUT.value, full_page=True, clip=clip)
-
-
-if __name__ == "__main__":
-    app.run(main)
