@@ -9,6 +9,15 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--device",
+        choices=["cuda", "cpu"],
+        default="cuda",
+        help="where tests marked gpu run; cpu is to try them out",
+    )
+
+
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory) -> str:
     """Where the data sets of this test session are made, once."""

@@ -4,6 +4,7 @@ The same parameters on the same gradients, so that trajectories can be compared.
 """
 
 import contextlib
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -55,21 +56,24 @@ def run_specification(specification: Specification, steps: int) -> Trajectory:
     return trajectory
 
 
-def run_torch_optimizer(make_optimizer, steps: int) -> Trajectory:
+def run_torch_optimizer(
+    make_optimizer, steps: int, device: str = "cpu", dtype: str = "float64"
+) -> Trajectory:
     """Trains with a torch optimizer, at y and x where it has train() and eval()."""
     import torch
 
-    params = [torch.nn.Parameter(torch.tensor(p)) for p in initial_params()]
+    place = functools.partial(torch.tensor, device=device, dtype=getattr(torch, dtype))
+    params = [torch.nn.Parameter(place(p)) for p in initial_params()]
     optimizer = make_optimizer(params)
     trajectory = Trajectory([], [])
 
     def snapshot():
-        return [p.detach().numpy().copy() for p in params]
+        return [p.detach().to("cpu", torch.float64, copy=True).numpy() for p in params]
 
     for t in range(1, steps + 1):
         switch(optimizer, "train")
         for p, g in zip(params, gradients(snapshot(), t), strict=True):
-            p.grad = torch.tensor(g)
+            p.grad = place(g)
         optimizer.step()
         trajectory.y.append(snapshot())
         switch(optimizer, "eval")

@@ -71,6 +71,7 @@ class BaseDigitsResNetWorkload(EmbeddedWorkload):
     model_options: ClassVar = {
         "num_classes": 10,
         "stage_widths": (16, 32, 64),
+        "stage_sizes": (1, 1, 1),
         "bn_init_scale": 0.0,  # of the last batch norm of each block
     }
 

@@ -46,9 +46,10 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    """One block a stage; each stage but the first halves the image."""
+    """Stages of blocks; each stage but the first halves the image."""
 
     stage_widths: Sequence[int]
+    stage_sizes: Sequence[int]
     num_classes: int
     bn_init_scale: float
 
@@ -57,10 +58,10 @@ class ResNet(nn.Module):
         """Maps float32 images (n, 8, 8, 1) to logits (n, num_classes)."""
         x = _conv(self.stage_widths[0], 3, name="conv1")(images)
         x = nn.relu(_batch_norm(use_running_average, name="bn1")(x))
-        for i, width in enumerate(self.stage_widths):
-            block = Block(
-                width, 1 if i == 0 else 2, self.bn_init_scale, name=f"blocks_{i}"
-            )
+        widths = np.repeat(self.stage_widths, self.stage_sizes).tolist()
+        for i, width in enumerate(widths):
+            stride = 1 if i == 0 or width == x.shape[-1] else 2
+            block = Block(width, stride, self.bn_init_scale, name=f"blocks_{i}")
             x = block(x, use_running_average)
         head = nn.Dense(
             self.num_classes, kernel_init=nn.initializers.normal(0.01), name="fc"

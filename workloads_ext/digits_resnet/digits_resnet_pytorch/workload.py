@@ -48,18 +48,22 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    """One block a stage; each stage but the first halves the image."""
+    """Stages of blocks; each stage but the first halves the image."""
 
     def __init__(
-        self, stage_widths: Sequence[int], num_classes: int, bn_init_scale: float
+        self,
+        stage_widths: Sequence[int],
+        stage_sizes: Sequence[int],
+        num_classes: int,
+        bn_init_scale: float,
     ) -> None:
         super().__init__()
         self.conv1 = _conv(1, stage_widths[0], 3)
         self.bn1 = _batch_norm(stage_widths[0])
         self.blocks = nn.Sequential()
         in_width = stage_widths[0]
-        for i, width in enumerate(stage_widths):
-            stride = 1 if i == 0 else 2
+        for i, width in enumerate(np.repeat(stage_widths, stage_sizes).tolist()):
+            stride = 1 if i == 0 or width == in_width else 2
             self.blocks.append(Block(in_width, width, stride, bn_init_scale))
             in_width = width
         self.fc = nn.Linear(in_width, num_classes)

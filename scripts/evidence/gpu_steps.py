@@ -1,0 +1,174 @@
+"""Milliseconds a step of whole entries on models of official size, side by side.
+
+    python -m scripts.evidence.gpu_steps --framework=pytorch [--tiny]
+
+The entries of a model take their steps in turns, on a made-up batch of the size of one
+GPU's share. In PyTorch each step is waited for, as the official runner does to read the
+clock after each; in JAX each turn is. A row is printed as soon as it is measured:
+the median over turns, their range, and the ratio to adamw's turns.
+"""
+
+import contextlib
+import statistics
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from absl import app, flags
+
+from scripts.evidence.pages import ROOT
+from unscheduled.benchmark.errors import first_line
+from unscheduled.benchmark.frameworks import FRAMEWORKS
+from unscheduled.benchmark.tables import markdown_table
+from unscheduled.runner.backend import load_backend
+from unscheduled.runner.driver import Driver
+from unscheduled.runner.submission import load_submission
+from workloads_ext import registry
+
+_FRAMEWORK = flags.DEFINE_enum("framework", "pytorch", FRAMEWORKS, "Which to time.")
+_TINY = flags.DEFINE_bool("tiny", False, "Small sizes, to try it on a CPU.")
+
+BASE = "adamw"
+ALGORITHMS = (
+    *(BASE, "nadamw", "radam", "lookahead_adamw"),
+    *("schedule_free_adamw", "schedule_free_radam"),
+)
+TURNS, STEPS = 5, 10
+HEADINGS = ("model", "entry", "ms a step", "range", f"of {BASE}'s", "first step, s")
+
+
+class Model(NamedTuple):
+    """A model of `workload`'s kind with other options, and the shape of its inputs."""
+
+    workload: str
+    options: dict[str, Any]
+    shape: tuple[int, ...]  # of a batch: images without channels, or tokens
+    classes: int
+
+
+RESNET = {"num_classes": 1000, "bn_init_scale": 0.0}
+MODELS = {
+    # The body of a ResNet-34, on images as ResNet-50's stem leaves them: 21 M.
+    "ResNet": Model(
+        "digits_resnet",
+        RESNET | {"stage_widths": (64, 128, 256, 512), "stage_sizes": (3, 4, 6, 3)},
+        (128, 56, 56),
+        1000,
+    ),
+    # As ViT-S/16's: 22 M parameters, 196 tokens.
+    "ViT-sized": Model(
+        "stdlib_lm",
+        {"vocab_size": 1000, "seq_len": 196, "width": 384, "num_layers": 12}
+        | {"num_heads": 6, "mlp_width": 1536},
+        (128, 196),
+        1000,
+    ),
+    # As the Conformer: 25 M parameters, 500 frames.
+    "Conformer-sized": Model(
+        "stdlib_lm",
+        {"vocab_size": 1024, "seq_len": 500, "width": 512, "num_layers": 8}
+        | {"num_heads": 8, "mlp_width": 2048},
+        (32, 500),
+        1024,
+    ),
+}
+TINY = {
+    "ResNet": Model(
+        "digits_resnet",
+        RESNET | {"stage_widths": (4, 8), "stage_sizes": (2, 1)},
+        (2, 8, 8),
+        1000,
+    ),
+    "ViT-sized": Model(
+        "stdlib_lm",
+        {"vocab_size": 16, "seq_len": 8, "width": 8, "num_layers": 1}
+        | {"num_heads": 2, "mlp_width": 8},
+        (2, 8),
+        16,
+    ),
+}
+
+
+def batch_of(model: Model, framework: str) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    if model.workload == "stdlib_lm":
+        shape = model.shape
+        inputs = rng.integers(model.classes, size=shape)
+    else:
+        axis = 1 if framework == "pytorch" else 3
+        shape = model.shape[:1]
+        inputs = np.expand_dims(rng.standard_normal(model.shape, np.float32), axis)
+    return {"inputs": inputs, "targets": rng.integers(model.classes, size=shape)}
+
+
+class Entry:
+    """A submission on a model, always on the same batch."""
+
+    def __init__(self, algorithm: str, model: Model, framework: str):
+        path = ROOT / "submissions" / f"{algorithm}_{framework}" / "submission.py"
+        backend = load_backend(framework)
+        backend.start_trial(0)
+        self._workload: Any = registry.load(model.workload, framework)
+        self._workload.model_options = model.options
+        batch = batch_of(model, framework)
+        self._workload.example_inputs = batch["inputs"][:1]
+        self._batch = self._workload._place(batch)
+        self._driver = Driver(
+            load_submission(str(path)),
+            self._workload,
+            backend.random,
+            None,
+            0,
+            calling=lambda function: contextlib.nullcontext(),
+            fault=backend.fault,
+        )
+        self._wait_for, self._waits = backend.wait_for, framework == "pytorch"
+        key = self._driver.model_rng
+        self._state = self._driver.init(*self._workload.init_model_fn(key))
+        self._step = 0
+
+    def turn(self, steps: int) -> float:
+        """Seconds a step, over some steps."""
+        self._wait_for(self._state)
+        start = time.perf_counter()
+        for _ in range(steps):
+            arguments = (self._state, self._batch, self._step, [], {})
+            self._state = self._driver.update(*arguments)
+            self._step += 1
+            if self._waits:
+                self._wait_for(self._state)
+        self._wait_for(self._state)
+        return (time.perf_counter() - start) / steps
+
+
+def rows(name: str, model: Model, framework: str) -> Iterator[tuple[str, ...]]:
+    """A row an entry; each is timed in turns with the first."""
+    base: Entry | None = None
+    for algorithm in ALGORITHMS:
+        try:
+            entry = Entry(algorithm, model, framework)
+            first = entry.turn(1)
+        except Exception as error:  # such as too little memory: the others go on
+            message = f"failed: {type(error).__name__}: {first_line(error)}"
+            yield name, algorithm, message, "", "", ""
+            continue
+        base = base or entry
+        turns = [(entry.turn(STEPS), base.turn(STEPS)) for _ in range(TURNS)]
+        times = [1000 * own for own, _ in turns]
+        ratio = statistics.median(own / other for own, other in turns)
+        spread = f"{min(times):.1f}-{max(times):.1f}"
+        median = f"{statistics.median(times):.1f}"
+        yield name, algorithm, median, spread, f"{ratio:.3f}", f"{first:.1f}"
+
+
+def main(_) -> None:
+    framework = _FRAMEWORK.value
+    print(markdown_table(HEADINGS, []), flush=True)
+    for name, model in (TINY if _TINY.value else MODELS).items():
+        for cells in rows(name, model, framework):
+            print(markdown_table(HEADINGS, [cells]).splitlines()[-1], flush=True)
+
+
+if __name__ == "__main__":
+    app.run(main)

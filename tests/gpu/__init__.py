@@ -1,0 +1,1 @@
+"""What only a GPU can show; --device=cpu tries the tests themselves out."""
