@@ -1,7 +1,7 @@
 """What runs on a GPU, how right and how fast: writes docs/evidence/gpu.md.
 
     python -m scripts.evidence.gpu
-    python -m scripts.evidence.gpu --device=cpu    # tries the command itself: tiny sizes
+    python -m scripts.evidence.gpu --device=cpu    # tries the command, at tiny sizes
 
 Each part is a command of its own, which prints as it goes and is ended at its own time
 limit; the page is written anew after each part, with what it printed. All of it takes
@@ -49,8 +49,10 @@ def parts(device: str) -> tuple[Part, ...]:
         Part(
             "Optimizers alone",
             75,
-            ("scripts/benchmark_optimizers.py", "--frameworks=torch", "--steps=20")
-            + (f"--device={device}", "--sets=resnet50"),
+            (
+                *("scripts/benchmark_optimizers.py", "--frameworks=torch"),
+                *("--steps=20", f"--device={device}", "--sets=resnet50"),
+            ),
             ("--sets=tiny", "--steps=3"),
         ),
         Part(
@@ -120,7 +122,7 @@ def page(device: str, outputs: dict[str, str]) -> str:
     return "\n\n".join(
         (
             "# On a GPU",
-            f"`python -m scripts.evidence.gpu{option}`, on {time.strftime('%d %B %Y')}.",
+            f"`python -m scripts.evidence.gpu{option}`, {time.strftime('%d %B %Y')}.",
             f"{device_name(device)}. Python {platform.python_version()}, {versions}.",
             *blocks,
             "",
