@@ -5,7 +5,7 @@
 The entries of a model take their steps in turns, on a made-up batch of the size of one
 GPU's share. In PyTorch each step is waited for, as the official runner does to read the
 clock after each; in JAX each turn is. A row is printed as soon as it is measured:
-the median over turns, their range, and the ratio to adamw's turns.
+the median over turns, their range, and the ratio to the first entry's turns.
 """
 
 import contextlib
@@ -22,20 +22,14 @@ from unscheduled.benchmark.errors import first_line
 from unscheduled.benchmark.frameworks import FRAMEWORKS
 from unscheduled.benchmark.tables import markdown_table
 from unscheduled.runner.backend import load_backend
-from unscheduled.runner.driver import Driver
-from unscheduled.runner.submission import load_submission
+from unscheduled.runner.submission import Driver, load_submission
 from workloads_ext import registry
 
-_FRAMEWORK = flags.DEFINE_enum("framework", "pytorch", FRAMEWORKS, "Which to time.")
-_TINY = flags.DEFINE_bool("tiny", False, "Small sizes, to try it on a CPU.")
-
-BASE = "adamw"
 ALGORITHMS = (
-    *(BASE, "nadamw", "radam", "lookahead_adamw"),
+    *("adamw", "nadamw", "radam", "lookahead_adamw"),
     *("schedule_free_adamw", "schedule_free_radam"),
 )
 TURNS, STEPS = 5, 10
-HEADINGS = ("model", "entry", "ms a step", "range", f"of {BASE}'s", "first step, s")
 
 
 class Model(NamedTuple):
@@ -73,21 +67,19 @@ MODELS = {
         1024,
     ),
 }
-TINY = {
-    "ResNet": Model(
-        "digits_resnet",
-        RESNET | {"stage_widths": (4, 8), "stage_sizes": (2, 1)},
-        (2, 8, 8),
-        1000,
-    ),
-    "ViT-sized": Model(
-        "stdlib_lm",
-        {"vocab_size": 16, "seq_len": 8, "width": 8, "num_layers": 1}
-        | {"num_heads": 2, "mlp_width": 8},
-        (2, 8),
-        16,
-    ),
-}
+SMALL = {"stage_widths": (4, 8), "stage_sizes": (2, 1), "width": 8, "num_layers": 1}
+SMALL |= {"num_heads": 2, "mlp_width": 8, "seq_len": 8}
+
+_FRAMEWORK = flags.DEFINE_enum("framework", "pytorch", FRAMEWORKS, "Which to time.")
+_ALGORITHMS = flags.DEFINE_list("algorithms", [*ALGORITHMS], "The first is the base.")
+_MODELS = flags.DEFINE_list("models", [*MODELS], "Names of models.")
+_TINY = flags.DEFINE_bool("tiny", False, "Small sizes, to try it on a CPU.")
+
+
+def tiny(model: Model) -> Model:
+    """The same at a size that a CPU trains in milliseconds."""
+    options = {name: SMALL.get(name, value) for name, value in model.options.items()}
+    return model._replace(options=options, shape=(2, *(8 for _ in model.shape[1:])))
 
 
 def batch_of(model: Model, framework: str) -> dict[str, np.ndarray]:
@@ -145,7 +137,7 @@ class Entry:
 def rows(name: str, model: Model, framework: str) -> Iterator[tuple[str, ...]]:
     """A row an entry; each is timed in turns with the first."""
     base: Entry | None = None
-    for algorithm in ALGORITHMS:
+    for algorithm in _ALGORITHMS.value:
         try:
             entry = Entry(algorithm, model, framework)
             first = entry.turn(1)
@@ -164,10 +156,13 @@ def rows(name: str, model: Model, framework: str) -> Iterator[tuple[str, ...]]:
 
 def main(_) -> None:
     framework = _FRAMEWORK.value
-    print(markdown_table(HEADINGS, []), flush=True)
-    for name, model in (TINY if _TINY.value else MODELS).items():
+    base = f"of {_ALGORITHMS.value[0]}'s"
+    headings = ("model", "entry", "ms a step", "range", base, "first step, s")
+    print(markdown_table(headings, []), flush=True)
+    for name in _MODELS.value:
+        model = tiny(MODELS[name]) if _TINY.value else MODELS[name]
         for cells in rows(name, model, framework):
-            print(markdown_table(HEADINGS, [cells]).splitlines()[-1], flush=True)
+            print(markdown_table(headings, [cells]).splitlines()[-1], flush=True)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,7 @@ from tests.entries import submissions  # noqa: E402
 from tests.runner import test_kill  # noqa: E402
 from unscheduled.optim_torch import AdamWScheduleFree, RAdam  # noqa: E402
 from unscheduled.runner.backend import load_backend  # noqa: E402
-from unscheduled.runner.driver import Driver  # noqa: E402
-from unscheduled.runner.submission import load_submission  # noqa: E402
+from unscheduled.runner.submission import Driver, load_submission  # noqa: E402
 
 pytestmark = pytest.mark.gpu
 

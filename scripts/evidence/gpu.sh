@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# What runs on a GPU, how right and how fast: writes docs/evidence/gpu.md.
+#
+#   scripts/evidence/gpu.sh                  on one GPU, six minutes at most
+#   scripts/evidence/gpu.sh cpu OUT.md       tries it out, at tiny sizes
+#
+# Each part prints as it goes, into the page too, and is ended at its own time limit.
+set -uo pipefail
+cd "$(dirname "$0")/../.."
+device=${1:-cuda} page=${2:-docs/evidence/gpu.md}
+python=${PYTHON:-.venv/bin/python}
+export PYTHONUNBUFFERED=1
+tests=(-k "") sizes=(--sets=resnet50 --steps=20) models=()
+if [ "$device" = cpu ]; then
+  export CUDA_VISIBLE_DEVICES= JAX_PLATFORMS=cpu
+  tests=(-k "specification and float32") sizes=(--sets=tiny --steps=3) models=(--tiny)
+fi
+
+part() { # TITLE SECONDS ARGUMENTS: a command of Python
+  local title=$1 seconds=$2 start=$SECONDS
+  shift 2
+  printf '\n## %s\n\n```\n$ python %s\n' "$title" "$*"
+  timeout "$seconds" "$python" "$@" 2>&1 | grep --line-buffered -v '^USDT:' # torch's
+  local status=${PIPESTATUS[0]}
+  case $status in
+    0) echo "(done after $((SECONDS - start)) s)" ;;
+    124) echo "(ended at its limit of $seconds s)" ;;
+    *) echo "(ended with status $status)" ;;
+  esac
+  echo '```'
+}
+
+{
+  printf '# On a GPU\n\n`scripts/evidence/gpu.sh%s`, ' "${1:+ $1}"
+  date '+%d %B %Y.'
+  "$python" - <<'END'
+import importlib.metadata as metadata, platform, torch
+from unscheduled.runner.machine import cpu_model_name
+gpu = torch.cuda.is_available() and torch.cuda.get_device_name()
+print(gpu or f"No GPU was at hand: tiny sizes, to try the command, on {cpu_model_name()}.")
+names = ("torch", "jax", "optax")
+versions = ", ".join(f"{name} {metadata.version(name)}" for name in names)
+print(f"Python {platform.python_version()}, {versions}.")
+END
+  part "Right: optimizers against the specification, entries without a wait" 120 \
+    -m pytest -p no:xdist -p no:cacheprovider tests/gpu -m gpu "--device=$device" \
+    "${tests[@]}" -q -rs
+  part "Optimizers alone" 75 scripts/benchmark_optimizers.py --frameworks=torch \
+    "--device=$device" "${sizes[@]}"
+  part "Whole entries in PyTorch, each step waited for" 90 \
+    -m scripts.evidence.gpu_steps --framework=pytorch ${models[@]+"${models[@]}"}
+  part "Whole entries in JAX" 90 \
+    -m scripts.evidence.gpu_steps --framework=jax --models=ResNet,ViT-sized \
+    --algorithms=adamw,schedule_free_adamw ${models[@]+"${models[@]}"}
+} | tee "$page"
