@@ -44,10 +44,24 @@ def arguments(tmp_path, data_dir, framework="pytorch", **flags):
     return [f"--{name}={value}" for name, value in values.items()]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def compiled(tmp_path_factory):
+    """What `run` compiles with JAX, its processes compile once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(
+            CACHE, "JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("c"))
+        )
+        yield
+
+
+CACHE = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+
+
 def run(*flags):
     return subprocess.run(
         [sys.executable, "scripts/run.py", *flags],
         cwd=REPOSITORY,
+        env=os.environ | CACHE,
         capture_output=True,
         text=True,
         timeout=TIMEOUT_SEC,
