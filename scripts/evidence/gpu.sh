@@ -48,8 +48,8 @@ END
   part "Optimizers alone" 75 scripts/benchmark_optimizers.py --frameworks=torch \
     "--device=$device" "${sizes[@]}"
   part "Whole entries in PyTorch, each step waited for" 90 \
-    -m scripts.evidence.gpu_steps --framework=pytorch ${models[@]+"${models[@]}"}
+    -m tests.gpu.steps --framework=pytorch ${models[@]+"${models[@]}"}
   part "Whole entries in JAX" 90 \
-    -m scripts.evidence.gpu_steps --framework=jax --models=ResNet,ViT-sized \
+    -m tests.gpu.steps --framework=jax --models=ResNet,ViT-sized \
     --algorithms=adamw,schedule_free_adamw ${models[@]+"${models[@]}"}
 } | tee "$page"

@@ -1,6 +1,6 @@
 """Milliseconds a step of whole entries on models of official size, side by side.
 
-    python -m scripts.evidence.gpu_steps --framework=pytorch [--tiny]
+    python -m tests.gpu.steps --framework=pytorch [--tiny]
 
 The entries of a model take their steps in turns, on a made-up batch of the size of one
 GPU's share. In PyTorch each step is waited for, as the official runner does to read the
@@ -12,12 +12,12 @@ import contextlib
 import statistics
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from absl import app, flags
 
-from scripts.evidence.pages import ROOT
 from unscheduled.benchmark.errors import first_line
 from unscheduled.benchmark.frameworks import FRAMEWORKS
 from unscheduled.benchmark.tables import markdown_table
@@ -25,6 +25,7 @@ from unscheduled.runner.backend import load_backend
 from unscheduled.runner.submission import Driver, load_submission
 from workloads_ext import registry
 
+ROOT = Path(__file__).resolve().parents[2]
 ALGORITHMS = (
     *("adamw", "nadamw", "radam", "lookahead_adamw"),
     *("schedule_free_adamw", "schedule_free_radam"),
