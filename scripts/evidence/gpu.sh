@@ -42,14 +42,14 @@ names = ("torch", "jax", "optax")
 versions = ", ".join(f"{name} {metadata.version(name)}" for name in names)
 print(f"Python {platform.python_version()}, {versions}.")
 END
-  part "Right: optimizers against the specification, entries without a wait" 120 \
+  part "Right: optimizers against the specification, entries without a wait" 110 \
     -m pytest -p no:xdist -p no:cacheprovider tests/gpu -m gpu "--device=$device" \
     "${tests[@]}" -q -rs
-  part "Optimizers alone" 75 scripts/benchmark_optimizers.py --frameworks=torch \
+  part "Optimizers alone" 70 scripts/benchmark_optimizers.py --frameworks=torch \
     "--device=$device" "${sizes[@]}"
   part "Whole entries in PyTorch, each step waited for" 90 \
     -m tests.gpu.steps --framework=pytorch ${models[@]+"${models[@]}"}
-  part "Whole entries in JAX" 90 \
+  part "Whole entries in JAX" 80 \
     -m tests.gpu.steps --framework=jax --models=ResNet,ViT-sized \
     --algorithms=adamw,schedule_free_adamw ${models[@]+"${models[@]}"}
 } | tee "$page"
