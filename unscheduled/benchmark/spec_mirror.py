@@ -7,7 +7,6 @@ functions" (mlcommons/algorithmic-efficiency, docs/DOCUMENTATION.md).
 import abc
 import dataclasses
 import enum
-import importlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -160,8 +159,10 @@ class Workload(metaclass=abc.ABCMeta):
         """Turns logits into predictions, as `loss_type` says."""
         if framework not in ("pytorch", "jax"):
             raise ValueError(f"framework must be 'pytorch' or 'jax', got {framework!r}")
-        module = "torch" if framework == "pytorch" else "jax.nn"
-        functions = importlib.import_module(module)
+        if framework == "pytorch":
+            import torch as functions
+        else:
+            from jax import nn as functions
         if self.loss_type in (LossType.SOFTMAX_CROSS_ENTROPY, LossType.CTC_LOSS):
             return functions.softmax(logits_batch, -1)
         if self.loss_type is LossType.SIGMOID_CROSS_ENTROPY:
