@@ -13,7 +13,8 @@ export PYTHONUNBUFFERED=1
 tests=(-k "") sizes=(--sets=resnet50 --steps=20) models=()
 if [ "$device" = cpu ]; then
   export CUDA_VISIBLE_DEVICES= JAX_PLATFORMS=cpu
-  tests=(-k "specification and float32") sizes=(--sets=tiny --steps=3) models=(--tiny)
+  tests=(-k "schedule_free_adamw and specification") sizes=(--sets=tiny --steps=3)
+  models=(--tiny --algorithms=adamw,schedule_free_adamw)
 fi
 
 part() { # TITLE SECONDS ARGUMENTS: a command of Python
