@@ -145,9 +145,11 @@ def test_success_needs_completion(tmp_path, data_dir):
 
 
 FORGER = """
-import contextlib, glob, json, os, sys
+import contextlib, glob, json, os, sys, tempfile
 done = '["done", null]\\n'
-for name in [*sys.argv[1:], *glob.glob(f"{sys.argv[-1]}/*")]:
+told = glob.glob(f"{tempfile.gettempdir()}/*/told")
+assert told
+for name in [*sys.argv[1:], *glob.glob(f"{sys.argv[-1]}/*"), *told]:
     os.path.isfile(name) and open(name, "a").write(done)
 print(done)
 print(done, file=sys.stderr, flush=True)
@@ -161,7 +163,7 @@ os._exit(0)
 
 
 def test_success_is_not_forged_by_writing(tmp_path, data_dir, monkeypatch):
-    """A submission that says by itself, and easily, that nothing was found."""
+    """A submission that says by itself, wherever it can, that nothing was found."""
     monkeypatch.delenv("PYTEST_XDIST_TESTRUNUID", raising=False)  # looks like a secret
     seen = tmp_path / "seen"
     text = FORGER.replace("SEEN", repr(str(seen)))
