@@ -13,6 +13,7 @@ import pytest
 
 from tests.runner import fakes
 from unscheduled.benchmark.errors import UserError
+from unscheduled.runner.backend import TrainingState, load_backend
 from unscheduled.runner.submission import SubmissionError
 from unscheduled.runner.trials import run_trials
 
@@ -489,3 +490,25 @@ def test_progress_is_a_plain_line_an_evaluation_where_piped(run):
         "validation target reached after 36.00 s"
     )
     assert "\x1b" not in run.text
+
+
+def test_pytorch_knows_a_wrong_state():
+    """Parameters that are no model, or a state that no checkpoint can hold."""
+    torch = pytest.importorskip("torch")
+    model = torch.nn.Linear(1, 1)
+    good = TrainingState({"sgd": torch.optim.SGD(model.parameters())}, model, None)
+    fault = load_backend("pytorch").fault
+    assert fault(good, good) is None
+    for state in ([], {"step": 3}):
+        assert "dict of objects" in fault(good._replace(optimizer_state=state), good)
+    assert "torch.nn.Module" in fault(good._replace(model_params={}), good)
+
+
+def test_jax_knows_a_wrong_state():
+    """Parameters of other shapes, which are compiled anew, or a state without a step."""
+    pytest.importorskip("jax")
+    good = TrainingState(({}, len), {"w": np.ones(3)}, None)
+    fault = load_backend("jax").fault
+    assert fault(good, good) is None
+    assert "a pair" in fault(good._replace(optimizer_state={}), good)
+    assert "of the shapes" in fault(good._replace(model_params={"w": np.ones(2)}), good)
