@@ -505,7 +505,7 @@ def test_pytorch_knows_a_wrong_state():
 
 
 def test_jax_knows_a_wrong_state():
-    """Parameters of other shapes, which are compiled anew, or a state without a step."""
+    """Parameters of other shapes, for which all is compiled anew, or half a state."""
     pytest.importorskip("jax")
     good = TrainingState(({}, len), {"w": np.ones(3)}, None)
     fault = load_backend("jax").fault
