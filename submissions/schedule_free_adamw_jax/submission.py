@@ -24,6 +24,7 @@ class Hyperparameters(NamedTuple):
     beta2: float = 0.9955159689799007
     weight_decay: float = 0.08121616522670176
     warmup_factor: float = 0.02  # of 0.75 step_hint
+    r: float = 0.0  # the average weighs step t by t^r
     weight_lr_power: float = 2.0
     label_smoothing: float | None = 0.2
     dropout_rate: float | None = None  # the workload's own
@@ -41,6 +42,7 @@ def init_optimizer_state(workload, model_params, model_state, hyperparameters, r
             b2=hp.beta2,
             weight_decay=hp.weight_decay,
             warmup_steps=warmup_steps,
+            r=hp.r,
             weight_lr_power=hp.weight_lr_power,
         )
 

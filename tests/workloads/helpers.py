@@ -84,6 +84,12 @@ class Loaded:
         return {path: leaf.shape for path, leaf in flatten(self.params).items()}
 
 
+def tolerance_of(workload: spec.Workload) -> float:
+    """Of twins, relative and absolute; wider where sums run over time."""
+    is_recurrent = workload.loss_type == spec.LossType.CTC_LOSS
+    return 10 * TOLERANCE if is_recurrent else TOLERANCE
+
+
 def base_class(name: str) -> Any:
     """The class that the twins share."""
     package = importlib.import_module(f"workloads_ext.{name}")

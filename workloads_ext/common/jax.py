@@ -117,20 +117,3 @@ def _with_jax_dtype(array: np.ndarray) -> np.ndarray:
     """Integers as int32, the rest as float32."""
     is_integer = np.issubdtype(array.dtype, np.integer)
     return array.astype(np.int32 if is_integer else np.float32)
-
-
-class Dropout(nn.Module):
-    """flax's, but the rate may be traced, as in the official models."""
-
-    rate: float | jax.Array
-    deterministic: bool
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Sets a share of the entries to 0 and scales the others up."""
-        is_zero = isinstance(self.rate, int | float) and self.rate == 0
-        if self.deterministic or is_zero:
-            return x
-        keep = 1.0 - self.rate
-        mask = jax.random.bernoulli(self.make_rng("dropout"), keep, x.shape)
-        return jnp.where(mask, x / keep, 0.0)

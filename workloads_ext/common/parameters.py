@@ -14,6 +14,8 @@ _RULES = (
     (r"\bln|norm", _Type.LAYER_NORM_SCALE, _Type.LAYER_NORM_BIAS),
     (r"conv", _Type.CONV_WEIGHT, _Type.BIAS),
     (r"embed", _Type.EMBEDDING, _Type.BIAS),
+    (r"attn\W+q$", _Type.ATTENTION_Q, _Type.ATTENTION_BIAS),
+    (r"attn\W+kv", _Type.ATTENTION_KV, _Type.ATTENTION_BIAS),
     (r"attn\W+qkv", _Type.ATTENTION_QKV, _Type.ATTENTION_BIAS),
     (r"attn\W+out", _Type.ATTENTION_OUT, _Type.ATTENTION_BIAS),
     (r"^(?!.*attn)", _Type.WEIGHT, _Type.BIAS),

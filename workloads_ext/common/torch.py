@@ -12,7 +12,9 @@ from torch import nn
 
 from unscheduled import spec
 from workloads_ext.common.data import Batch, map_arrays, seed_integers
+from workloads_ext.common.layers_torch import BatchNorm, MaskedBatchNorm
 from workloads_ext.common.parameters import parameter_type
+from workloads_ext.common.ranks import is_distributed, rank_count
 from workloads_ext.common.workload import EmbeddedWorkload
 
 
@@ -22,22 +24,6 @@ def device() -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda", torch.cuda.current_device())
     return torch.device("cpu")
-
-
-def lecun_normal_(weight: torch.Tensor) -> torch.Tensor:
-    """Fills a weight with truncated normals of variance 1/fan_in, as flax does."""
-    fan_in = weight[0].numel()
-    stddev = fan_in**-0.5 / 0.8796256610342398  # of a normal cut at two deviations
-    return nn.init.trunc_normal_(weight, std=stddev, a=-2 * stddev, b=2 * stddev)
-
-
-def rank_count() -> int:
-    """Ranks of the process group; 1 where there is none."""
-    return dist.get_world_size() if _is_distributed() else 1
-
-
-def _is_distributed() -> bool:
-    return dist.is_available() and dist.is_initialized()
 
 
 class TorchWorkload(EmbeddedWorkload):
@@ -63,7 +49,7 @@ class TorchWorkload(EmbeddedWorkload):
             shapes[name] = spec.ShapeTuple(tuple(parameter.shape))
             types[name] = parameter_type(name, self.parameter_rules)
         self._param_shapes, self._param_types = shapes, types
-        if _is_distributed():
+        if is_distributed():
             device_ids = [device()] if device().type == "cuda" else None
             model = nn.parallel.DistributedDataParallel(model, device_ids)
         return model, None
@@ -97,7 +83,7 @@ class TorchWorkload(EmbeddedWorkload):
                     "update_batch_norm must be False in evaluation, got True."
                 )
             for module in params.modules() if is_training else ():
-                if isinstance(module, BatchNorm):
+                if isinstance(module, BatchNorm | MaskedBatchNorm):
                     module.track_running_stats = update_batch_norm
         dropout = self._dropout(dropout_rate)
         with contextlib.nullcontext() if is_training else torch.no_grad():
@@ -119,13 +105,13 @@ class TorchWorkload(EmbeddedWorkload):
         return map_arrays(_to_device, batch)
 
     def _total(self, tensor: torch.Tensor) -> np.ndarray:
-        if _is_distributed():
+        if is_distributed():
             dist.all_reduce(tensor)
         return tensor.cpu().numpy()
 
     def _all_rows(self, tensor: torch.Tensor) -> np.ndarray:
         parts = [tensor]
-        if _is_distributed():
+        if is_distributed():
             parts = [torch.empty_like(tensor) for _ in range(rank_count())]
             dist.all_gather(parts, tensor.contiguous())
         return torch.cat(parts).cpu().numpy()
@@ -133,61 +119,9 @@ class TorchWorkload(EmbeddedWorkload):
 
 def _to_device(array: np.ndarray) -> torch.Tensor:
     """This rank's rows on `device()`: integers as int64, the rest as float32."""
-    if _is_distributed():
+    if is_distributed():
         size = len(array) // rank_count()
         array = array[dist.get_rank() * size : (dist.get_rank() + 1) * size]
     is_integer = np.issubdtype(array.dtype, np.integer)
     dtype = torch.int64 if is_integer else torch.float32
     return torch.tensor(array, dtype=dtype, device=device())
-
-
-class BatchNorm(nn.BatchNorm2d):
-    """Batch norm of (n, width, ...), over the batches of all ranks, of one size each.
-
-    Unlike `nn.SyncBatchNorm` it runs on CPUs too. Without ranks, in evaluation, and
-    in all it holds, it is PyTorch's own.
-    """
-
-    def _check_input_dim(self, input: torch.Tensor) -> None:
-        """Any number of axes will do."""
-
-    def forward(self, input: torch.Tensor) -> torch.Tensor:
-        if not self.training or rank_count() == 1:
-            return super().forward(input)
-        axes = [axis for axis in range(input.dim()) if axis != 1]
-        mean = _mean_over_ranks(input.mean(axes, keepdim=True))
-        centred = input - mean
-        variance = _mean_over_ranks(centred.square().mean(axes, keepdim=True))
-        if self.track_running_stats:
-            count = rank_count() * input.numel() // self.num_features
-            self._track(mean.detach(), variance.detach() * count / (count - 1))
-        shape = mean.shape[1:]
-        scale = self.weight.view(shape) * torch.rsqrt(variance + self.eps)
-        return centred * scale + self.bias.view(shape)
-
-    def _track(self, mean: torch.Tensor, unbiased_variance: torch.Tensor) -> None:
-        held: Any = self  # whose buffers may be None in PyTorch's own
-        held.num_batches_tracked.add_(1)
-        held.running_mean.lerp_(mean.flatten(), held.momentum)
-        held.running_var.lerp_(unbiased_variance.flatten(), held.momentum)
-
-
-@torch.compiler.disable()
-def _mean_over_ranks(values: torch.Tensor) -> Any:
-    return _SumOverRanks.apply(values) / rank_count()
-
-
-class _SumOverRanks(torch.autograd.Function):
-    """The sum of all ranks' tensors, whose gradient sums those of all ranks."""
-
-    @staticmethod
-    def forward(ctx: Any, values: torch.Tensor) -> torch.Tensor:
-        values = values.clone()
-        dist.all_reduce(values)
-        return values
-
-    @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> torch.Tensor:
-        grad = grads[0].clone()  # contiguous, and not the caller's
-        dist.all_reduce(grad)
-        return grad

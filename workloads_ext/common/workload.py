@@ -38,6 +38,7 @@ class EmbeddedWorkload(spec.Workload):
     """
 
     name: str
+    mirrors: str  # the official workload
     dataset: type  # a TFDS builder
     sizes: Mapping[str, int]  # examples of its splits
     model_class: Any  # is called with model_options
@@ -110,9 +111,9 @@ class EmbeddedWorkload(spec.Workload):
         """An endless iterator of batches with 'inputs' and 'targets'.
 
         Batches of the evaluation splits also have 'weights', 0 on padding, and are
-        kept. `cache` is whether to read the training split into memory; None is True.
+        kept.
         """
-        del repeat_final_dataset, num_batches  # queues never end
+        del cache, repeat_final_dataset, num_batches  # in memory, and never ending
         if split not in _SPLITS:
             raise ValueError(f"split must be one of {_SPLITS}, got {split!r}.")
         count, name = self._shares()
@@ -122,8 +123,7 @@ class EmbeddedWorkload(spec.Workload):
                 f"got {global_batch_size!r}."
             )
         stored = "train" if split == "eval_train" else split
-        in_memory = split == "train" and (cache is None or cache)
-        source = Source(prepare(self.dataset, data_dir), stored, in_memory)
+        source = Source(prepare(self.dataset, data_dir), stored)
 
         def make(indices: np.ndarray, rng: np.random.Generator | None = None) -> Batch:
             return self._make_batch(source.read(indices), rng)

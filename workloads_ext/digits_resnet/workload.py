@@ -1,25 +1,33 @@
 """Digits ResNet: data, sizes and model settings, whatever the framework.
 
-The data are scikit-learn's handwritten digits, 8x8 pixels.
+The data are scikit-learn's handwritten digits, turned, scaled and moved.
 """
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
+from scipy import ndimage
 
 from workloads_ext.common.data import Batch
 from workloads_ext.common.source import ArraysBuilder
 from workloads_ext.common.workload import EmbeddedWorkload
 
-SIZES = {"train": 1197, "validation": 300, "test": 300}
+SIDE = 16  # pixels, twice those of the originals
+_COPIES = {"train": 8, "validation": 6, "test": 6}  # of each original
+_ORIGINALS = {"train": 1197, "validation": 300, "test": 300}
+SIZES = {split: count * _COPIES[split] for split, count in _ORIGINALS.items()}
 _CLASSES = 10
+# How far copies may be turned (degrees), scaled and moved (pixels): test images are
+# another distribution, as ImageNet-v2 is to ImageNet.
+_REACH = {"train": (30, 0.25, 2.5), "validation": (30, 0.25, 2.5), "test": (35, 0.3, 3)}
+_NOISE = 50  # standard deviation, of 255 for the darkest pixel
 
 
-def _split_indices(labels: np.ndarray) -> dict[str, np.ndarray]:
-    """Stratified splits: as many of each digit in validation as in test."""
+def split_indices(labels: np.ndarray) -> dict[str, np.ndarray]:
+    """Stratified splits of the originals: as many of each digit in both small ones."""
     rng = np.random.RandomState(0)  # its stream is the same in every NumPy release
-    held_out = SIZES["validation"] // _CLASSES
+    held_out = _ORIGINALS["validation"] // _CLASSES
     splits = {"train": [], "validation": [], "test": []}
     for label in range(_CLASSES):
         order = rng.permutation(np.flatnonzero(labels == label))
@@ -29,23 +37,41 @@ def _split_indices(labels: np.ndarray) -> dict[str, np.ndarray]:
     return {name: np.concatenate(parts) for name, parts in splits.items()}
 
 
+def _copy(image: np.ndarray, split: str, rng: np.random.RandomState) -> np.ndarray:
+    """An image of 8x8 pixels, 0 to 16, as one of SIDE x SIDE, 0 to 255, transformed."""
+    degrees, stretch, shift = _REACH[split]
+    angle = np.deg2rad(rng.uniform(-degrees, degrees))
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    matrix = turn * (len(image) / SIDE) * rng.uniform(1 - stretch, 1 + stretch, (2, 1))
+    centre = (len(image) - 1) / 2 + rng.uniform(-shift, shift, 2) * len(image) / SIDE
+    offset = centre - matrix @ np.full(2, (SIDE - 1) / 2)
+    seen = ndimage.affine_transform(image, matrix, offset, (SIDE, SIDE), order=1)
+    noisy = seen * 255 / 16 + _NOISE * rng.standard_normal(seen.shape)
+    return np.clip(np.round(noisy), 0, 255).astype(np.uint8)
+
+
 class Digits(ArraysBuilder):
-    """1797 images (8, 8, 1) uint8 with values 0 to 16, and int64 labels 0 to 9."""
+    """Images (16, 16, 1) of uint8, copies of 1797 originals, and labels 0 to 9.
 
-    VERSION = tfds.core.Version("1.0.0")
-    features: ClassVar = {
-        "image": tfds.features.Tensor(shape=(8, 8, 1), dtype=np.uint8),
-        "label": tfds.features.Scalar(dtype=np.int64),
-    }
-    splits = tuple(SIZES)
+    All copies of an original are in one split.
+    """
 
-    def arrays(self, split: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    VERSION = tfds.core.Version("2.0.0")
+    shapes: ClassVar = {"image": ((SIDE, SIDE, 1), np.uint8), "label": ((), np.int64)}
+
+    def arrays(self) -> dict[str, dict[str, np.ndarray]]:
         from sklearn.datasets import load_digits  # only when building
 
-        digits: Any = load_digits()
-        indices = _split_indices(digits.target)[split]
-        images = digits.images[indices].astype(np.uint8)[..., None]
-        return indices, {"image": images, "label": digits.target[indices]}
+        digits, rng = load_digits(), np.random.RandomState(0)
+        arrays = {}
+        for split, originals in split_indices(digits.target).items():
+            indices = np.repeat(originals, _COPIES[split])
+            images = [_copy(digits.images[i], split, rng) for i in indices]
+            arrays[split] = {
+                "image": np.stack(images)[..., None],
+                "label": digits.target[indices].astype(np.int64),
+            }
+        return arrays
 
 
 def shift_images(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -58,16 +84,17 @@ def shift_images(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 class BaseDigitsResNetWorkload(EmbeddedWorkload):
-    """Classifies 8x8 digits; inputs are float32 (batch, 8, 8, 1) here."""
+    """Mirrors imagenet_resnet; inputs are float32 (batch, 16, 16, 1) here."""
 
     name = "digits_resnet"
+    mirrors = "imagenet_resnet"
     dataset = Digits
     sizes = SIZES
 
     metrics = ("accuracy", "loss")
     output_layer = "fc"
     has_batch_norm = True
-    train_mean, train_stddev = 4.893, 6.023  # of pixels, which are 0 to 16
+    train_mean, train_stddev = 68.3, 81.1  # of pixels, which are 0 to 255
     model_options: ClassVar = {
         "num_classes": 10,
         "stage_widths": (16, 32, 64),

@@ -4,6 +4,7 @@ The data are the sources of Python's standard library, in bytes.
 """
 
 import hashlib
+import math
 import pathlib
 import sys
 import sysconfig
@@ -91,35 +92,35 @@ class PythonStdlib(ArraysBuilder):
     Its config is named after the running Python, whose sources it holds.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("2.0.0")
     BUILDER_CONFIGS = (
         tfds.core.BuilderConfig(
             name="python{}.{}.{}".format(*sys.version_info[:3]),
             description="The sources of this release of Python.",
         ),
     )
-    features: ClassVar = {
-        "text": tfds.features.Tensor(shape=(SEQ_LEN + 1,), dtype=np.uint8)
-    }
-    splits = tuple(SIZES)
+    shapes: ClassVar = {"text": ((SEQ_LEN + 1,), np.uint8)}
 
-    def arrays(self, split: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        windows = _split_windows(split)
-        return np.arange(len(windows)), {"text": windows}
+    def arrays(self) -> dict[str, dict[str, np.ndarray]]:
+        return {split: {"text": _split_windows(split)} for split in SIZES}
 
 
 class BaseStdlibLmWorkload(EmbeddedWorkload):
-    """Predicts the next byte; inputs and targets are integers (batch, seq_len)."""
+    """Mirrors finewebedu_lm: the next byte, in perplexity.
+
+    Inputs and targets are integers (batch, seq_len). As officially, the model has no
+    dropout.
+    """
 
     name = "stdlib_lm"
+    mirrors = "finewebedu_lm"
     dataset = PythonStdlib
     sizes = SIZES
 
-    output_layer = "head"
-    default_dropout_rate = 0.1
+    metrics = ("ppl", "loss")
+    output_layer = "embed"
     model_options: ClassVar = {
         "vocab_size": 256,
-        "seq_len": SEQ_LEN,
         "width": 96,
         "num_layers": 2,
         "num_heads": 4,
@@ -132,3 +133,9 @@ class BaseStdlibLmWorkload(EmbeddedWorkload):
         del rng
         text = examples["text"]
         return {"inputs": text[:, :-1], "targets": text[:, 1:]}
+
+    def _metrics(
+        self, means: dict[str, float], rows: dict[str, np.ndarray]
+    ) -> dict[str, float]:
+        del rows
+        return {**means, "ppl": math.exp(means["loss"])}

@@ -9,7 +9,7 @@ import numpy as np
 from flax import linen as nn
 
 from workloads_ext.common.jax import JaxWorkload
-from workloads_ext.digits_resnet.workload import BaseDigitsResNetWorkload
+from workloads_ext.digits_resnet.workload import SIDE, BaseDigitsResNetWorkload
 
 
 def _conv(width: int, size: int, stride: int = 1, *, name: str) -> nn.Conv:
@@ -55,7 +55,7 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, use_running_average: bool) -> jax.Array:
-        """Maps float32 images (n, 8, 8, 1) to logits (n, num_classes)."""
+        """Maps float32 images (n, 16, 16, 1) to logits (n, num_classes)."""
         x = _conv(self.stage_widths[0], 3, name="conv1")(images)
         x = nn.relu(_batch_norm(use_running_average, name="bn1")(x))
         widths = np.repeat(self.stage_widths, self.stage_sizes).tolist()
@@ -70,7 +70,7 @@ class ResNet(nn.Module):
 
 
 class DigitsResNetWorkload(BaseDigitsResNetWorkload, JaxWorkload):
-    """Images are (batch, 8, 8, 1)."""
+    """Images are (batch, 16, 16, 1)."""
 
     model_class = ResNet
-    example_inputs = np.zeros((1, 8, 8, 1), np.float32)
+    example_inputs = np.zeros((1, SIDE, SIDE, 1), np.float32)

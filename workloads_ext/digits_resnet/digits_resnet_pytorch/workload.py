@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from workloads_ext.common.data import Batch
-from workloads_ext.common.torch import BatchNorm, TorchWorkload, lecun_normal_
+from workloads_ext.common.layers_torch import BatchNorm, lecun_normal_
+from workloads_ext.common.torch import TorchWorkload
 from workloads_ext.digits_resnet.workload import BaseDigitsResNetWorkload
 
 
@@ -71,14 +72,14 @@ class ResNet(nn.Module):
         nn.init.zeros_(self.fc.bias)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Maps float32 images (n, 1, 8, 8) to logits (n, num_classes)."""
+        """Maps float32 images (n, 1, 16, 16) to logits (n, num_classes)."""
         x = torch.relu(self.bn1(self.conv1(images)))
         x = self.blocks(x)
         return self.fc(x.mean(dim=(2, 3)))
 
 
 class DigitsResNetWorkload(BaseDigitsResNetWorkload, TorchWorkload):
-    """Images are (batch, 1, 8, 8)."""
+    """Images are (batch, 1, 16, 16)."""
 
     model_class = ResNet
 

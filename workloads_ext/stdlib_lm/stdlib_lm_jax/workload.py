@@ -1,43 +1,79 @@
 """Standard-library language model in JAX: a transformer, and the workload."""
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from workloads_ext.common.jax import Dropout, JaxWorkload
+from workloads_ext.common.jax import JaxWorkload
 from workloads_ext.stdlib_lm.workload import SEQ_LEN, BaseStdlibLmWorkload
 
-_layer_norm = functools.partial(nn.LayerNorm, epsilon=1e-5)
-_embedding = functools.partial(nn.Embed, embedding_init=nn.initializers.normal(0.02))
+_rms_norm = functools.partial(nn.RMSNorm, epsilon=1e-6)
+
+
+def _linear(width: int, stddev: float = 0.02, *, name: str) -> nn.Dense:
+    init = nn.initializers.normal(stddev)
+    return nn.Dense(width, use_bias=False, kernel_init=init, name=name)
+
+
+def _rotated(x: jax.Array) -> jax.Array:
+    """Turns pairs of (batch, length, heads, width) by their position (2104.09864)."""
+    length, width = x.shape[1], x.shape[3]
+    rates = 1e4 ** -(jnp.arange(0, width, 2) / width)
+    angles = (jnp.arange(length)[:, None] * rates)[:, None]
+    a, b = x[..., 0::2], x[..., 1::2]
+    cos, sin = jnp.cos(angles), jnp.sin(angles)
+    return jnp.stack([a * cos - b * sin, b * cos + a * sin], axis=-1).reshape(x.shape)
+
+
+def _normalised(x: jax.Array) -> jax.Array:
+    return x / jnp.maximum(jnp.linalg.norm(x, axis=-1, keepdims=True), 1e-6)
+
+
+class Scale(nn.Module):
+    """A learned factor."""
+
+    start: float
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps to the same shape."""
+        return x * self.param("scale", nn.initializers.constant(self.start), (1,))
 
 
 class Attention(nn.Module):
-    """Causal self-attention of (batch, length, width)."""
+    """Causal self-attention of rotated and normalised queries and keys."""
 
     num_heads: int
+    stddev: float
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps (batch, length, width) to the same shape."""
         batch, length, width = x.shape
-        heads = nn.Dense(3 * width, name="qkv")(x)
+        heads = _linear(3 * width, name="qkv")(x)
         heads = heads.reshape(batch, length, 3, self.num_heads, -1)
         q, k, v = jnp.moveaxis(heads, 2, 0)
-        y = jax.nn.dot_product_attention(q, k, v, is_causal=True)
-        return nn.Dense(width, name="out")(y.reshape(batch, length, width))
+        q, k = (_normalised(_rotated(part)) for part in (q, k))
+        q = Scale(math.log2(SEQ_LEN**2 - SEQ_LEN), name="qk_norm")(q)
+        y = jax.nn.dot_product_attention(q, k, v, is_causal=True, scale=1.0)
+        return _linear(width, self.stddev, name="out")(y.reshape(x.shape))
 
 
 class Mlp(nn.Module):
-    """Two layers with a GELU between."""
+    """A gated linear unit, and a layer back."""
 
     hidden_width: int
+    stddev: float
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        hidden = nn.gelu(nn.Dense(self.hidden_width, name="up")(x), approximate=True)
-        return nn.Dense(x.shape[-1], name="down")(hidden)
+        """Maps (batch, length, width) to the same shape."""
+        hidden = nn.glu(_linear(2 * self.hidden_width, name="up")(x))
+        return _linear(x.shape[-1], self.stddev, name="down")(hidden)
 
 
 class Block(nn.Module):
@@ -45,45 +81,41 @@ class Block(nn.Module):
 
     num_heads: int
     mlp_width: int
-    dropout_rate: float
+    stddev: float
 
     @nn.compact
-    def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
-        dropout = Dropout(self.dropout_rate, deterministic=deterministic)
-        y = Attention(self.num_heads, name="attn")(_layer_norm(name="ln1")(x))
-        x = x + dropout(y)
-        y = Mlp(self.mlp_width, name="mlp")(_layer_norm(name="ln2")(x))
-        return x + dropout(y)
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps (batch, length, width) to the same shape."""
+        attention = Attention(self.num_heads, self.stddev, name="attn")
+        x = x + attention(_rms_norm(name="norm1")(x))
+        mlp = Mlp(self.mlp_width, self.stddev, name="mlp")
+        return x + mlp(_rms_norm(name="norm2")(x))
 
 
 class Transformer(nn.Module):
-    """Embeddings with learned positions, blocks, a last norm and an untied head."""
+    """Embeddings, blocks and a last norm; the embeddings are the head too."""
 
     vocab_size: int
-    seq_len: int
     width: int
     num_layers: int
     num_heads: int
     mlp_width: int
-    dropout_rate: float
 
     @nn.compact
-    def __call__(self, tokens: jax.Array, deterministic: bool) -> jax.Array:
+    def __call__(self, tokens: jax.Array) -> jax.Array:
         """Maps integers (batch, length) to logits (batch, length, vocab_size)."""
-        positions = jnp.arange(tokens.shape[1])
-        x = _embedding(self.vocab_size, self.width, name="embed_token")(tokens)
-        x += _embedding(self.seq_len, self.width, name="embed_position")(positions)
-        x = Dropout(self.dropout_rate, deterministic=deterministic)(x)
+        init = nn.initializers.normal(0.02)
+        embed = nn.Embed(self.vocab_size, self.width, embedding_init=init, name="embed")
+        x = embed(tokens)
+        stddev = 0.02 / math.sqrt(2 * self.num_layers)  # of what is added to the stream
         for i in range(self.num_layers):
-            block = Block(
-                self.num_heads, self.mlp_width, self.dropout_rate, name=f"blocks_{i}"
-            )
-            x = block(x, deterministic)
-        return nn.Dense(self.vocab_size, name="head")(_layer_norm(name="ln_last")(x))
+            block = Block(self.num_heads, self.mlp_width, stddev, name=f"blocks_{i}")
+            x = block(x)
+        return embed.attend(_rms_norm(name="norm_last")(x))
 
 
 class StdlibLmWorkload(BaseStdlibLmWorkload, JaxWorkload):
-    """Dropout draws from the `rng` of `model_fn`."""
+    """Tokens are int32."""
 
     model_class = Transformer
     example_inputs = np.zeros((1, SEQ_LEN), np.int32)

@@ -1,102 +1,121 @@
 """Standard-library language model in PyTorch: a transformer, and the workload."""
 
+import math
+
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
-from workloads_ext.common.torch import TorchWorkload, lecun_normal_
-from workloads_ext.stdlib_lm.workload import BaseStdlibLmWorkload
+from workloads_ext.common.torch import TorchWorkload
+from workloads_ext.stdlib_lm.workload import SEQ_LEN, BaseStdlibLmWorkload
 
 
-def _linear(in_width: int, out_width: int) -> nn.Linear:
-    linear = nn.Linear(in_width, out_width)
-    lecun_normal_(linear.weight)
-    nn.init.zeros_(linear.bias)
+def _linear(in_width: int, out_width: int, stddev: float = 0.02) -> nn.Linear:
+    linear = nn.Linear(in_width, out_width, bias=False)
+    nn.init.normal_(linear.weight, std=stddev)
     return linear
 
 
-def _embedding(count: int, width: int) -> nn.Embedding:
-    embedding = nn.Embedding(count, width)
-    nn.init.normal_(embedding.weight, std=0.02)
-    return embedding
+def _rotated(x: torch.Tensor) -> torch.Tensor:
+    """Turns pairs of (batch, heads, length, width) by their position (2104.09864)."""
+    length, width = x.shape[2:]
+    rates = 1e4 ** -(torch.arange(0, width, 2, device=x.device) / width)
+    angles = torch.arange(length, device=x.device)[:, None] * rates
+    a, b = x[..., 0::2], x[..., 1::2]
+    cos, sin = angles.cos(), angles.sin()
+    return torch.stack([a * cos - b * sin, b * cos + a * sin], dim=-1).flatten(-2)
+
+
+class Scale(nn.Module):
+    """A learned factor."""
+
+    def __init__(self, start: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((1,), start))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Maps to the same shape."""
+        return x * self.weight
 
 
 class Attention(nn.Module):
-    """Causal self-attention of (batch, length, width)."""
+    """Causal self-attention of rotated and normalised queries and keys."""
 
-    def __init__(self, width: int, num_heads: int) -> None:
+    def __init__(self, width: int, num_heads: int, stddev: float) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.qkv = _linear(width, 3 * width)
-        self.out = _linear(width, width)
+        self.qk_norm = Scale(math.log2(SEQ_LEN**2 - SEQ_LEN))
+        self.out = _linear(width, width, stddev)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        batch, length, width = x.shape
-        heads = self.qkv(x).view(batch, length, 3, self.num_heads, -1)
+        """Maps (batch, length, width) to the same shape."""
+        heads = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))
         q, k, v = heads.permute(2, 0, 3, 1, 4)
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        return self.out(y.transpose(1, 2).reshape(batch, length, width))
+        q, k = (F.normalize(_rotated(part), dim=-1, eps=1e-6) for part in (q, k))
+        q = self.qk_norm(q)
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=1.0)
+        return self.out(y.transpose(1, 2).flatten(2))
 
 
 class Mlp(nn.Module):
-    """Two layers with a GELU between."""
+    """A gated linear unit, and a layer back."""
 
-    def __init__(self, width: int, hidden_width: int) -> None:
+    def __init__(self, width: int, hidden_width: int, stddev: float) -> None:
         super().__init__()
-        self.up = _linear(width, hidden_width)
-        self.down = _linear(hidden_width, width)
+        self.up = _linear(width, 2 * hidden_width)
+        self.down = _linear(hidden_width, width, stddev)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.down(F.gelu(self.up(x), approximate="tanh"))
+        """Maps (batch, length, width) to the same shape."""
+        return self.down(F.glu(self.up(x)))
 
 
 class Block(nn.Module):
     """Attention and MLP, each normalised before and added after."""
 
-    def __init__(self, width: int, num_heads: int, mlp_width: int) -> None:
+    def __init__(
+        self, width: int, num_heads: int, mlp_width: int, stddev: float
+    ) -> None:
         super().__init__()
-        self.ln1 = nn.LayerNorm(width, eps=1e-5)
-        self.attn = Attention(width, num_heads)
-        self.ln2 = nn.LayerNorm(width, eps=1e-5)
-        self.mlp = Mlp(width, mlp_width)
+        self.norm1 = nn.RMSNorm(width, eps=1e-6)
+        self.attn = Attention(width, num_heads, stddev)
+        self.norm2 = nn.RMSNorm(width, eps=1e-6)
+        self.mlp = Mlp(width, mlp_width, stddev)
 
-    def forward(self, x: torch.Tensor, dropout_rate: float) -> torch.Tensor:
-        x = x + F.dropout(self.attn(self.ln1(x)), dropout_rate, self.training)
-        return x + F.dropout(self.mlp(self.ln2(x)), dropout_rate, self.training)
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Maps (batch, length, width) to the same shape."""
+        x = x + self.attn(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
 
 
 class Transformer(nn.Module):
-    """Embeddings with learned positions, blocks, a last norm and an untied head."""
+    """Embeddings, blocks and a last norm; the embeddings are the head too."""
 
     def __init__(
         self,
         vocab_size: int,
-        seq_len: int,
         width: int,
         num_layers: int,
         num_heads: int,
         mlp_width: int,
     ) -> None:
         super().__init__()
-        self.embed_token = _embedding(vocab_size, width)
-        self.embed_position = _embedding(seq_len, width)
-        self.blocks = nn.ModuleList(
-            Block(width, num_heads, mlp_width) for _ in range(num_layers)
+        self.embed = nn.Embedding(vocab_size, width)
+        nn.init.normal_(self.embed.weight, std=0.02)
+        stddev = 0.02 / math.sqrt(2 * num_layers)  # of what is added to the stream
+        self.blocks = nn.Sequential(
+            *(Block(width, num_heads, mlp_width, stddev) for _ in range(num_layers))
         )
-        self.ln_last = nn.LayerNorm(width, eps=1e-5)
-        self.head = _linear(width, vocab_size)
+        self.norm_last = nn.RMSNorm(width, eps=1e-6)
 
-    def forward(self, tokens: torch.Tensor, dropout_rate: float) -> torch.Tensor:
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Maps int64 tokens (batch, length) to logits (batch, length, vocab_size)."""
-        positions = self.embed_position.weight[: tokens.shape[1]]
-        x = self.embed_token(tokens) + positions
-        x = F.dropout(x, dropout_rate, self.training)
-        for block in self.blocks:
-            x = block(x, dropout_rate)
-        return self.head(self.ln_last(x))
+        x = self.norm_last(self.blocks(self.embed(tokens)))
+        return x @ self.embed.weight.T
 
 
 class StdlibLmWorkload(BaseStdlibLmWorkload, TorchWorkload):
-    """Dropout draws from PyTorch's global generator."""
+    """Tokens are int64."""
 
     model_class = Transformer

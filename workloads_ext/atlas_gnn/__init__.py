@@ -1,0 +1,3 @@
+"""A small graph network that recognises properties of graphs."""
+
+WORKLOAD_CLASS_NAME = "AtlasGnnWorkload"

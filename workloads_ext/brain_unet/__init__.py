@@ -1,0 +1,3 @@
+"""A small U-Net that reconstructs slices of a brain."""
+
+WORKLOAD_CLASS_NAME = "BrainUnetWorkload"

@@ -1,0 +1,3 @@
+"""A small vision transformer on handwritten digits."""
+
+WORKLOAD_CLASS_NAME = "DigitsVitWorkload"

@@ -1,0 +1,3 @@
+"""A small transformer that translates numbers."""
+
+WORKLOAD_CLASS_NAME = "NumbersTransformerWorkload"

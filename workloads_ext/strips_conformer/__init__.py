@@ -1,0 +1,3 @@
+"""A small Conformer that reads strips of digits."""
+
+WORKLOAD_CLASS_NAME = "StripsConformerWorkload"

@@ -1,0 +1,3 @@
+"""A small LSTM that reads strips of digits."""
+
+WORKLOAD_CLASS_NAME = "StripsDeepspeechWorkload"
