@@ -16,9 +16,25 @@ def pytest_addoption(parser):
         default="cuda",
         help="where tests marked gpu run; cpu is to try them out",
     )
+    parser.addoption(
+        "--data_dir", help="where data sets stay, which take a minute to make"
+    )
 
 
 @pytest.fixture(scope="session")
-def data_dir(tmp_path_factory) -> str:
-    """Where the data sets of this test session are made, once."""
-    return str(tmp_path_factory.mktemp("data"))
+def data_dir(request, tmp_path_factory) -> str:
+    """Where the data sets of this test session are made, once for all its workers.
+
+    Those that runs of the tests need are there: a run that waits for another process
+    to make them would say so where a test expects it to say nothing.
+    """
+    from tests.workloads.helpers import prepare
+
+    folder = request.config.getoption("--data_dir")
+    if folder is None:
+        base = tmp_path_factory.getbasetemp()
+        is_worker = "PYTEST_XDIST_WORKER" in os.environ
+        folder = (base.parent if is_worker else base) / "data"
+    for name in ("digits_resnet", "stdlib_lm"):
+        prepare(name, folder)
+    return os.path.abspath(folder)

@@ -13,6 +13,7 @@ import pytest
 
 import workloads_ext
 from unscheduled import spec
+from workloads_ext.common import source
 
 TRAIN, EVAL = spec.ForwardPassMode.TRAIN, spec.ForwardPassMode.EVAL
 PAIRS = [(name, fw) for name in workloads_ext.WORKLOADS for fw in ("pytorch", "jax")]
@@ -29,7 +30,7 @@ class Loaded:
     framework: str
 
     def model(self, batch, mode, *, update_batch_norm=False, dropout_rate=0.0):
-        """Logits as a NumPy array, and the new model state."""
+        """What the model returns, as NumPy arrays, and the new model state."""
         options = (mode, update_batch_norm, dropout_rate)
         if self.framework == "jax":
             forward = _jitted_model(self.workload.name, *options)
@@ -46,10 +47,15 @@ class Loaded:
         loss = self.workload.loss_fn(*arrays, label_smoothing)
         return {name: to_numpy(value) for name, value in loss.items()}
 
-    def evaluate(self, data_dir, batch_size=None):
+    def queue(self, split, data_dir, batch_size=8):
+        """Batches of a split."""
+        rng = random_state(self.framework)
+        return self.workload._build_input_queue(rng, split, data_dir, batch_size)
+
+    def evaluate(self, data_dir):
         """What the runner gets from `eval_model`."""
         return self.workload.eval_model(
-            batch_size or self.workload.eval_batch_size,
+            self.workload.eval_batch_size,
             self.params,
             self.model_state,
             random_state(self.framework),
@@ -58,24 +64,43 @@ class Loaded:
             0,
         )
 
+    def evaluate_split(self, split, data_dir, batch_size=None):
+        """The metrics of one split."""
+        return self.workload._eval_model_on_split(
+            split,
+            self.workload.sizes[split],
+            batch_size or self.workload.eval_batch_size,
+            self.params,
+            self.model_state,
+            random_state(self.framework),
+            data_dir,
+        )
+
     def parameter(self, path: str) -> np.ndarray:
         """One parameter by path, as `shapes` names it."""
         if self.framework == "pytorch":
             return to_numpy(self.params.get_parameter(path))
         return to_numpy(flatten(self.params)[path])
 
-    def without(self, layer: str) -> "Loaded":
-        """A copy whose layer of that name has parameters of zero."""
+    def copy(self) -> "Loaded":
+        """One whose parameters and statistics change without those of this one."""
+        return dataclasses.replace(self, params=copy.deepcopy(self.params))
+
+    def with_layer(self, layer: str, function) -> "Loaded":
+        """A copy with the function of each array of the layer of that name."""
+        new = self.copy()
         if self.framework == "pytorch":
-            params = copy.deepcopy(self.params)
-            for parameter in params.get_submodule(layer).parameters():
-                parameter.data.zero_()
+            for parameter in new.params.get_submodule(layer).parameters():
+                value = function(to_numpy(parameter))
+                parameter.data.copy_(to_framework(value, "pytorch"))
         else:
-            zeros = {
-                path: 0 * leaf for path, leaf in flatten(self.params[layer]).items()
+            leaves = flatten(self.params[layer]).items()
+            arrays = {
+                path: to_framework(function(to_numpy(leaf)), "jax")
+                for path, leaf in leaves
             }
-            params = {**self.params, layer: unflatten(zeros)}
-        return dataclasses.replace(self, params=params)
+            new.params = {**self.params, layer: unflatten(arrays)}
+        return new
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Parameter shapes by path."""
@@ -97,6 +122,17 @@ def base_class(name: str) -> Any:
     return getattr(module, f"Base{package.WORKLOAD_CLASS_NAME}")
 
 
+def prepare(name: str, data_dir: str):
+    """The data set of a workload, made if it has to be."""
+    return source.prepare(base_class(name).dataset, data_dir)
+
+
+def read_all(name: str, split: str, data_dir: str) -> dict[str, np.ndarray]:
+    """All stored examples of a split."""
+    examples = source.Source(prepare(name, data_dir), split)
+    return examples.read(np.arange(len(examples)))
+
+
 def expected(name: str) -> dict[str, Any]:
     """What a workload's folder says that its tests must find."""
     folder = Path(workloads_ext.__file__).parent / name
@@ -111,6 +147,14 @@ def load(name: str, framework: str, seed: int = 3) -> Loaded:
     return Loaded(workload, params, state, framework)
 
 
+def few(loaded: Loaded) -> Loaded:
+    """The same, its evaluation reading the first examples only, in small batches."""
+    workload = loaded.workload
+    workload.sizes = {**workload.sizes, "validation": 80, "test": 80}
+    workload.eval_batch_size = 32  # which leaves room for padding
+    return loaded
+
+
 def batches(twins, data_dir, split="train", size=8):
     """The same batch in both frameworks."""
     seed = random_state("pytorch")
@@ -118,6 +162,16 @@ def batches(twins, data_dir, split="train", size=8):
         next(twin.workload._build_input_queue(seed, split, data_dir, size))
         for twin in twins
     ]
+
+
+def logits_of(outputs) -> np.ndarray:
+    """The part of a model's outputs that its output layer makes."""
+    return outputs["logits"] if isinstance(outputs, dict) else outputs
+
+
+def noise(array: np.ndarray) -> np.ndarray:
+    """Normals of an array's shape."""
+    return np.random.default_rng(0).normal(size=array.shape).astype(np.float32)
 
 
 def _model(workload, mode, update_batch_norm, dropout_rate):
@@ -130,10 +184,11 @@ def _model(workload, mode, update_batch_norm, dropout_rate):
 
 @functools.cache
 def _jitted_model(name: str, *options):
-    """Compiled once for all tests."""
+    """Compiled once for all tests, with less effort than a run's models."""
     import jax
 
-    return jax.jit(_model(workloads_ext.load(name, "jax"), *options))
+    model = _model(workloads_ext.load(name, "jax"), *options)
+    return jax.jit(model, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def random_state(framework: str, seed: int = 3):

@@ -1,47 +1,97 @@
-"""Losses in float64 by the formulas of the official workloads, one a loss type."""
+"""Losses in float64 by the formulas of the official workloads, by their names."""
 
 import numpy as np
 
-from unscheduled import spec
-
-__all__ = ["hits", "losses"]
-
-_Type = spec.LossType
+__all__ = ["counts", "ctc_loss", "hits", "losses"]
 
 
-def losses(
-    loss_type: spec.LossType, labels, outputs, label_smoothing: float = 0.0
-) -> np.ndarray:
-    """A loss for each label that counts, the batch first."""
-    return _LOSSES[loss_type](labels, outputs.astype(np.float64), label_smoothing)
+def losses(official: str, labels, outputs, label_smoothing: float = 0.0) -> np.ndarray:
+    """A loss for each label, or for all labels of an example; the batch first."""
+    return _LOSSES[official](labels, outputs, label_smoothing)
 
 
-def hits(loss_type: spec.LossType, labels, outputs) -> np.ndarray:
-    """Whether the most probable class is the label's, where labels are classes."""
-    is_sigmoid = loss_type == _Type.SIGMOID_CROSS_ENTROPY
-    return (outputs > 0 if is_sigmoid else outputs.argmax(-1)) == labels
+def counts(official: str, labels, found: np.ndarray) -> np.ndarray:
+    """How many labels each of the losses that were found counts for."""
+    is_speech = official.startswith("librispeech")
+    return labels["n_labels"] if is_speech else np.ones_like(found)
+
+
+def hits(labels, logits) -> np.ndarray:
+    """Whether the most probable class is the label's."""
+    return logits.argmax(-1) == labels
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    logits = logits.astype(np.float64)
+    return logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
 
 
 def _softmax_cross_entropy(labels, logits, label_smoothing):
     classes = logits.shape[-1]
     target = np.eye(classes)[labels] * (1 - label_smoothing) + label_smoothing / classes
-    shifted = logits - logits.max(-1, keepdims=True)
-    log_probs = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
-    return -(target * log_probs).sum(-1)
+    return -(target * _log_softmax(logits)).sum(-1)
 
 
 def _sigmoid_cross_entropy(labels, logits, label_smoothing):
-    target = labels * (1 - label_smoothing) + 0.5 * label_smoothing
-    return np.logaddexp(0, logits) - target * logits
+    del label_smoothing  # officially too
+    logits = logits.astype(np.float64)
+    return np.logaddexp(0, logits) - labels * logits
+
+
+def _ogbg(labels, logits, label_smoothing):
+    tasks = labels.shape[-1]
+    target = labels * (1 - label_smoothing) + label_smoothing / tasks
+    return _sigmoid_cross_entropy(target, logits, 0.0)
 
 
 def _mean_absolute_error(labels, outputs, label_smoothing):
-    del label_smoothing
-    return np.abs(outputs - labels).reshape(len(labels), -1).mean(-1)
+    del label_smoothing  # officially too
+    error = np.abs(outputs.astype(np.float64) - labels)
+    return error.reshape(len(labels), -1).mean(-1)
+
+
+def ctc_loss(labels: np.ndarray, log_probs: np.ndarray) -> float:
+    """Minus the log-probability of labels; infinite where they can't fit.
+
+    The forward algorithm of Graves et al. (2006), equations 6 and 7, in logs. Of the
+    `log_probs` (frames, vocabulary), the first of each frame is the blank's.
+    """
+    states = np.zeros(2 * len(labels) + 1, np.int64)
+    states[1::2] = labels
+    may_skip = states != 0
+    may_skip[1:2] = False
+    may_skip[2:] &= states[2:] != states[:-2]
+    alpha = np.where(np.arange(len(states)) == 0, 0.0, -np.inf)
+    for frame in log_probs:
+        before = np.pad(alpha, (2, 0), constant_values=-np.inf)
+        skipped = np.where(may_skip, before[:-2], -np.inf)
+        ways = np.stack([alpha, before[1:-1], skipped])
+        alpha = np.logaddexp.reduce(ways) + frame[states]
+    return -np.logaddexp.reduce(alpha[-2:])
+
+
+def _librispeech(labels, outputs, label_smoothing):
+    del label_smoothing  # officially too
+    log_probs = _log_softmax(outputs["logits"])
+    rows = zip(
+        labels["labels"],
+        labels["n_labels"],
+        log_probs,
+        outputs["n_frames"],
+        strict=True,
+    )
+    found = np.array([ctc_loss(y[:n], x[:frames]) for y, n, x, frames in rows])
+    return np.where(np.isfinite(found), found, 0.0)
 
 
 _LOSSES = {
-    _Type.SOFTMAX_CROSS_ENTROPY: _softmax_cross_entropy,
-    _Type.SIGMOID_CROSS_ENTROPY: _sigmoid_cross_entropy,
-    _Type.MEAN_ABSOLUTE_ERROR: _mean_absolute_error,
+    "criteo1tb": _sigmoid_cross_entropy,
+    "fastmri": _mean_absolute_error,
+    "finewebedu_lm": _softmax_cross_entropy,
+    "imagenet_resnet": _softmax_cross_entropy,
+    "imagenet_vit": _softmax_cross_entropy,
+    "librispeech_conformer": _librispeech,
+    "librispeech_deepspeech": _librispeech,
+    "ogbg": _ogbg,
+    "wmt": _softmax_cross_entropy,
 }

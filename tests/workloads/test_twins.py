@@ -10,6 +10,7 @@ from tests.workloads.helpers import (
     EVAL,
     TRAIN,
     batches,
+    few,
     flatten,
     flax_path,
     load,
@@ -23,12 +24,12 @@ pytest.importorskip("torch")
 pytest.importorskip("jax")
 
 
-@pytest.fixture(params=workloads_ext.WORKLOADS)
-def twins(request):
+@pytest.fixture(scope="module", params=workloads_ext.WORKLOADS)
+def made(request):
     """Both twins with the same weights, away from the zeros of the start."""
     import torch
 
-    torch_twin, jax_twin = (load(request.param, fw) for fw in ("pytorch", "jax"))
+    torch_twin, jax_twin = (few(load(request.param, fw)) for fw in ("pytorch", "jax"))
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, tensor in torch_twin.params.state_dict().items():
@@ -39,6 +40,12 @@ def twins(request):
     params, statistics = to_flax(torch_twin)
     state = {"batch_stats": statistics} if statistics else None
     return torch_twin, dataclasses.replace(jax_twin, params=params, model_state=state)
+
+
+@pytest.fixture
+def twins(made):
+    """The twins, to do with as one likes."""
+    return [twin.copy() for twin in made]
 
 
 def test_same_names_shapes_and_types(twins):

@@ -110,7 +110,11 @@ class JaxWorkload(EmbeddedWorkload):
 @functools.cache
 def _jitted_init(model: nn.Module, **flags) -> Callable[..., Any]:
     """Compiled once per model and process, which matters to trials and tests."""
-    return jax.jit(functools.partial(model.init, **flags), out_shardings=sharding())
+    return jax.jit(
+        functools.partial(model.init, **flags),
+        out_shardings=sharding(),
+        compiler_options={"xla_backend_optimization_level": 0},  # it runs once
+    )
 
 
 def _with_jax_dtype(array: np.ndarray) -> np.ndarray:
