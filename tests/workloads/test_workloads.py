@@ -23,6 +23,7 @@ from tests.workloads.helpers import (
     logits_of,
     map_arrays,
     noise,
+    random_state,
     read_all,
     to_numpy,
     tolerance_of,
@@ -133,10 +134,10 @@ def test_initial_parameters_follow_the_seed(loaded):
     first, again, other = (
         load(loaded.workload.name, loaded.framework, seed) for seed in (3, 3, 4)
     )
-    for path, shape in loaded.shapes().items():
+    for path in loaded.shapes():
         values = [twin.parameter(path) for twin in (first, again, other)]
         np.testing.assert_array_equal(values[0], values[1])
-        assert len(shape) == 1 or (values[0] != values[2]).any()
+        assert np.ptp(values[0]) == 0 or (values[0] != values[2]).any()
 
 
 def test_batches(loaded, data_dir):
@@ -356,19 +357,20 @@ def test_train_mean_and_stddev_are_those_of_the_data(loaded, data_dir):
     inputs = made["inputs"].astype(np.float64)
     scale = workload.train_stddev
     axes = tuple(range(inputs.ndim - np.ndim(scale)))
-    # Both were rounded to three places in the units of the data.
-    np.testing.assert_allclose(inputs.mean(axes) * scale, 0, atol=1e-3)
-    np.testing.assert_allclose(inputs.std(axes) * scale, scale, atol=1e-3)
+    # Both were rounded to three digits in the units of the data, 0 to 255.
+    np.testing.assert_allclose(inputs.mean(axes) * scale, 0, atol=0.05)
+    np.testing.assert_allclose(inputs.std(axes) * scale, scale, atol=0.05)
 
 
 @pytest.mark.parametrize("name", workloads_ext.WORKLOADS)
 def test_learns(name, data_dir):
     """Inputs and targets would not belong together."""
     torch = pytest.importorskip("torch")
-    learns = expected(name)["learns"]
+    described = expected(name)
+    learns = described["learns"]
     loaded = load(name, "pytorch")
     optimizer = torch.optim.AdamW(loaded.params.parameters(), lr=3e-3)
-    batches = loaded.queue("train", data_dir, 16)
+    batches = loaded.queue("train", data_dir, learns["batch_size"])
     for _ in range(learns["steps"]):
         batch = next(batches)
         outputs, _ = loaded.workload.model_fn(
@@ -381,7 +383,7 @@ def test_learns(name, data_dir):
         (losses["summed"] / losses["n_valid_examples"]).backward()
         optimizer.step()
     results = loaded.evaluate_split("validation", data_dir)
-    assert results[learns["metric"]] < learns["below"]
+    assert results[described["loss"]] < learns["below"]
 
 
 @pytest.mark.parametrize(
@@ -393,7 +395,7 @@ def test_a_dropout_rate_may_be_traced(name, data_dir):
     jax = pytest.importorskip("jax")
     loaded = load(name, "jax")
     loaded = loaded.with_layer(loaded.workload.output_layer, noise)
-    batch = next(loaded.queue("train", data_dir, 2))
+    batch = next(loaded.queue("validation", data_dir))
 
     def outputs(rate):
         made, _ = loaded.workload.model_fn(
@@ -401,16 +403,19 @@ def test_a_dropout_rate_may_be_traced(name, data_dir):
             batch,
             loaded.model_state,
             TRAIN,
-            jax.random.key(0),
+            random_state("jax"),
             update_batch_norm=False,
             dropout_rate=rate,
         )
         return logits_of(made)
 
-    traced = jax.jit(outputs)(0.5)
-    untraced = jax.jit(lambda: outputs(0.5))()
-    np.testing.assert_allclose(traced, untraced, rtol=1e-5)
-    assert np.abs(traced - outputs(0.0)).max() > 1e-3
+    quickly = {"xla_backend_optimization_level": 0}
+    traced = jax.jit(outputs, compiler_options=quickly)(0.5)
+    half, none = (
+        logits_of(loaded.model(batch, TRAIN, dropout_rate=rate)[0]) for rate in (0.5, 0)
+    )
+    np.testing.assert_allclose(traced, half, rtol=1e-5, atol=1e-5)
+    assert np.abs(traced - none).max() > 1e-3
 
 
 def test_batches_are_shared_out_over_devices(data_dir):

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import networkx as nx
 import numpy as np
-from sklearn.metrics import average_precision_score
 
 from workloads_ext.common.data import Batch
 from workloads_ext.common.losses import sigmoid_cross_entropy
@@ -189,6 +188,8 @@ class BaseAtlasGnnWorkload(EmbeddedWorkload):
     def _metrics(
         self, means: dict[str, float], rows: dict[str, np.ndarray]
     ) -> dict[str, float]:
+        from sklearn.metrics import average_precision_score
+
         # Graphs that look alike to the network are ties, not ranked by rounding errors.
         logits = rows["logits"].astype(np.float64).round(3)
         precisions = []

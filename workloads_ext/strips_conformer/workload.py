@@ -15,6 +15,7 @@ BINS = 16  # twice the height of a digit
 MAX_FRAMES, MAX_LABELS = 160, 12
 SPACE, VOCABULARY = 11, 12  # labels: 0 is CTC's blank, 1 to 10 are the digits 0 to 9
 _NOISE = 0.25  # standard deviation, of a digit's darkest pixel
+_MEAN, _STDDEV = 96.0, 48.0  # of pixels, roughly
 
 
 def _trimmed(image: np.ndarray) -> np.ndarray:
@@ -162,12 +163,11 @@ class BaseStripsWorkload(EmbeddedWorkload):
     output_layer = "head"
     default_dropout_rate = 0.1
     has_batch_norm = True
-    train_mean, train_stddev = 96.0, 48.0
 
     def _make_batch(
         self, examples: dict[str, np.ndarray], rng: np.random.Generator | None
     ) -> Batch:
-        frames = (examples["frames"] - self.train_mean) / self.train_stddev
+        frames = (examples["frames"] - _MEAN) / _STDDEV
         there = np.arange(MAX_FRAMES) < examples["n_frames"][:, None]
         frames = (frames * there[..., None]).astype(np.float32)
         return {
