@@ -94,13 +94,18 @@ class Loaded:
                 value = function(to_numpy(parameter))
                 parameter.data.copy_(to_framework(value, "pytorch"))
         else:
-            leaves = flatten(self.params[layer]).items()
-            arrays = {
-                path: to_framework(function(to_numpy(leaf)), "jax")
-                for path, leaf in leaves
-            }
-            new.params = {**self.params, layer: unflatten(arrays)}
+            leaves = flatten(self.params)
+            for path, leaf in leaves.items():
+                if path.startswith(f"{flax_path(layer)}/"):
+                    leaves[path] = to_framework(function(to_numpy(leaf)), "jax")
+            new.params = unflatten(leaves)
         return new
+
+    def edited(self, batch, edit):
+        """The batch after an edit of its NumPy arrays."""
+        arrays = map_arrays(to_numpy, batch)
+        edit(arrays)
+        return self.workload._place(arrays)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Parameter shapes by path."""
@@ -271,6 +276,22 @@ def to_flax(loaded: Loaded) -> tuple[dict[str, Any], dict[str, Any]]:
             kind, axes = _weight_kind(types[name], array)
             params[f"{module}/{kind}"] = array.transpose(axes)
     return unflatten(params), unflatten(statistics)
+
+
+def twins_of(name: str) -> tuple[Loaded, Loaded]:
+    """Both twins with the same weights, away from the zeros of the start."""
+    torch = pytest.importorskip("torch")
+    torch_twin, jax_twin = (load(name, fw) for fw in ("pytorch", "jax"))
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for path, tensor in torch_twin.params.state_dict().items():
+            if tensor.dim() == 1:
+                normals = torch.randn(tensor.shape, generator=generator).to(tensor)
+                starts_at_zero = path.endswith("weight") and not tensor.any()
+                tensor += 0.1 * normals + starts_at_zero
+    params, statistics = to_flax(torch_twin)
+    state = {"batch_stats": statistics} if statistics else None
+    return torch_twin, dataclasses.replace(jax_twin, params=params, model_state=state)
 
 
 def _weight_kind(kind: spec.ParameterType, array: np.ndarray):

@@ -1,7 +1,5 @@
 """The ResNet of digits: its statistics, its start, its augmentation."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -15,8 +13,9 @@ from tests.workloads.helpers import (
     random_state,
     to_flax,
     to_numpy,
+    twins_of,
 )
-from workloads_ext.digits_resnet.workload import shift_images
+from workloads_ext.digits_resnet.workload import SIDE, shift_images
 
 
 @pytest.fixture
@@ -150,12 +149,7 @@ def test_shift_images():
 
 def test_same_statistics(data_dir):
     """The running means, or the variances but for n / (n - 1), would differ."""
-    torch_twin, jax_twin = (load("digits_resnet", fw) for fw in ("pytorch", "jax"))
-    params, statistics = to_flax(torch_twin)
-    jax_twin = dataclasses.replace(
-        jax_twin, params=params, model_state={"batch_stats": statistics}
-    )
-    twins = torch_twin, jax_twin
+    torch_twin, jax_twin = twins = twins_of("digits_resnet")
     torch_batch, jax_batch = batches(twins, data_dir)
     torch_twin.model(torch_batch, TRAIN, update_batch_norm=True)
     _, state = jax_twin.model(jax_batch, TRAIN, update_batch_norm=True)
@@ -164,7 +158,7 @@ def test_same_statistics(data_dir):
         other = to_numpy(flatten(state["batch_stats"])[path])
         if path.endswith("var"):
             # PyTorch's running variance is unbiased, flax's is not.
-            side = {"0": 8, "1": 4, "2": 2}.get(path.partition("blocks_")[2][:1], 8)
-            n = 8 * side * side
+            halvings = int(path.partition("blocks_")[2][:1] or 0)
+            n = 8 * (SIDE // 2**halvings) ** 2
             other = 0.9 + (other - 0.9) * n / (n - 1)
         np.testing.assert_allclose(value, other, atol=TOLERANCE, rtol=TOLERANCE)

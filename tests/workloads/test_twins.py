@@ -1,7 +1,5 @@
 """The PyTorch and JAX twins, with weights copied from one to the other."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -13,11 +11,10 @@ from tests.workloads.helpers import (
     few,
     flatten,
     flax_path,
-    load,
     map_arrays,
-    to_flax,
     to_numpy,
     tolerance_of,
+    twins_of,
 )
 
 pytest.importorskip("torch")
@@ -26,20 +23,7 @@ pytest.importorskip("jax")
 
 @pytest.fixture(scope="module", params=workloads_ext.WORKLOADS)
 def made(request):
-    """Both twins with the same weights, away from the zeros of the start."""
-    import torch
-
-    torch_twin, jax_twin = (few(load(request.param, fw)) for fw in ("pytorch", "jax"))
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name, tensor in torch_twin.params.state_dict().items():
-            if tensor.dim() == 1:
-                noise = torch.randn(tensor.shape, generator=generator).to(tensor)
-                starts_at_zero = name.endswith("weight") and not tensor.any()
-                tensor += 0.1 * noise + starts_at_zero
-    params, statistics = to_flax(torch_twin)
-    state = {"batch_stats": statistics} if statistics else None
-    return torch_twin, dataclasses.replace(jax_twin, params=params, model_state=state)
+    return [few(twin) for twin in twins_of(request.param)]
 
 
 @pytest.fixture
