@@ -54,7 +54,7 @@ MODELS = {
     # As ViT-S/16's: 22 M parameters, 196 tokens.
     "ViT-sized": Model(
         "stdlib_lm",
-        {"vocab_size": 1000, "seq_len": 196, "width": 384, "num_layers": 12}
+        {"vocab_size": 1000, "width": 384, "num_layers": 12}
         | {"num_heads": 6, "mlp_width": 1536},
         (128, 196),
         1000,
@@ -62,14 +62,14 @@ MODELS = {
     # As the Conformer: 25 M parameters, 500 frames.
     "Conformer-sized": Model(
         "stdlib_lm",
-        {"vocab_size": 1024, "seq_len": 500, "width": 512, "num_layers": 8}
+        {"vocab_size": 1024, "width": 512, "num_layers": 8}
         | {"num_heads": 8, "mlp_width": 2048},
         (32, 500),
         1024,
     ),
 }
 SMALL = {"stage_widths": (4, 8), "stage_sizes": (2, 1), "width": 8, "num_layers": 1}
-SMALL |= {"num_heads": 2, "mlp_width": 8, "seq_len": 8}
+SMALL |= {"num_heads": 2, "mlp_width": 8}
 
 _FRAMEWORK = flags.DEFINE_enum("framework", "pytorch", FRAMEWORKS, "Which to time.")
 _ALGORITHMS = flags.DEFINE_list("algorithms", [*ALGORITHMS], "The first is the base.")
@@ -103,7 +103,7 @@ class Entry:
         backend = load_backend(framework)
         backend.start_trial(0)
         self._workload: Any = registry.load(model.workload, framework)
-        self._workload.model_options = model.options
+        self._workload.model_options = {**self._workload.model_options, **model.options}
         batch = batch_of(model, framework)
         self._workload.example_inputs = batch["inputs"][:1]
         self._batch = self._workload._place(batch)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.scoring.trees import write_log, write_text
+from tests.scoring.trees import DIGITS, LM, LM_HEADER, write_log, write_text
 from unscheduled.benchmark.rulesets import ruleset
 from unscheduled.benchmark.targets import BENCHMARKS, load_benchmark
 from unscheduled.report.model import Report, make_report
@@ -11,7 +11,8 @@ from unscheduled.scoring.scored import score_group
 
 HOSTILE = "<img src=x onerror=alert(1)>&amp; %{x} $a_b$ 'q\" {axis}"
 SUBMISSIONS = ("fast", "slow", HOSTILE)
-LM_HEADER = "score,global_step,validation/loss"
+NEAR = round(0.995 * DIGITS.value, 4)
+MISSED = f"missed, accuracy {NEAR:g}, 0.5% below {DIGITS.value:g}"
 
 
 def write_logs(root: Path) -> Path:
@@ -24,9 +25,12 @@ def write_logs(root: Path) -> Path:
                 for i in range(1, 6)
             ]
             write_log(root, *rows, submission=submission, study=name)
-            rows = [f"{factor * i},{10 * i},{2.6 - 0.1 * i}" for i in range(1, 6)]
+            rows = [
+                f"{factor * i},{10 * i},{LM.value * (1.35 - 0.1 * i)}"
+                for i in range(1, 6)
+            ]
             _write_lm(root, rows, submission, name)
-        rows = ["1,10,0.5", "2,20,0.98", "3,30,0.9"]
+        rows = ["1,10,0.5", f"2,20,{NEAR}", "3,30,0.9"]
         write_log(root, *rows, submission=HOSTILE, study=name)
     write_text(root, "", submission=HOSTILE, study="study_0", workload="stdlib_lm_jax")
     return root

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.scoring.trees import make_trial, write_log
+from tests.scoring.trees import DIGITS, LM, make_trial, write_log
 from unscheduled.benchmark.targets import Target
 from unscheduled.report.model import Workload, thinned
 from unscheduled.report.styles import (
@@ -21,7 +21,7 @@ from unscheduled.report.styles import (
 from unscheduled.report.words import missed, number
 from unscheduled.scoring.logs import Reading
 
-from .made_logs import HOSTILE, SUBMISSIONS, read_report, report_of, write_logs
+from .made_logs import HOSTILE, NEAR, SUBMISSIONS, read_report, report_of, write_logs
 
 # Machado et al. 2009, severity 1.0, for linear RGB.
 VISION = {
@@ -111,7 +111,7 @@ def test_misses_are_shown(report):
     assert [c.result.submission for c in digits.cells] == ["fast", "slow", HOSTILE]
     miss = digits.cells[-1]
     assert miss.missed
-    assert miss.use.misses.value == 0.98
+    assert miss.use.misses.value == NEAR
     assert miss.end("seconds") == 3
     assert [c.missed for c in lm.cells] == [False, False, True]
     assert len(report.runs) == 16
@@ -133,7 +133,7 @@ def test_nothing_in_common_with_the_baseline():
     """A submission on other workloads than the baseline's would end the report."""
     trials = [
         make_trial([(1, 1, 1)], submission="a"),
-        make_trial([(1, 1, 0)], "loss", submission="b", workload="stdlib_lm"),
+        make_trial([(1, 1, 0)], LM.metric, submission="b", workload="stdlib_lm"),
     ]
     a, b = report_of(Reading(trials, []), baseline="b").entries
     assert a.comparison is None
@@ -153,7 +153,10 @@ def test_curves_hold_hits(report):
 @pytest.mark.parametrize("scale", [1, -1])
 def test_trial_that_stands(tmp_path, scale):
     """All trials of a search would look as if they counted."""
-    target, away = 0.985, 0.1 * (scale > 0)  # hits, or misses at different distances
+    target, away = (
+        DIGITS.value,
+        0.1 * (scale > 0),
+    )  # hits, or misses at different distances
     for trial, seconds in ((1, 30), (2, 10), (3, 20)):
         value = target + 0.001 if away else 0.9 - seconds / 1000
         write_log(tmp_path, f"{seconds},5,{value}", trial=trial)
@@ -192,11 +195,11 @@ def test_thinned(n, limit, keep):
 def test_window_holds_the_target():
     """The target line would be out of sight, or one bad start would hide the rest."""
     trials = [
-        make_trial([(i, i, v) for i, v in enumerate(values)], "loss", study=f"s{k}")
+        make_trial([(i, i, v) for i, v in enumerate(values)], LM.metric, study=f"s{k}")
         for k, values in enumerate([[90, 3, 2, 1, 0.5], [80, 3, 2, 1, np.nan]])
     ]
     trials = [make_trial([], study="empty"), *trials]
-    target = Target("loss", 0.1)
+    target = Target(LM.metric, 0.1)
     runs = report_of(Reading(_as_lm(trials), []), baseline=None).workloads[0].runs
     low, high = Workload("x", target, True, [], runs).window
     assert low < 0.1

@@ -4,12 +4,12 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from tests.scoring.trees import make_trial
+from tests.scoring.trees import DIGITS, make_trial
 from unscheduled.report.model import on_axis
 from unscheduled.report.papers import draw_curves, draw_times, save_figures
 from unscheduled.scoring.logs import Reading
 
-from .made_logs import HOSTILE, read_report, report_of, write_logs
+from .made_logs import HOSTILE, MISSED, read_report, report_of, write_logs
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +52,14 @@ def test_curves(report, axis):
     points = zip(on_axis(axis, curve).tolist(), curve.values.tolist(), strict=True)
     assert [list(point) for point in points] in drawn
     assert [[on_axis(axis, curve.hit), curve.hit_value]] in drawn
-    assert panel.texts[0].get_text() == "target 0.985"
+    assert panel.texts[0].get_text() == f"target {DIGITS.value:g}"
 
 
 def test_misses_are_drawn(report):
     """A submission that missed would have no row."""
     (panel,) = draw_times(report.workloads[0], "seconds").axes
     labels = [label.get_text() for label in panel.get_yticklabels()]
-    assert labels[-1] == f"{HOSTILE}\nmissed, accuracy 0.98, 0.5% below 0.985"
+    assert labels[-1] == f"{HOSTILE}\n{MISSED}"
     assert panel.lines[-1].get_marker() == "x"
     assert panel.lines[-1].get_xydata().tolist() == [[3, 2]]
 

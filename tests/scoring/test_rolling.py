@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import subprocess
 import sys
 import tarfile
@@ -18,7 +19,7 @@ from unscheduled.scoring.scored import NOTHING_READ, Scored, score_group
 from unscheduled.scoring.times import RULES, study_results, workload_results
 
 from . import oracle
-from .trees import write_log
+from .trees import LM, LM_HEADER, write_log
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "update_published.py"
 TARBALL = (
@@ -45,6 +46,7 @@ SOURCE = (
     "logs/self_tuning/**"
 )
 BUDGETS = {"digits_resnet": 20, "stdlib_lm": 24}
+WORSE = math.ceil(LM.value) + 1  # than the target
 
 
 def scored_group() -> Scored:
@@ -132,9 +134,9 @@ def test_the_two_that_are_called_0_6():
 
 def write_tree(root: Path, budget_sec: int = 20, gpus: int = 4) -> Path:
     """Two submissions on the embedded workloads, with meta data for one of them."""
-    lm = "score,global_step,validation/loss"
     path = write_log(root, "3,10,0.5", "6,20,0.99", submission="a")
-    write_log(root, "8,40,2.3", submission="a", workload="stdlib_lm_jax", header=lm)
+    lm = {"workload": "stdlib_lm_jax", "header": LM_HEADER}
+    write_log(root, f"8,40,{WORSE}", submission="a", **lm)
     write_log(root, "4,9,0.2", "9,18,0.99", submission="b")
     for log in root.rglob("*.csv"):
         workload = log.parent.parent.name.rpartition("_")[0]
@@ -150,9 +152,8 @@ def write_tree(root: Path, budget_sec: int = 20, gpus: int = 4) -> Path:
 
 
 def of_ext(tree, out, *more):
-    official = json.loads(BENCHMARKS["ext"].read_text()) | {
-        "base_workloads": [*BUDGETS]
-    }
+    official = json.loads(BENCHMARKS["ext"].read_text())
+    official |= {"base_workloads": [*BUDGETS], "held_out_workloads": []}
     targets = tree.parent / "workload_targets.json"
     targets.write_text(json.dumps(official))
     facts = [tree, f"--targets={targets}", f"--out={out}", *more]
@@ -182,7 +183,7 @@ def test_update(tmp_path):
     rows = facts["studies"]["a"]
     hit = [6, 20, 1, 1, 1, 0.99, 6, None, 6, 20, 6, 0]
     assert rows["digits_resnet_jax"]["study_0"] == hit
-    missed = [None, None, None, 0, 1, 2.3, 8, 0.2, 8, 40, 8, 0]
+    missed = [None, None, None, 0, 1, WORSE, 8, 0.2, 8, 40, 8, 0]
     assert rows["stdlib_lm_jax"]["study_0"] == missed
     assert path.read_text().count('\n    "study_') == 3  # a line a study
 

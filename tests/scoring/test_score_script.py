@@ -17,11 +17,12 @@ from unscheduled.scoring.scored import score_group
 from unscheduled.scoring.tables import summary
 from workloads_ext import WORKLOADS
 
-from .trees import write_log, write_text
+from .trees import DIGITS, LM_HEADER, write_log, write_text
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "score.py"
 N_WORKLOADS = len(WORKLOADS)  # of benchmark ext
 ONE = [f"{1 / N_WORKLOADS:.4f}", f"1/{N_WORKLOADS}"]  # the score of the one that is hit
+BUDGET_SEC = 1.5 * DIGITS.max_allowed_runtime_sec  # of self-tuning
 LONG_NAME = "a_submission_with_a_name_[bold]_" + 3 * "that_goes_on_and_on_"
 
 
@@ -43,7 +44,7 @@ def logs(tmp_path_factory):
         write_log(root, "9.25,1,0.1", "12.25,700,1", submission="good", study=study)
         hit = 1 if study == "study_1" else 0.5
         write_log(root, f"3,1,{hit}", submission=LONG_NAME, study=study)
-    text = "score,global_step,validation/loss\n5,10,0.5\n6,20,0."
+    text = f"{LM_HEADER}\n5,10,0.5\n6,20,0."
     write_text(root, text, submission="other", workload="stdlib_lm_pytorch")
     return root
 
@@ -72,10 +73,11 @@ def test_tables(logs):
     assert workloads == [["12.25", "700", "3/3"], ["-", "-", "-"]]
     assert final == [*ONE, "1.0000", "1.0000", "(1)"]
     workloads, final = by_workload(done.stdout, LONG_NAME)
-    closest = ["accuracy", "0.5,", "49.2%", "below", "0.985"]
-    why = ["ended", "at", "10%", "of", "the", "budget,", "49%", "short"]
+    short, used = 1 - 0.5 / DIGITS.value, 3 / BUDGET_SEC
+    closest = ["accuracy", "0.5,", f"{short:.1%}", "below", f"{DIGITS.value:g}"]
+    why = f"ended at {used:.0%} of the budget, {short:.0%} short".split()
     assert workloads == [["missed", "missed", "1/3", *closest, *why], ["-", "-", "-"]]
-    ratio = "2.5306"  # (1.5 x 20 + 1) / 12.25
+    ratio = f"{(BUDGET_SEC + 1) / 12.25:.4f}"
     assert final == ["0.0000", f"0/{N_WORKLOADS}", ratio, "n/a", "(0)"]
     workloads, final = by_workload(done.stdout, "other")
     assert workloads == [["-", "-", "-"], ["5.00", "10", "1/1"]]
@@ -376,7 +378,7 @@ def test_csv(logs):
     )
     assert row["time_ratio"] == row["both_ratio"] == ""
     good = hits["good"]
-    assert float(good["budget_share"]) == pytest.approx(12.25 / 30)
+    assert float(good["budget_share"]) == pytest.approx(12.25 / BUDGET_SEC)
     assert (good["time_low_sec"], good["time_level"]) == ("12.25", "0.75")
     assert "cut off (" in done.stderr
     assert "a miss counts as" in done.stderr
@@ -434,7 +436,7 @@ def test_narrow_terminal(logs):
     text = file.getvalue()
     assert max(map(len, text.splitlines())) <= 60
     joined = "".join(text.split())
-    assert "good0.50001/21.00001.0000" in joined
+    assert f"good{''.join(ONE)}1.00001.0000" in joined
     assert "…" not in text
 
 

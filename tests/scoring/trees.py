@@ -5,9 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from unscheduled.benchmark.run_files import EVAL_MEASUREMENTS
+from unscheduled.benchmark.targets import read_target
 from unscheduled.scoring.logs import Trial
 
 HEADER = "score,global_step,validation/accuracy"
+DIGITS, LM = read_target("digits_resnet"), read_target("stdlib_lm")  # high; low
+LM_HEADER = f"score,global_step,validation/{LM.metric}"
 
 
 def write_log(
