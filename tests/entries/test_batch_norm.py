@@ -33,7 +33,7 @@ def test_accuracy_at_x_needs_the_statistics_of_x(framework, data_dir):
         )
 
     def accuracy():
-        return loaded.evaluate(data_dir)["validation/accuracy"]
+        return loaded.evaluate_split("validation", data_dir)["accuracy"]
 
     for step in range(20):
         call(entry.update_params, step, batch=next(queue))
