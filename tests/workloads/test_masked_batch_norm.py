@@ -25,7 +25,7 @@ def test_masked_batch_norm():
     mean, var = X[VALID].mean(0), X[VALID].var(0)
     expected = (X - mean) / np.sqrt(var + 1e-3)
 
-    ours = MaskedBatchNorm(4)
+    ours = MaskedBatchNorm(4, eps=1e-3)
     found = ours(torch.from_numpy(X), torch.from_numpy(VALID))
     statistics = [(ours.running_mean, ours.running_var)]
 
@@ -67,7 +67,7 @@ size = len(X) // count
 rows = slice(rank * size, (rank + 1) * size)
 x = torch.tensor(X[rows], requires_grad=True)
 valid, wanted = torch.tensor(VALID[rows]), torch.tensor(noise(X)[rows])
-layer = MaskedBatchNorm(X.shape[-1])
+layer = MaskedBatchNorm(X.shape[-1], eps=1e-3)
 y = layer(x, valid)
 ((y - wanted).square() * valid[..., None]).sum().backward()
 held = {"y": y, "x": x.grad, "weight": layer.weight.grad, "bias": layer.bias.grad}
