@@ -146,6 +146,7 @@ class BaseAtlasGnnWorkload(EmbeddedWorkload):
     metrics = ("mean_average_precision", "loss")
     output_layer = "head"
     default_dropout_rate = 0.1
+    widths = ("width", "hidden_widths")
     model_options: ClassVar = {
         "num_outputs": NUM_TASKS,
         "node_features": 2,

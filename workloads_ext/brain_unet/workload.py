@@ -136,6 +136,7 @@ class BaseBrainUnetWorkload(EmbeddedWorkload):
     metrics = ("ssim", "loss")
     output_layer = "head"
     default_dropout_rate = 0.0
+    widths = ("width",)
     model_options: ClassVar = {"width": 8, "num_pools": 3}
 
     def _make_batch(
@@ -174,6 +175,14 @@ class BaseBrainUnetWorkload(EmbeddedWorkload):
         values = ssim(self._xp, images, targets, data_range)
         sums["ssim"] = (values * batch["weights"]).sum(), batch["weights"].sum()
         return sums
+
+
+class BaseBrainUnetModelSizeWorkload(BaseBrainUnetWorkload):
+    """With half the channels again, as fastmri_model_size has more than fastmri."""
+
+    name = "brain_unet_model_size"
+    mirrors = "fastmri_model_size"
+    model_options: ClassVar = {**BaseBrainUnetWorkload.model_options, "width": 12}
 
 
 EXAMPLE_SHAPE = (1, SIDE, SIDE)

@@ -93,7 +93,10 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and MLP, each normalised before and added after."""
+    """Attention and MLP, each normalised before and added after, or the other way.
+
+    With `post_norm`, for self-attention only, sums are normalised.
+    """
 
     def __init__(
         self,
@@ -103,8 +106,10 @@ class Block(nn.Module):
         *,
         causal: bool = False,
         cross: bool = False,
+        post_norm: bool = False,
     ) -> None:
         super().__init__()
+        self.post_norm = post_norm
         self.ln1 = nn.LayerNorm(width, eps=1e-5)
         self.attn = Attention(width, num_heads, causal=causal)
         self.cross = cross
@@ -128,6 +133,10 @@ class Block(nn.Module):
           memory: what a block with cross-attention looks at.
         """
         own = None if self.cross else valid
+        if self.post_norm:
+            y = F.dropout(self.attn(x, own), dropout_rate, self.training)
+            x = self.ln1(x + y)
+            return self.ln2(x + F.dropout(self.mlp(x), dropout_rate, self.training))
         x = x + F.dropout(self.attn(self.ln1(x), own), dropout_rate, self.training)
         if self.cross:
             y = self.cross_attn(self.ln_cross(x), valid, memory)

@@ -95,11 +95,13 @@ class BaseDigitsResNetWorkload(EmbeddedWorkload):
     output_layer = "fc"
     has_batch_norm = True
     train_mean, train_stddev = 68.3, 81.1  # of pixels, which are 0 to 255
+    widths = ("stage_widths",)
     model_options: ClassVar = {
         "num_classes": 10,
         "stage_widths": (16, 32, 64),
         "stage_sizes": (1, 1, 1),
         "bn_init_scale": 0.0,  # of the last batch norm of each block
+        "activation": "relu",
     }
 
     def _make_batch(
@@ -110,3 +112,14 @@ class BaseDigitsResNetWorkload(EmbeddedWorkload):
             images = shift_images(images, rng)
         inputs = (images.astype(np.float32) - self.train_mean) / self.train_stddev
         return {"inputs": inputs.astype(np.float32), "targets": examples["label"]}
+
+
+class BaseDigitsResNetSiluWorkload(BaseDigitsResNetWorkload):
+    """With another activation, as imagenet_resnet_silu."""
+
+    name = "digits_resnet_silu"
+    mirrors = "imagenet_resnet_silu"
+    model_options: ClassVar = {
+        **BaseDigitsResNetWorkload.model_options,
+        "activation": "silu",
+    }

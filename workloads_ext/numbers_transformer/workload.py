@@ -127,6 +127,7 @@ class BaseNumbersTransformerWorkload(EmbeddedWorkload):
     metrics = ("bleu", "accuracy", "loss")
     output_layer = "decoder"
     default_dropout_rate = 0.1
+    widths = ("width", "mlp")
     model_options: ClassVar = {
         "source_vocabulary": len(SOURCE_VOCABULARY),
         "target_vocabulary": len(TARGET_VOCABULARY),

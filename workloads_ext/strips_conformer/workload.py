@@ -222,6 +222,7 @@ class BaseStripsConformerWorkload(BaseStripsWorkload):
 
     name = "strips_conformer"
     mirrors = "librispeech_conformer"
+    widths = ("width", "mlp")
     model_options: ClassVar = {
         "bins": BINS,
         "vocabulary": VOCABULARY,

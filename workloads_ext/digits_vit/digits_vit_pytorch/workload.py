@@ -8,7 +8,10 @@ from workloads_ext.common.layers_torch import Block, lecun_normal_, linear, sinu
 from workloads_ext.digits_resnet.digits_resnet_pytorch.workload import (
     DigitsResNetWorkload,
 )
-from workloads_ext.digits_vit.workload import BaseDigitsVitWorkload
+from workloads_ext.digits_vit.workload import (
+    BaseDigitsVitPostLnWorkload,
+    BaseDigitsVitWorkload,
+)
 
 
 class ViT(nn.Module):
@@ -22,6 +25,7 @@ class ViT(nn.Module):
         num_layers: int,
         num_heads: int,
         mlp_width: int,
+        post_norm: bool,
         channels: int = 1,
     ) -> None:
         super().__init__()
@@ -29,7 +33,8 @@ class ViT(nn.Module):
         lecun_normal_(self.conv_patch.weight)
         nn.init.zeros_(self.conv_patch.bias)
         self.blocks = nn.ModuleList(
-            Block(width, num_heads, mlp_width) for _ in range(num_layers)
+            Block(width, num_heads, mlp_width, post_norm=post_norm)
+            for _ in range(num_layers)
         )
         self.ln_last = nn.LayerNorm(width, eps=1e-5)
         self.pre_logits = linear(width, width)
@@ -59,3 +64,7 @@ class DigitsVitWorkload(BaseDigitsVitWorkload, DigitsResNetWorkload):
     """Images are (batch, 1, 16, 16)."""
 
     model_class = ViT
+
+
+class DigitsVitPostLnWorkload(BaseDigitsVitPostLnWorkload, DigitsVitWorkload):
+    """With layer norm after each sum."""
