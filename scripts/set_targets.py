@@ -21,14 +21,13 @@ from unscheduled.runner.search_space import read_search_space, trial_points
 from workloads_ext.registry import ALL, WORKLOADS
 
 flags.DEFINE_list("workloads", [*ALL], "Of which to train what is missing.")
-flags.DEFINE_string("data_dir", "data", "Where data sets are, or are made.")
 flags.DEFINE_integer("jobs", 2, "Runs at a time, of one thread each.", lower_bound=1)
 
 TABLE = PAGES / "targets.csv"
 FRAMEWORK = "pytorch"
 POINTS = 5  # of each algorithm
 SEEDS = range(1, 6)  # of the best point; the search has seed 0
-EVALUATIONS = 20  # of a run
+EVALUATIONS = 10  # of a run
 _SHARE = 0.75  # of step_hint, that the protocol's runs last
 _BUDGET = 2.0  # times what step_hint steps take here
 _BEFORE_TARGET = 8  # evaluations

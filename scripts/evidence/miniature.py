@@ -7,7 +7,7 @@ miniature.csv; those that it lacks are trained.
 
 import math
 import statistics
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from absl import app, flags
 from scipy.stats import spearmanr
@@ -133,8 +133,8 @@ def official_steps(workload: str, name: str) -> float:
     board = read_json(_BOARD)
     column = board["columns"].index("steps")
     by_workload = board["studies"][SETTINGS[name].published]
-    mirrored = registry.load(workload, "pytorch").mirrors
-    rows = [v for w, v in by_workload.items() if w.startswith(f"{mirrored}_")]
+    loaded: Any = registry.load(workload, "pytorch")
+    rows = [v for w, v in by_workload.items() if w.startswith(f"{loaded.mirrors}_")]
     values = [s[column] for row in rows for s in row.values()]
     return statistics.median(math.inf if v is None else v for v in values)
 

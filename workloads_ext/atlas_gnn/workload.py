@@ -53,7 +53,7 @@ NUM_TASKS = 10
 
 def split_of_graph(graph: nx.Graph) -> str:
     """The split of a graph, the same for all graphs that are isomorphic to it."""
-    nx.set_node_attributes(graph, "node", "kind")
+    nx.set_node_attributes(graph, dict.fromkeys(graph, "node"), "kind")
     name = nx.weisfeiler_lehman_graph_hash(graph, node_attr="kind", iterations=4)
     part = int(hashlib.sha256(name.encode()).hexdigest(), 16) % 8
     return {0: "validation", 1: "test"}.get(part, "train")
@@ -87,7 +87,7 @@ def _example(graph: nx.Graph, rng: np.random.RandomState) -> dict[str, np.ndarra
     labels = np.array([*properties(graph).values()], np.float32)
     known = rng.uniform(size=len(labels)) < _KNOWN_SHARE
     return {
-        "n_nodes": np.int32(len(graph)),
+        "n_nodes": np.array(len(graph), np.int32),
         "ends": ends,
         "common": common,
         "labels": np.where(known, labels, np.nan).astype(np.float32),

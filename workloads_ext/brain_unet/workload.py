@@ -38,7 +38,7 @@ def _volume() -> np.ndarray:
         )
     import nibabel  # what nilearn reads images with
 
-    image = nibabel.load(Path(package.origin).parent / _FILE)
+    image: Any = nibabel.load(Path(package.origin).parent / _FILE)
     volume = np.asarray(image.dataobj, np.float32)
     return volume / volume.max()
 
@@ -52,7 +52,9 @@ def _seen(plane: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
     centre = np.array(plane.shape) / 2 + rng.uniform(-10, 10, 2)
     smooth = ndimage.gaussian_filter(plane, _MILLIMETRES_A_PIXEL / 3)
     offset = centre - matrix @ np.full(2, SIDE / 2)
-    return ndimage.affine_transform(smooth, matrix, offset, (SIDE, SIDE), order=1)
+    return ndimage.affine_transform(
+        smooth, matrix, offset.tolist(), (SIDE, SIDE), order=1
+    )
 
 
 class BrainSlices(ArraysBuilder):
@@ -115,7 +117,7 @@ def ssim(xp: Any, images: Any, targets: Any, data_range: Any) -> Any:
 def _window_means(x: Any) -> Any:
     """Means over all windows of (n, h, w) that lie within."""
     height, width = x.shape[1] - _WINDOW + 1, x.shape[2] - _WINDOW + 1
-    rows = sum(x[:, i : i + height] for i in range(_WINDOW))
+    rows: Any = sum(x[:, i : i + height] for i in range(_WINDOW))
     return sum(rows[:, :, i : i + width] for i in range(_WINDOW)) / _WINDOW**2
 
 

@@ -4,7 +4,13 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
-from workloads_ext.common.layers_torch import Block, lecun_normal_, linear, sinusoids
+from workloads_ext.common.layers_torch import (
+    Block,
+    lecun_normal_,
+    linear,
+    sinusoids,
+    zero_bias_,
+)
 from workloads_ext.digits_resnet.digits_resnet_pytorch.workload import (
     DigitsResNetWorkload,
 )
@@ -31,7 +37,7 @@ class ViT(nn.Module):
         super().__init__()
         self.conv_patch = nn.Conv2d(channels, width, patch, patch)
         lecun_normal_(self.conv_patch.weight)
-        nn.init.zeros_(self.conv_patch.bias)
+        zero_bias_(self.conv_patch)
         self.blocks = nn.ModuleList(
             Block(width, num_heads, mlp_width, post_norm=post_norm)
             for _ in range(num_layers)
@@ -40,7 +46,7 @@ class ViT(nn.Module):
         self.pre_logits = linear(width, width)
         self.head = nn.Linear(width, num_classes)
         nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        zero_bias_(self.head)
 
     def forward(self, images: torch.Tensor, dropout_rate: float) -> torch.Tensor:
         """Maps float32 images (n, channels, h, w) to logits (n, num_classes)."""
