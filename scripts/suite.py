@@ -38,8 +38,8 @@ flags.DEFINE_enum(
     "clock",
     "wall",
     ["wall", "steps"],
-    "The machine's, one run at a time; or one that counts a fixed time a step, two runs "
-    "at a time, whose results are always the same on one machine.",
+    "The machine's, one run at a time; or one that counts a fixed time a step, two "
+    "runs at a time, whose results are always the same on one machine.",
 )
 
 
