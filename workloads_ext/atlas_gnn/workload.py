@@ -16,6 +16,7 @@ from workloads_ext.common.workload import EmbeddedWorkload, Rows
 
 SIZES = {"train": 6144, "validation": 1024, "test": 1024}
 MAX_NODES, MAX_EDGES = 12, 48  # an edge counts in each direction
+NUM_TASKS = 10  # `properties`
 _KNOWN_SHARE = 0.6  # of the labels
 
 
@@ -23,6 +24,7 @@ def properties(graph: nx.Graph) -> dict[str, bool]:
     """The tasks, by name."""
     n = len(graph)
     cycles = {len(cycle) for cycle in nx.simple_cycles(graph, length_bound=6)}
+    rank = np.linalg.matrix_rank(nx.to_numpy_array(graph))
     matching = nx.max_weight_matching(graph, maxcardinality=True)
     independent = max(nx.find_cliques(nx.complement(graph)), key=len)
     stars = (
@@ -40,15 +42,8 @@ def properties(graph: nx.Graph) -> dict[str, bool]:
         "with an induced star of four nodes": any(stars),
         "with a perfect matching": 2 * len(matching) == n,
         "with an independent half": 2 * len(independent) >= n,
-        "with a singular adjacency matrix": _rank(graph) < n,
+        "with a singular adjacency matrix": bool(rank < n),
     }
-
-
-def _rank(graph: nx.Graph) -> int:
-    return int(np.linalg.matrix_rank(nx.to_numpy_array(graph)))
-
-
-NUM_TASKS = 10
 
 
 def split_of_graph(graph: nx.Graph) -> str:
@@ -98,9 +93,8 @@ class AtlasGraphs(ArraysBuilder):
     """Graphs of up to 12 nodes and 24 edges.
 
     Features: the number of nodes; the ends of the edges in both directions, -1 after
-    the last; how many neighbours their ends have in common; the
-    `properties`, 0
-    or 1, of which 4 in 10 are missing, NaN. Isomorphic graphs are in one split.
+    the last; how many neighbours their ends have in common; the `properties`, 0 or
+    1, of which 4 in 10 are missing, NaN. Isomorphic graphs are in one split.
     """
 
     shapes: ClassVar = {

@@ -20,6 +20,9 @@ _MILLIMETRES_A_PIXEL = 4
 _HEIGHTS = range(20, 140)  # of axial slices that show enough of the brain
 _BLOCK = 12  # slices; the last two of each block are in no split
 _SPLITS = ("train", "train", "validation", "train", "train", "test")
+_ACCELERATION, _CENTRE = 4, 4  # one column of k-space in four; the middle ones always
+_WINDOW = 7  # pixels a side, of SSIM
+_K1, _K2 = 0.01, 0.03
 
 
 def split_of_height(height: int) -> str | None:
@@ -30,12 +33,7 @@ def split_of_height(height: int) -> str | None:
 
 def _volume() -> np.ndarray:
     """Intensities from 0 to 1, a voxel a cubic millimetre."""
-    package = importlib.util.find_spec("nilearn")
-    if package is None or package.origin is None:
-        raise OSError(
-            "The data are in the Python package nilearn, which is missing: "
-            "pip install nilearn."
-        )
+    package: Any = importlib.util.find_spec("nilearn")
     import nibabel  # what nilearn reads images with
 
     image: Any = nibabel.load(Path(package.origin).parent / _FILE)
@@ -77,11 +75,6 @@ class BrainSlices(ArraysBuilder):
             images = np.clip(np.round(255 * np.stack(seen)), 0, 255).astype(np.uint8)
             arrays[split] = {"image": images}
         return arrays
-
-
-_ACCELERATION, _CENTRE = 4, 4  # one column of k-space in four; the middle ones always
-_WINDOW = 7  # pixels a side, of SSIM
-_K1, _K2 = 0.01, 0.03
 
 
 def undersampled(images: np.ndarray, rngs: list[np.random.Generator]) -> np.ndarray:
