@@ -13,7 +13,7 @@ import numpy as np
 from absl import app, flags
 
 from scripts.evidence.pages import PAGES, publish
-from scripts.run_table import Evaluation, Result, Run, complete, point_of, read_table
+from scripts.run_table import Result, Run, complete, point_of, read_table
 from unscheduled.benchmark.tables import markdown_table
 from unscheduled.benchmark.targets import BENCHMARKS, Target, read_target
 from unscheduled.benchmark.write import write_json
@@ -89,6 +89,17 @@ def again(table: dict[Run, Result], workload: str) -> list[Run]:
     return runs(workload, best.entry, [best.point], SEEDS)
 
 
+def wrong_rates(table: dict[Run, Result], workload: str) -> list[Run]:
+    """The best point with a tenth of its learning rate, and with ten times that."""
+    best = best_of(table, base_of(workload))
+    found = []
+    for factor in (0.1, 10):
+        point = json.loads(best.point)
+        point["learning_rate"] *= factor
+        found += runs(workload, best.entry, [point_of(point)], SEEDS[:1])
+    return found
+
+
 def best_of(table: dict[Run, Result], workload: str) -> Run:
     target = read_target(workload)
     sign = 1 if target.lower_is_better else -1
@@ -142,30 +153,29 @@ def write_targets(all_found: dict[str, Found]) -> None:
 
 def summary(table: dict[Run, Result], all_found: dict[str, Found]) -> str:
     """Of each workload: the best of each algorithm, and what the seeds gave."""
-    names = ("workload", "metric", *SPACES, "best", "target", "test", "steps")
+    names = ("workload", "metric", *SPACES, "best", "target", "test", "reached at")
     rows = []
     for name, each in all_found.items():
-        target = read_target(name)
-        bests = []
-        for algorithm in SPACES:
-            runs_of_it = [r for r in search(base_of(name)) if r.entry == algorithm]
-            of_it = [table[run].best(target) for run in runs_of_it]
-            is_searched = name in WORKLOADS
-            best = _best(of_it, target).validation
-            bests.append(f"{best:.4g}" if is_searched else "")
-        steps = [*map(str, sorted(each.steps))]
+        target, bests = read_target(name), []
+        for algorithm in SPACES if name in WORKLOADS else ():
+            of_it = [run for run in search(name) if run.entry == algorithm]
+            bests.append(_best_value(table, of_it, target))
+        blank = [""] * (len(SPACES) - len(bests))
         values = (each.best.entry, f"{each.target:g}", f"{each.test_target:g}")
-        rows.append((name, target.metric, *bests, *values, " ".join(steps)))
-    return markdown_table(names, rows)
+        steps = " ".join(map(str, sorted(each.steps)))
+        wrong = [_best_value(table, [r], target) for r in wrong_rates(table, name)]
+        rows.append((name, target.metric, *bests, *blank, *values, steps, *wrong))
+    return markdown_table((*names, "rate / 10", "rate x 10"), rows)
 
 
-def _best(evaluations: list[Evaluation], target: Target) -> Evaluation:
-    return Result(tuple(evaluations), 0.0).best(target)
+def _best_value(table: dict[Run, Result], runs: list[Run], target: Target) -> str:
+    evaluations = tuple(table[run].best(target) for run in runs)
+    return f"{Result(evaluations, 0.0).best(target).validation:.4g}"
 
 
 def _is_complete(table: dict[Run, Result], name: str) -> bool:
     has_search = {*search(base_of(name))} <= {*table}
-    return has_search and {*again(table, name)} <= {*table}
+    return has_search and {*again(table, name), *wrong_rates(table, name)} <= {*table}
 
 
 def main(_) -> None:
@@ -174,6 +184,8 @@ def main(_) -> None:
     complete(TABLE, (run for name in searched for run in search(name)), *options)
     table = read_table(TABLE)
     complete(TABLE, (run for name in names for run in again(table, name)), *options)
+    wrong = (run for name in names for run in wrong_rates(table, name))
+    complete(TABLE, wrong, *options)
     table = read_table(TABLE)
     all_found = {n: found(table, n) for n in ALL if _is_complete(table, n)}
     write_targets(all_found)
