@@ -15,10 +15,14 @@ TORCH ?= torch==2.13.0
 TORCHVISION ?= torchvision==0.16.2
 PIP_INSTALL := bin/pip install --quiet --disable-pip-version-check
 
+# Those that take the fewest seconds.
+DEMO := atlas_gnn,flights_dlrm,strips_deepspeech
+
 .PHONY: demo test lint check clean install official
 
 demo: install
-	$(BIN)/python scripts/demo.py --data_dir=data --experiment_dir=runs/demo
+	$(BIN)/python scripts/suite.py --experiment_dir=runs/demo --clock=steps \
+		--framework=pytorch --framework=jax --workloads=$(DEMO)
 
 test: install
 	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile

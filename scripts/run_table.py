@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from rich.console import Console
 
 from unscheduled.benchmark.errors import UserError
@@ -37,7 +38,7 @@ class Run(NamedTuple):
 
     workload: str
     framework: str
-    entry: str
+    entry: str  # the submission's folder in `submissions`, or by its path
     point: str  # JSON, as `point_of` writes it; empty for the submission's own setting
     seed: int
     steps: int  # at most
@@ -64,7 +65,9 @@ class Result(NamedTuple):
 
     def steps_to(self, target: Target) -> float:
         """Steps at the first evaluation that reached the target; inf for a miss."""
-        steps = (e.step for e in self.evaluations if target.reached(e.validation))
+        steps = (
+            e.step for e in self.evaluations if target.reached(np.array(e.validation))
+        )
         return next(steps, math.inf)
 
 
@@ -139,11 +142,14 @@ def train(run: Run, data_dir: str) -> Result:
     def ends(results: dict[str, float]) -> bool:
         value = results[f"validation/{target.metric}"]
         is_finite = all(map(math.isfinite, results.values()))
-        return not is_finite or (run.until_target and bool(target.reached(value)))
+        return not is_finite or (
+            run.until_target and bool(target.reached(np.array(value)))
+        )
 
     workload.has_reached_validation_target = ends
     workload.has_reached_test_target = lambda results: True
-    path = ROOT / "submissions" / f"{run.entry}_{run.framework}" / "submission.py"
+    folder = run.entry if "/" in run.entry else f"submissions/{run.entry}"
+    path = ROOT / f"{folder}_{run.framework}" / "submission.py"
     submission = load_submission(str(path))
     settings = Settings(
         workload=workload,
@@ -171,17 +177,17 @@ def train(run: Run, data_dir: str) -> Result:
 
     workload.eval_model = timed
     start = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as runs:
         run_trials(
-            settings, Path(folder), [point], range(1), run.seed, {}, Console(quiet=True)
+            settings, Path(runs), [point], range(1), run.seed, {}, Console(quiet=True)
         )
-        with open(TrialDirectory.numbered(Path(folder), 1).eval_measurements) as file:
+        with open(TrialDirectory.numbered(Path(runs), 1).eval_measurements) as file:
             rows = list(csv.DictReader(file))
     seconds = time.perf_counter() - start - evaluating
     names = (f"{split}/{target.metric}" for split in ("validation", "test"))
     columns = ("global_step", *names)
-    evaluations = [Evaluation(*(float(row[c]) for c in columns)) for row in rows]
-    evaluations = [e._replace(step=int(e.step)) for e in evaluations]
+    values = [[float(row[column]) for column in columns] for row in rows]
+    evaluations = [Evaluation(int(step), *rest) for step, *rest in values]
     return Result(tuple(evaluations), 1000 * seconds / evaluations[-1].step)
 
 
@@ -197,9 +203,17 @@ def _append(path: Path, run: Run, result: Result) -> None:
 
 def _parsed(row: dict[str, str]) -> tuple[Run, Result]:
     try:
-        numbers = (int(row[n]) for n in ("seed", "steps", "step_hint", "every"))
-        names = (row[n] for n in ("workload", "framework", "entry", "point"))
-        run = Run(*names, *numbers, row["until_target"] == "True")
+        run = Run(
+            workload=row["workload"],
+            framework=row["framework"],
+            entry=row["entry"],
+            point=row["point"],
+            seed=int(row["seed"]),
+            steps=int(row["steps"]),
+            step_hint=int(row["step_hint"]),
+            every=int(row["every"]),
+            until_target=row["until_target"] == "True",
+        )
         evaluations = (Evaluation(*e) for e in json.loads(row["evaluations"]))
         return run, Result(tuple(evaluations), float(row["ms_a_step"]))
     except (KeyError, TypeError, ValueError) as error:

@@ -63,9 +63,11 @@ def draw_bars(panel, x, ends: np.ndarray, color: str, fmt: str, **style) -> None
     panel.errorbar(x, middle, bars, fmt=fmt, color=color, **style)
 
 
-def publish(name: str, blocks: Mapping[str, str], **figures: Figure) -> None:
+def publish(
+    name: str, blocks: Mapping[str, str], folder: Path = PAGES, **figures: Figure
+) -> None:
     """Writes the page `name`, which must have exactly these blocks, and its figures."""
-    page = PAGES / f"{name}.md"
+    page = folder / f"{name}.md"
     text = page.read_text()
     found = re.findall(r"<!-- begin (\S+) -->\n(.*?)<!-- end \1 -->", text, re.DOTALL)
     names = [block for block, _ in found]
@@ -81,5 +83,5 @@ def publish(name: str, blocks: Mapping[str, str], **figures: Figure) -> None:
     for figure_name, figure in figures.items():
         # The bytes depend only on what is drawn.
         with matplotlib.rc_context({"svg.hashsalt": figure_name}):
-            figure.savefig(PAGES / f"{figure_name}.svg", metadata={"Date": None})
+            figure.savefig(folder / f"{figure_name}.svg", metadata={"Date": None})
     print(f"{page} written.")

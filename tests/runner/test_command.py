@@ -19,7 +19,7 @@ from unscheduled.benchmark.errors import UserError
 from unscheduled.runner import main
 from unscheduled.runner.official import give_batch_size
 from unscheduled.runner.submission import global_batch_sizes
-from workloads_ext import WORKLOADS
+from workloads_ext.registry import ALL
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TIMEOUT_SEC = 300
@@ -84,7 +84,7 @@ def assert_one_sentence(result, *parts):
     [
         (
             {"workload": "imagenet_resnet"},
-            [f"{', '.join(WORKLOADS)}, got 'imagenet_resnet'", "--harness=official"],
+            [f"{', '.join(ALL)}, got 'imagenet_resnet'", "--harness=official"],
         ),
         ({"submission_path": "no/such.py"}, ["--submission_path", "'no/such.py'"]),
         ({"submission_path": "README.md"}, ["must be a Python file", "'README.md'"]),

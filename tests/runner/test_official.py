@@ -14,7 +14,7 @@ import pytest
 
 from tests.runner.test_command import assert_one_sentence
 from unscheduled.benchmark.run_files import open_experiment
-from workloads_ext import WORKLOADS
+from workloads_ext.registry import ALL
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TIMEOUT_SEC = 600
@@ -146,7 +146,7 @@ def test_the_embedded_workloads_are_in_the_official_registry(tmp_path, stand_in)
 @pytest.mark.parametrize(
     ("flags", "parts"),
     [
-        ({"workload": "imagenet"}, [f"mnist, {', '.join(WORKLOADS)}", "'imagenet'"]),
+        ({"workload": "imagenet"}, [f"mnist, {', '.join(ALL)}", "'imagenet'"]),
         ({"clock": "wall"}, ["--clock needs --harness=embedded"]),
         ({"rng_seed": 0}, ["--rng_seed=0 asks the official runner for a random seed"]),
         ({"submission_path": "no/such.py"}, ["--submission_path", "'no/such.py'"]),

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-import workloads_ext
 from tests.workloads.helpers import (
     EVAL,
     TRAIN,
@@ -16,12 +15,13 @@ from tests.workloads.helpers import (
     tolerance_of,
     twins_of,
 )
+from workloads_ext import registry
 
 pytest.importorskip("torch")
 pytest.importorskip("jax")
 
 
-@pytest.fixture(scope="module", params=workloads_ext.WORKLOADS)
+@pytest.fixture(scope="module", params=registry.ALL)
 def made(request):
     return [few(twin) for twin in twins_of(request.param)]
 

@@ -41,6 +41,9 @@ flags.DEFINE_integer("max_global_steps", None, "Most steps to take.", lower_boun
 flags.DEFINE_integer("rng_seed", None, "Seed of the trials' seeds.", lower_bound=0)
 flags.DEFINE_boolean("torch_compile", None, "Compile; by default only on a GPU.")
 flags.DEFINE_boolean("use_wandb", False, "Log to Weights & Biases too.")
+flags.DEFINE_integer(
+    "scale", 1, "Times the model's widths and the batch, for a GPU.", lower_bound=1
+)
 flags.DEFINE_boolean("profile", False, "Print the time by section at the end.")
 flags.DEFINE_boolean("capture_jax_trace", False, "Write a JAX profiler trace.")
 flags.DEFINE_boolean("skip_evals", False, "Evaluate nothing.")

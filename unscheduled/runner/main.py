@@ -35,7 +35,7 @@ def run(flags: Any) -> int:
     try:
         if flags.harness == "official":
             official.run(flags)
-        known = embedded.registry().WORKLOADS
+        known = embedded.registry().ALL
         if flags.workload not in known:
             raise UserError(
                 f"--workload must be one of {', '.join(known)}, got "
@@ -90,7 +90,9 @@ def _settings(flags: Any, ranks: Ranks) -> Settings:
     clock = rules.parse_clock(
         flags.clock, lambda: ranks.latest(time.monotonic() - start)
     )
-    workload = embedded.registry().load(flags.workload, flags.framework)
+    workload = embedded.registry().load(
+        flags.workload, flags.framework, scale=flags.scale
+    )
     with submission.calling(flags.submission_path, "the import"):
         entry = submission.load_submission(flags.submission_path)
     backend = load_backend(flags.framework)
@@ -105,7 +107,7 @@ def _settings(flags: Any, ranks: Ranks) -> Settings:
         backend=backend,
         clock=clock,
         profiler=logs.Profiler(flags.profile),
-        global_batch_size=batch_size,
+        global_batch_size=flags.scale * batch_size,
         global_eval_batch_size=eval_batch_size,
         data_dir=str(expand(flags.data_dir)),
         budget_sec=budget_sec(workload.max_allowed_runtime_sec),

@@ -24,7 +24,7 @@ from unscheduled.runner.submission import locate
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 # Flags of ours alone, and of absl's, which has read what they say already.
-_NOT_PASSED_ON = ("harness", "clock", "flagfile", "undefok")
+_NOT_PASSED_ON = ("harness", "clock", "scale", "flagfile", "undefok")
 
 # What the official code needs and does not say, as versions that work with the others.
 _UNSTATED = ("importlib_resources", "tensorflow-metadata<=1.17.2")
@@ -41,6 +41,8 @@ def run(flags: Any) -> None:
     """Replaces this process by the official runner, with the flags the user gave."""
     if flags["clock"].present:
         raise UserError("--clock needs --harness=embedded: official time is real.")
+    if flags["scale"].present:
+        raise UserError("--scale needs --harness=embedded: official sizes are fixed.")
     if flags.rng_seed == 0:
         raise UserError(
             "--rng_seed=0 asks the official runner for a random seed: give another "
@@ -130,7 +132,7 @@ def _check_experiment(flags: Any) -> None:
 
 def main(runner: str, submissions: str, flags: list[str]) -> None:
     """Runs the official `submission_runner.py`, with flags in the form --name=value."""
-    ours = embedded.registry().WORKLOADS
+    ours = embedded.registry().ALL
     package = importlib.import_module("algoperf.workloads")
     registry = importlib.import_module("algoperf.workloads.workloads")
     package.__path__.append(str(embedded.FOLDER))  # where entries' paths begin

@@ -15,6 +15,7 @@ from workloads_ext.common.workload import EmbeddedWorkload, Rows
 
 SIZES = {"train": 6144, "validation": 1024, "test": 1024}
 MAX_NODES, MAX_EDGES = 12, 48  # an edge counts in each direction
+NUM_TASKS = 10  # `properties`
 _KNOWN_SHARE = 0.6  # of the labels
 
 
@@ -22,6 +23,7 @@ def properties(graph: nx.Graph) -> dict[str, bool]:
     """The tasks, by name."""
     n = len(graph)
     cycles = {len(cycle) for cycle in nx.simple_cycles(graph, length_bound=6)}
+    rank = np.linalg.matrix_rank(nx.to_numpy_array(graph))
     matching = nx.max_weight_matching(graph, maxcardinality=True)
     independent = max(nx.find_cliques(nx.complement(graph)), key=len)
     stars = (
@@ -39,20 +41,13 @@ def properties(graph: nx.Graph) -> dict[str, bool]:
         "with an induced star of four nodes": any(stars),
         "with a perfect matching": 2 * len(matching) == n,
         "with an independent half": 2 * len(independent) >= n,
-        "with a singular adjacency matrix": _rank(graph) < n,
+        "with a singular adjacency matrix": bool(rank < n),
     }
-
-
-def _rank(graph: nx.Graph) -> int:
-    return int(np.linalg.matrix_rank(nx.to_numpy_array(graph)))
-
-
-NUM_TASKS = 10
 
 
 def split_of_graph(graph: nx.Graph) -> str:
     """The split of a graph, the same for all graphs that are isomorphic to it."""
-    nx.set_node_attributes(graph, "node", "kind")
+    nx.set_node_attributes(graph, dict.fromkeys(graph, "node"), "kind")
     name = nx.weisfeiler_lehman_graph_hash(graph, node_attr="kind", iterations=4)
     part = int(hashlib.sha256(name.encode()).hexdigest(), 16) % 8
     return {0: "validation", 1: "test"}.get(part, "train")
@@ -86,7 +81,7 @@ def _example(graph: nx.Graph, rng: np.random.RandomState) -> dict[str, np.ndarra
     labels = np.array([*properties(graph).values()], np.float32)
     known = rng.uniform(size=len(labels)) < _KNOWN_SHARE
     return {
-        "n_nodes": np.int32(len(graph)),
+        "n_nodes": np.array(len(graph), np.int32),
         "ends": ends,
         "common": common,
         "labels": np.where(known, labels, np.nan).astype(np.float32),
@@ -97,9 +92,8 @@ class AtlasGraphs(ArraysBuilder):
     """Graphs of up to 12 nodes and 24 edges.
 
     Features: the number of nodes; the ends of the edges in both directions, -1 after
-    the last; how many neighbours their ends have in common; the
-    `properties`, 0
-    or 1, of which 4 in 10 are missing, NaN. Isomorphic graphs are in one split.
+    the last; how many neighbours their ends have in common; the `properties`, 0 or
+    1, of which 4 in 10 are missing, NaN. Isomorphic graphs are in one split.
     """
 
     shapes: ClassVar = {
@@ -145,6 +139,7 @@ class BaseAtlasGnnWorkload(EmbeddedWorkload):
     metrics = ("mean_average_precision", "loss")
     output_layer = "head"
     default_dropout_rate = 0.1
+    widths = ("width", "hidden_widths")
     model_options: ClassVar = {
         "num_outputs": NUM_TASKS,
         "node_features": 2,

@@ -20,6 +20,9 @@ _MILLIMETRES_A_PIXEL = 4
 _HEIGHTS = range(20, 140)  # of axial slices that show enough of the brain
 _BLOCK = 12  # slices; the last two of each block are in no split
 _SPLITS = ("train", "train", "validation", "train", "train", "test")
+_ACCELERATION, _CENTRE = 4, 4  # one column of k-space in four; the middle ones always
+_WINDOW = 7  # pixels a side, of SSIM
+_K1, _K2 = 0.01, 0.03
 
 
 def split_of_height(height: int) -> str | None:
@@ -30,15 +33,10 @@ def split_of_height(height: int) -> str | None:
 
 def _volume() -> np.ndarray:
     """Intensities from 0 to 1, a voxel a cubic millimetre."""
-    package = importlib.util.find_spec("nilearn")
-    if package is None or package.origin is None:
-        raise OSError(
-            "The data are in the Python package nilearn, which is missing: "
-            "pip install nilearn."
-        )
+    package: Any = importlib.util.find_spec("nilearn")
     import nibabel  # what nilearn reads images with
 
-    image = nibabel.load(Path(package.origin).parent / _FILE)
+    image: Any = nibabel.load(Path(package.origin).parent / _FILE)
     volume = np.asarray(image.dataobj, np.float32)
     return volume / volume.max()
 
@@ -52,7 +50,9 @@ def _seen(plane: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
     centre = np.array(plane.shape) / 2 + rng.uniform(-10, 10, 2)
     smooth = ndimage.gaussian_filter(plane, _MILLIMETRES_A_PIXEL / 3)
     offset = centre - matrix @ np.full(2, SIDE / 2)
-    return ndimage.affine_transform(smooth, matrix, offset, (SIDE, SIDE), order=1)
+    return ndimage.affine_transform(
+        smooth, matrix, offset.tolist(), (SIDE, SIDE), order=1
+    )
 
 
 class BrainSlices(ArraysBuilder):
@@ -75,11 +75,6 @@ class BrainSlices(ArraysBuilder):
             images = np.clip(np.round(255 * np.stack(seen)), 0, 255).astype(np.uint8)
             arrays[split] = {"image": images}
         return arrays
-
-
-_ACCELERATION, _CENTRE = 4, 4  # one column of k-space in four; the middle ones always
-_WINDOW = 7  # pixels a side, of SSIM
-_K1, _K2 = 0.01, 0.03
 
 
 def undersampled(images: np.ndarray, rngs: list[np.random.Generator]) -> np.ndarray:
@@ -115,7 +110,7 @@ def ssim(xp: Any, images: Any, targets: Any, data_range: Any) -> Any:
 def _window_means(x: Any) -> Any:
     """Means over all windows of (n, h, w) that lie within."""
     height, width = x.shape[1] - _WINDOW + 1, x.shape[2] - _WINDOW + 1
-    rows = sum(x[:, i : i + height] for i in range(_WINDOW))
+    rows: Any = sum(x[:, i : i + height] for i in range(_WINDOW))
     return sum(rows[:, :, i : i + width] for i in range(_WINDOW)) / _WINDOW**2
 
 
@@ -136,6 +131,7 @@ class BaseBrainUnetWorkload(EmbeddedWorkload):
     metrics = ("ssim", "loss")
     output_layer = "head"
     default_dropout_rate = 0.0
+    widths = ("width",)
     model_options: ClassVar = {"width": 8, "num_pools": 3}
 
     def _make_batch(
@@ -174,6 +170,14 @@ class BaseBrainUnetWorkload(EmbeddedWorkload):
         values = ssim(self._xp, images, targets, data_range)
         sums["ssim"] = (values * batch["weights"]).sum(), batch["weights"].sum()
         return sums
+
+
+class BaseBrainUnetModelSizeWorkload(BaseBrainUnetWorkload):
+    """With half the channels again, as fastmri_model_size has more than fastmri."""
+
+    name = "brain_unet_model_size"
+    mirrors = "fastmri_model_size"
+    model_options: ClassVar = {**BaseBrainUnetWorkload.model_options, "width": 12}
 
 
 EXAMPLE_SHAPE = (1, SIDE, SIDE)

@@ -28,7 +28,7 @@ class JaxWorkload(EmbeddedWorkload):
     _xp = jnp
 
     def _make_model(self, dropout_rate: float | None = None) -> nn.Module:
-        return self.model_class(**self.model_options, **self._dropout(dropout_rate))
+        return self._model(**self._dropout(dropout_rate))
 
     def _model_flags(self, is_training: bool, update_batch_norm: bool):
         """What the model is called with beside its inputs."""

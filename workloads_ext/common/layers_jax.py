@@ -91,13 +91,17 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and MLP, each normalised before and added after."""
+    """Attention and MLP, each normalised before and added after, or the other way.
+
+    With `post_norm`, for self-attention only, sums are normalised.
+    """
 
     num_heads: int
     mlp_width: int
     dropout_rate: float = 0.0
     causal: bool = False
     cross: bool = False
+    post_norm: bool = False
 
     @nn.compact
     def __call__(
@@ -116,12 +120,15 @@ class Block(nn.Module):
         dropout = functools.partial(Dropout, self.dropout_rate, deterministic)
         attention = Attention(self.num_heads, causal=self.causal, name="attn")
         own = None if self.cross else valid
+        mlp = Mlp(self.mlp_width, name="mlp")
+        if self.post_norm:
+            x = layer_norm(name="ln1")(x + dropout()(attention(x, own)))
+            return layer_norm(name="ln2")(x + dropout()(mlp(x)))
         x = x + dropout()(attention(layer_norm(name="ln1")(x), own))
         if self.cross:
             attention = Attention(self.num_heads, cross=True, name="cross_attn")
             x = x + dropout()(attention(layer_norm(name="ln_cross")(x), valid, memory))
-        y = Mlp(self.mlp_width, name="mlp")(layer_norm(name="ln2")(x))
-        return x + dropout()(y)
+        return x + dropout()(mlp(layer_norm(name="ln2")(x)))
 
 
 def masked_batch_norm(name: str) -> Callable[..., jax.Array]:

@@ -17,11 +17,16 @@ def lecun_normal_(weight: torch.Tensor) -> torch.Tensor:
     return nn.init.trunc_normal_(weight, std=stddev, a=-2 * stddev, b=2 * stddev)
 
 
+def zero_bias_(layer: Any) -> None:
+    """Fills the bias of a layer with zeros, as flax does."""
+    nn.init.zeros_(layer.bias)
+
+
 def linear(in_width: int, out_width: int) -> nn.Linear:
     """A dense layer, initialised as flax does."""
     layer = nn.Linear(in_width, out_width)
     lecun_normal_(layer.weight)
-    nn.init.zeros_(layer.bias)
+    zero_bias_(layer)
     return layer
 
 
@@ -66,12 +71,13 @@ class Attention(nn.Module):
           memory: (batch, keys, width), what is looked at instead of `x`.
         """
         if self.cross:
-            q, k, v = self.q(x), *self.kv(memory).chunk(2, dim=-1)
+            k, v = self.kv(memory).chunk(2, dim=-1)
+            q = self.q(x)
         else:
             q, k, v = self.qkv(x).chunk(3, dim=-1)
-        heads = (self._heads(part) for part in (q, k, v))
+        q, k, v = (self._heads(part) for part in (q, k, v))
         mask = None if valid is None else valid[:, None, None]
-        y = F.scaled_dot_product_attention(*heads, mask, is_causal=self.causal)
+        y = F.scaled_dot_product_attention(q, k, v, mask, is_causal=self.causal)
         return self.out(y.transpose(1, 2).flatten(2))
 
     def _heads(self, x: torch.Tensor) -> torch.Tensor:
@@ -93,7 +99,10 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and MLP, each normalised before and added after."""
+    """Attention and MLP, each normalised before and added after, or the other way.
+
+    With `post_norm`, for self-attention only, sums are normalised.
+    """
 
     def __init__(
         self,
@@ -103,8 +112,10 @@ class Block(nn.Module):
         *,
         causal: bool = False,
         cross: bool = False,
+        post_norm: bool = False,
     ) -> None:
         super().__init__()
+        self.post_norm = post_norm
         self.ln1 = nn.LayerNorm(width, eps=1e-5)
         self.attn = Attention(width, num_heads, causal=causal)
         self.cross = cross
@@ -128,6 +139,10 @@ class Block(nn.Module):
           memory: what a block with cross-attention looks at.
         """
         own = None if self.cross else valid
+        if self.post_norm:
+            y = F.dropout(self.attn(x, own), dropout_rate, self.training)
+            x = self.ln1(x + y)
+            return self.ln2(x + F.dropout(self.mlp(x), dropout_rate, self.training))
         x = x + F.dropout(self.attn(self.ln1(x), own), dropout_rate, self.training)
         if self.cross:
             y = self.cross_attn(self.ln_cross(x), valid, memory)
@@ -168,29 +183,21 @@ class BatchNorm(nn.BatchNorm2d):
         held.running_var.lerp_(unbiased_variance.flatten(), held.momentum)
 
 
-class MaskedBatchNorm(nn.Module):
-    """Batch norm of (batch, length, width) over the valid frames of all examples.
+class MaskedBatchNorm(nn.BatchNorm1d):
+    """Batch norm of (batch, length, width) over the valid frames, of all ranks.
 
     Running variances are biased, as flax has them.
     """
 
-    def __init__(self, width: int, momentum: float = 0.1, eps: float = 1e-3) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
-        self.bias = nn.Parameter(torch.zeros(width))
-        self.register_buffer("running_mean", torch.zeros(width))
-        self.register_buffer("running_var", torch.ones(width))
-        self.momentum, self.eps, self.track_running_stats = momentum, eps, True
-
-    def forward(self, x: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+    def forward(self, input: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
         """Maps to the same shape; `valid` is bool (batch, length)."""
-        mean, var = self.running_mean, self.running_var
+        held: Any = self  # whose buffers may be None in PyTorch's own
+        mean, var = held.running_mean, held.running_var
         if self.training:
-            count = sum_over_ranks(valid.sum()).clamp(min=1)
-            share = valid[..., None] / count
-            mean = sum_over_ranks((x * share).sum((0, 1)))
-            var = sum_over_ranks(((x - mean).square() * share).sum((0, 1)))
+            share = valid[..., None] / sum_over_ranks(valid.sum()).clamp(min=1)
+            mean = sum_over_ranks((input * share).sum((0, 1)))
+            var = sum_over_ranks(((input - mean).square() * share).sum((0, 1)))
             if self.track_running_stats:
-                self.running_mean.lerp_(mean.detach(), self.momentum)
-                self.running_var.lerp_(var.detach(), self.momentum)
-        return (x - mean) * torch.rsqrt(var + self.eps) * self.weight + self.bias
+                held.running_mean.lerp_(mean.detach(), held.momentum)
+                held.running_var.lerp_(var.detach(), held.momentum)
+        return (input - mean) * torch.rsqrt(var + self.eps) * self.weight + self.bias

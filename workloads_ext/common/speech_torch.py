@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
-from workloads_ext.common.layers_torch import lecun_normal_, linear
+from workloads_ext.common.layers_torch import lecun_normal_, linear, zero_bias_
 
 
 def valid_frames(n_frames: torch.Tensor, length: int) -> torch.Tensor:
@@ -21,7 +21,7 @@ class Subsample(nn.Module):
         self.conv2 = nn.Conv2d(width, width, 3, 2, padding=1)
         for conv in (self.conv1, self.conv2):
             lecun_normal_(conv.weight)
-            nn.init.zeros_(conv.bias)
+            zero_bias_(conv)
         self.dense = linear(bins // 4 * width, width)
 
     def forward(

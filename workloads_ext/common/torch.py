@@ -43,7 +43,7 @@ class TorchWorkload(EmbeddedWorkload):
         """
         (seed,) = np.random.SeedSequence(seed_integers(rng)).generate_state(1)
         torch.manual_seed(int(seed))
-        model = self.model_class(**self.model_options).to(device())
+        model = self._model().to(device())
         shapes, types = {}, {}
         for name, parameter in model.named_parameters():
             shapes[name] = spec.ShapeTuple(tuple(parameter.shape))

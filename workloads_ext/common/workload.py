@@ -43,6 +43,7 @@ class EmbeddedWorkload(spec.Workload):
     sizes: Mapping[str, int]  # examples of its splits
     model_class: Any  # is called with model_options
     model_options: Mapping[str, Any]
+    widths: tuple[str, ...]  # the options that grow with `scale`
     output_layer: str
     loss_type: Any = spec.LossType.SOFTMAX_CROSS_ENTROPY
     metrics: tuple[str, ...] = ("loss",)  # what evaluation reports
@@ -55,8 +56,9 @@ class EmbeddedWorkload(spec.Workload):
 
     _xp: Any  # torch or jax.numpy
 
-    def __init__(self, *args, **kwargs) -> None:
+    def __init__(self, *args, scale: int = 1, **kwargs) -> None:
         super().__init__(*args, **kwargs)
+        self.scale = scale  # targets are for a scale of 1
         self._eval_queues: dict[tuple[str, str, int], EvalQueue] = {}
 
     # Targets, budget and sizes.
@@ -150,6 +152,14 @@ class EmbeddedWorkload(spec.Workload):
         """Moves a batch of NumPy arrays to the framework's devices."""
 
     # Model and loss.
+
+    def _model(self, **others) -> Any:
+        """The model at its scale."""
+        options = dict(self.model_options)
+        for name in self.widths:
+            widths = np.multiply(options[name], self.scale)
+            options[name] = tuple(widths.tolist()) if widths.ndim else int(widths)
+        return self.model_class(**options, **others)
 
     def _dropout(self, dropout_rate: float | None) -> dict[str, Any]:
         """The `dropout_rate` argument of a model that has dropout."""

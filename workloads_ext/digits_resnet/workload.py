@@ -3,7 +3,7 @@
 The data are scikit-learn's handwritten digits, turned, scaled and moved.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -37,6 +37,15 @@ def split_indices(labels: np.ndarray) -> dict[str, np.ndarray]:
     return {name: np.concatenate(parts) for name, parts in splits.items()}
 
 
+def originals() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """The images (n, 8, 8), 0 to 16, and the digits (n,) of each split."""
+    from sklearn.datasets import load_digits  # only when building
+
+    digits: Any = load_digits()
+    splits = split_indices(digits.target).items()
+    return {name: (digits.images[i], digits.target[i]) for name, i in splits}
+
+
 def _copy(image: np.ndarray, split: str, rng: np.random.RandomState) -> np.ndarray:
     """An image of 8x8 pixels, 0 to 16, as one of SIDE x SIDE, 0 to 255, transformed."""
     degrees, stretch, shift = _REACH[split]
@@ -45,7 +54,9 @@ def _copy(image: np.ndarray, split: str, rng: np.random.RandomState) -> np.ndarr
     matrix = turn * (len(image) / SIDE) * rng.uniform(1 - stretch, 1 + stretch, (2, 1))
     centre = (len(image) - 1) / 2 + rng.uniform(-shift, shift, 2) * len(image) / SIDE
     offset = centre - matrix @ np.full(2, (SIDE - 1) / 2)
-    seen = ndimage.affine_transform(image, matrix, offset, (SIDE, SIDE), order=1)
+    seen = ndimage.affine_transform(
+        image, matrix, offset.tolist(), (SIDE, SIDE), order=1
+    )
     noisy = seen * 255 / 16 + _NOISE * rng.standard_normal(seen.shape)
     return np.clip(np.round(noisy), 0, 255).astype(np.uint8)
 
@@ -60,16 +71,16 @@ class Digits(ArraysBuilder):
     shapes: ClassVar = {"image": ((SIDE, SIDE, 1), np.uint8), "label": ((), np.int64)}
 
     def arrays(self) -> dict[str, dict[str, np.ndarray]]:
-        from sklearn.datasets import load_digits  # only when building
-
-        digits, rng = load_digits(), np.random.RandomState(0)
-        arrays = {}
-        for split, originals in split_indices(digits.target).items():
-            indices = np.repeat(originals, _COPIES[split])
-            images = [_copy(digits.images[i], split, rng) for i in indices]
+        rng, arrays = np.random.RandomState(0), {}
+        for split, (images, digits) in originals().items():
+            copies = [
+                _copy(image, split, rng)
+                for image in images
+                for _ in range(_COPIES[split])
+            ]
             arrays[split] = {
-                "image": np.stack(images)[..., None],
-                "label": digits.target[indices].astype(np.int64),
+                "image": np.stack(copies)[..., None],
+                "label": digits.repeat(_COPIES[split]).astype(np.int64),
             }
         return arrays
 
@@ -95,11 +106,13 @@ class BaseDigitsResNetWorkload(EmbeddedWorkload):
     output_layer = "fc"
     has_batch_norm = True
     train_mean, train_stddev = 76.1, 80.5  # of pixels, which are 0 to 255
+    widths = ("stage_widths",)
     model_options: ClassVar = {
         "num_classes": 10,
         "stage_widths": (16, 32, 64),
         "stage_sizes": (1, 1, 1),
         "bn_init_scale": 0.0,  # of the last batch norm of each block
+        "activation": "relu",
     }
 
     def _make_batch(
@@ -110,3 +123,14 @@ class BaseDigitsResNetWorkload(EmbeddedWorkload):
             images = shift_images(images, rng)
         inputs = (images.astype(np.float32) - self.train_mean) / self.train_stddev
         return {"inputs": inputs.astype(np.float32), "targets": examples["label"]}
+
+
+class BaseDigitsResNetSiluWorkload(BaseDigitsResNetWorkload):
+    """With another activation, as imagenet_resnet_silu."""
+
+    name = "digits_resnet_silu"
+    mirrors = "imagenet_resnet_silu"
+    model_options: ClassVar = {
+        **BaseDigitsResNetWorkload.model_options,
+        "activation": "silu",
+    }

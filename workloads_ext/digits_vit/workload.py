@@ -14,6 +14,7 @@ class BaseDigitsVitWorkload(BaseDigitsResNetWorkload):
     output_layer = "head"
     has_batch_norm = False
     default_dropout_rate = 0.0
+    widths = ("width", "mlp_width")
     model_options: ClassVar = {
         "num_classes": 10,
         "patch": 4,
@@ -21,4 +22,16 @@ class BaseDigitsVitWorkload(BaseDigitsResNetWorkload):
         "num_layers": 4,
         "num_heads": 4,
         "mlp_width": 128,
+        "post_norm": False,
+    }
+
+
+class BaseDigitsVitPostLnWorkload(BaseDigitsVitWorkload):
+    """With layer norm after each sum, as imagenet_vit_post_ln."""
+
+    name = "digits_vit_post_ln"
+    mirrors = "imagenet_vit_post_ln"
+    model_options: ClassVar = {
+        **BaseDigitsVitWorkload.model_options,
+        "post_norm": True,
     }

@@ -147,6 +147,7 @@ class BaseFlightsDlrmWorkload(EmbeddedWorkload):
     output_layer = "head"
     default_dropout_rate = 0.0
     eval_batch_size = 1024
+    widths = ("embed_width", "bottom_widths", "top_widths")
     model_options: ClassVar = {
         "vocabulary": VOCABULARY,
         "num_numeric": len(NUMERIC),

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -44,7 +44,7 @@ def _words(number: int, kind: str) -> tuple[list[int], list[int]]:
     """A number as German letters and English words; currency counts in cents."""
     from num2words import num2words  # only when building
 
-    options = {"currency": "EUR"} if kind == "currency" else {}
+    options: Any = {"currency": "EUR"} if kind == "currency" else {}
     value = number / 100 if kind == "currency" else number
     german, english = (
         num2words(value, lang=lang, to=kind, **options).lower() for lang in ("de", "en")
@@ -127,6 +127,7 @@ class BaseNumbersTransformerWorkload(EmbeddedWorkload):
     metrics = ("bleu", "accuracy", "loss")
     output_layer = "decoder"
     default_dropout_rate = 0.1
+    widths = ("width", "mlp")
     model_options: ClassVar = {
         "source_vocabulary": len(SOURCE_VOCABULARY),
         "target_vocabulary": len(TARGET_VOCABULARY),

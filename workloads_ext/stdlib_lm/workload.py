@@ -119,6 +119,7 @@ class BaseStdlibLmWorkload(EmbeddedWorkload):
 
     metrics = ("ppl", "loss")
     output_layer = "embed"
+    widths = ("width", "mlp_width")
     model_options: ClassVar = {
         "vocab_size": 256,
         "width": 96,

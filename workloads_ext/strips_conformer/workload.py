@@ -8,7 +8,7 @@ from unscheduled import spec
 from workloads_ext.common.data import Batch
 from workloads_ext.common.source import ArraysBuilder
 from workloads_ext.common.workload import EmbeddedWorkload, Rows, Sums
-from workloads_ext.digits_resnet.workload import split_indices
+from workloads_ext.digits_resnet.workload import originals
 
 SIZES = {"train": 8192, "validation": 512, "test": 512}
 BINS = 16  # twice the height of a digit
@@ -64,9 +64,9 @@ def _example(
     padded[: len(labels)] = labels
     return {
         "frames": frames,
-        "n_frames": np.int32(len(strip)),
+        "n_frames": np.array(len(strip), np.int32),
         "labels": padded,
-        "n_labels": np.int32(len(labels)),
+        "n_labels": np.array(len(labels), np.int32),
     }
 
 
@@ -86,15 +86,9 @@ class Strips(ArraysBuilder):
     }
 
     def arrays(self) -> dict[str, dict[str, np.ndarray]]:
-        from sklearn.datasets import load_digits  # only when building
-
-        digits, rng = load_digits(), np.random.RandomState(0)
-        arrays = {}
-        for split, originals in split_indices(digits.target).items():
-            examples = [
-                _example(digits.images[originals], digits.target[originals], rng)
-                for _ in range(SIZES[split])
-            ]
+        rng, arrays = np.random.RandomState(0), {}
+        for split, (images, digits) in originals().items():
+            examples = [_example(images, digits, rng) for _ in range(SIZES[split])]
             arrays[split] = {
                 name: np.stack([example[name] for example in examples])
                 for name in self.shapes
@@ -222,6 +216,7 @@ class BaseStripsConformerWorkload(BaseStripsWorkload):
 
     name = "strips_conformer"
     mirrors = "librispeech_conformer"
+    widths = ("width", "mlp")
     model_options: ClassVar = {
         "bins": BINS,
         "vocabulary": VOCABULARY,

@@ -10,6 +10,7 @@ class BaseStripsDeepspeechWorkload(BaseStripsWorkload):
 
     name = "strips_deepspeech"
     mirrors = "librispeech_deepspeech"
+    widths = ("width",)
     model_options: ClassVar = {
         "bins": BINS,
         "vocabulary": VOCABULARY,

@@ -5,7 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from workloads_ext.brain_unet.workload import EXAMPLE_SHAPE, BaseBrainUnetWorkload
+from workloads_ext.brain_unet.workload import (
+    EXAMPLE_SHAPE,
+    BaseBrainUnetModelSizeWorkload,
+    BaseBrainUnetWorkload,
+)
 from workloads_ext.common.jax import JaxWorkload
 from workloads_ext.common.layers_jax import Dropout
 
@@ -91,3 +95,7 @@ class BrainUnetWorkload(BaseBrainUnetWorkload, JaxWorkload):
 
     model_class = UNet
     example_inputs = np.zeros(EXAMPLE_SHAPE, np.float32)
+
+
+class BrainUnetModelSizeWorkload(BaseBrainUnetModelSizeWorkload, BrainUnetWorkload):
+    """With more channels."""

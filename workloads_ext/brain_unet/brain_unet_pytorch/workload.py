@@ -4,7 +4,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
-from workloads_ext.brain_unet.workload import BaseBrainUnetWorkload
+from workloads_ext.brain_unet.workload import (
+    BaseBrainUnetModelSizeWorkload,
+    BaseBrainUnetWorkload,
+)
 from workloads_ext.common.layers_torch import lecun_normal_, linear
 from workloads_ext.common.torch import TorchWorkload
 
@@ -77,3 +80,7 @@ class BrainUnetWorkload(BaseBrainUnetWorkload, TorchWorkload):
     """A U-Net on images of 48x48 pixels."""
 
     model_class = UNet
+
+
+class BrainUnetModelSizeWorkload(BaseBrainUnetModelSizeWorkload, BrainUnetWorkload):
+    """With more channels."""

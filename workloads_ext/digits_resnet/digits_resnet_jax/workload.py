@@ -9,7 +9,11 @@ import numpy as np
 from flax import linen as nn
 
 from workloads_ext.common.jax import JaxWorkload
-from workloads_ext.digits_resnet.workload import SIDE, BaseDigitsResNetWorkload
+from workloads_ext.digits_resnet.workload import (
+    SIDE,
+    BaseDigitsResNetSiluWorkload,
+    BaseDigitsResNetWorkload,
+)
 
 
 def _conv(width: int, size: int, stride: int = 1, *, name: str) -> nn.Conv:
@@ -29,20 +33,22 @@ class Block(nn.Module):
     width: int
     stride: int
     bn_init_scale: float
+    activation: str
 
     @nn.compact
     def __call__(self, x: jax.Array, use_running_average: bool) -> jax.Array:
         """Maps (n, h, w, in_width) to (n, h / stride, w / stride, width)."""
         norm = functools.partial(_batch_norm, use_running_average)
         last_scale = nn.initializers.constant(self.bn_init_scale)
+        act = getattr(nn, self.activation)
         y = _conv(self.width, 3, self.stride, name="conv1")(x)
-        y = nn.relu(norm(name="bn1")(y))
+        y = act(norm(name="bn1")(y))
         y = _conv(self.width, 3, name="conv2")(y)
         y = norm(name="bn2", scale_init=last_scale)(y)
         if self.stride != 1 or x.shape[-1] != self.width:
             x = _conv(self.width, 1, self.stride, name="conv_proj")(x)
             x = norm(name="bn_proj")(x)
-        return nn.relu(y + x)
+        return act(y + x)
 
 
 class ResNet(nn.Module):
@@ -52,16 +58,19 @@ class ResNet(nn.Module):
     stage_sizes: Sequence[int]
     num_classes: int
     bn_init_scale: float
+    activation: str
 
     @nn.compact
     def __call__(self, images: jax.Array, use_running_average: bool) -> jax.Array:
         """Maps float32 images (n, 16, 16, 1) to logits (n, num_classes)."""
         x = _conv(self.stage_widths[0], 3, name="conv1")(images)
-        x = nn.relu(_batch_norm(use_running_average, name="bn1")(x))
+        x = _batch_norm(use_running_average, name="bn1")(x)
+        x = getattr(nn, self.activation)(x)
         widths = np.repeat(self.stage_widths, self.stage_sizes).tolist()
         for i, width in enumerate(widths):
             stride = 1 if i == 0 or width == x.shape[-1] else 2
-            block = Block(width, stride, self.bn_init_scale, name=f"blocks_{i}")
+            options = (width, stride, self.bn_init_scale, self.activation)
+            block = Block(*options, name=f"blocks_{i}")
             x = block(x, use_running_average)
         head = nn.Dense(
             self.num_classes, kernel_init=nn.initializers.normal(0.01), name="fc"
@@ -74,3 +83,7 @@ class DigitsResNetWorkload(BaseDigitsResNetWorkload, JaxWorkload):
 
     model_class = ResNet
     example_inputs = np.zeros((1, SIDE, SIDE, 1), np.float32)
+
+
+class DigitsResNetSiluWorkload(BaseDigitsResNetSiluWorkload, DigitsResNetWorkload):
+    """With SiLU."""

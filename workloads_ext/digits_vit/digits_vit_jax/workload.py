@@ -7,7 +7,10 @@ from flax import linen as nn
 
 from workloads_ext.common.jax import JaxWorkload
 from workloads_ext.common.layers_jax import Block, Dropout, layer_norm, sinusoids
-from workloads_ext.digits_vit.workload import BaseDigitsVitWorkload
+from workloads_ext.digits_vit.workload import (
+    BaseDigitsVitPostLnWorkload,
+    BaseDigitsVitWorkload,
+)
 
 
 class ViT(nn.Module):
@@ -19,6 +22,7 @@ class ViT(nn.Module):
     num_layers: int
     num_heads: int
     mlp_width: int
+    post_norm: bool
     dropout_rate: float
     channels: int = 1
 
@@ -32,7 +36,8 @@ class ViT(nn.Module):
         x = Dropout(self.dropout_rate, deterministic)(x)
         for i in range(self.num_layers):
             options = (self.num_heads, self.mlp_width, self.dropout_rate)
-            x = Block(*options, name=f"blocks_{i}")(x, deterministic)
+            block = Block(*options, post_norm=self.post_norm, name=f"blocks_{i}")
+            x = block(x, deterministic)
         x = layer_norm(name="ln_last")(x).mean(axis=1)
         x = jnp.tanh(nn.Dense(width, name="pre_logits")(x))
         zeros = nn.initializers.zeros
@@ -52,3 +57,7 @@ class DigitsVitWorkload(BaseDigitsVitWorkload, JaxWorkload):
 
     model_class = ViT
     example_inputs = np.zeros((1, 16, 16, 1), np.float32)
+
+
+class DigitsVitPostLnWorkload(BaseDigitsVitPostLnWorkload, DigitsVitWorkload):
+    """With layer norm after each sum."""

@@ -4,11 +4,20 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
-from workloads_ext.common.layers_torch import Block, lecun_normal_, linear, sinusoids
+from workloads_ext.common.layers_torch import (
+    Block,
+    lecun_normal_,
+    linear,
+    sinusoids,
+    zero_bias_,
+)
 from workloads_ext.digits_resnet.digits_resnet_pytorch.workload import (
     DigitsResNetWorkload,
 )
-from workloads_ext.digits_vit.workload import BaseDigitsVitWorkload
+from workloads_ext.digits_vit.workload import (
+    BaseDigitsVitPostLnWorkload,
+    BaseDigitsVitWorkload,
+)
 
 
 class ViT(nn.Module):
@@ -22,20 +31,22 @@ class ViT(nn.Module):
         num_layers: int,
         num_heads: int,
         mlp_width: int,
+        post_norm: bool,
         channels: int = 1,
     ) -> None:
         super().__init__()
         self.conv_patch = nn.Conv2d(channels, width, patch, patch)
         lecun_normal_(self.conv_patch.weight)
-        nn.init.zeros_(self.conv_patch.bias)
+        zero_bias_(self.conv_patch)
         self.blocks = nn.ModuleList(
-            Block(width, num_heads, mlp_width) for _ in range(num_layers)
+            Block(width, num_heads, mlp_width, post_norm=post_norm)
+            for _ in range(num_layers)
         )
         self.ln_last = nn.LayerNorm(width, eps=1e-5)
         self.pre_logits = linear(width, width)
         self.head = nn.Linear(width, num_classes)
         nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        zero_bias_(self.head)
 
     def forward(self, images: torch.Tensor, dropout_rate: float) -> torch.Tensor:
         """Maps float32 images (n, channels, h, w) to logits (n, num_classes)."""
@@ -59,3 +70,7 @@ class DigitsVitWorkload(BaseDigitsVitWorkload, DigitsResNetWorkload):
     """Images are (batch, 1, 16, 16)."""
 
     model_class = ViT
+
+
+class DigitsVitPostLnWorkload(BaseDigitsVitPostLnWorkload, DigitsVitWorkload):
+    """With layer norm after each sum."""

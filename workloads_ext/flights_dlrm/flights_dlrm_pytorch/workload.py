@@ -20,6 +20,8 @@ def _layer(in_width: int, out_width: int, init=nn.init.xavier_uniform_) -> nn.Li
 class Dlrm(nn.Module):
     """Embeddings and a bottom network, their dot products, and a top network."""
 
+    pairs: torch.Tensor
+
     def __init__(
         self,
         vocabulary: int,

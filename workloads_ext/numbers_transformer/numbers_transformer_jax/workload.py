@@ -133,7 +133,7 @@ class NumbersTransformerWorkload(BaseNumbersTransformerWorkload, JaxWorkload):
             memory = model.apply(variables, source, method="encode")
 
             def add_word(i, words):
-                logits = model.apply(
+                logits: Any = model.apply(
                     variables, words[:, :-1], memory, source, method="decode"
                 )
                 return words.at[:, i + 1].set(logits[:, i].argmax(-1))

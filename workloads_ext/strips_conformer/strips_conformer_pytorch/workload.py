@@ -27,7 +27,7 @@ class ConvModule(nn.Module):
             width, width, kernel, padding="same", groups=width, bias=False
         )
         lecun_normal_(self.conv.weight)
-        self.bn = MaskedBatchNorm(width)
+        self.bn = MaskedBatchNorm(width, eps=1e-3)
         self.dense = linear(width, width)
 
     def forward(self, x: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:

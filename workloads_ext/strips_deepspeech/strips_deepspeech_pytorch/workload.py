@@ -31,7 +31,7 @@ class BiLstm(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.bn = MaskedBatchNorm(width)
+        self.bn = MaskedBatchNorm(width, eps=1e-3)
         self.forwards, self.backwards = (Lstm(width, width // 2) for _ in range(2))
 
     def forward(
@@ -56,7 +56,7 @@ class FeedForward(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.bn, self.dense = MaskedBatchNorm(width), linear(width, width)
+        self.bn, self.dense = MaskedBatchNorm(width, eps=1e-3), linear(width, width)
 
     def forward(
         self, x: torch.Tensor, valid: torch.Tensor, dropout_rate: float

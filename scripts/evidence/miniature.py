@@ -1,0 +1,230 @@
+"""Says how true the embedded workloads are to the official ones they mirror.
+
+Published settings that the public board has are trained on each, to its target, in
+PyTorch; the ratios of their steps stand beside the official ratios. The runs are in
+miniature.csv; those that it lacks are trained.
+"""
+
+import math
+import statistics
+from typing import Any, NamedTuple
+
+from absl import app, flags
+from scipy.stats import spearmanr
+
+from scripts.evidence.pages import PAGES, publish
+from scripts.run_table import Result, Run, complete, point_of, read_table
+from unscheduled.benchmark.frameworks import FRAMEWORKS
+from unscheduled.benchmark.read import read_json
+from unscheduled.benchmark.tables import markdown_table
+from unscheduled.benchmark.targets import read_target
+from workloads_ext import registry
+
+flags.DEFINE_integer("jobs", 2, "Runs at a time, of one thread each.", lower_bound=1)
+flags.DEFINE_boolean("train", True, "Train what is missing, or show what there is.")
+
+TABLE = PAGES / "miniature.csv"
+_BOARD = "unscheduled/scoring/published/rolling_self.json"
+_SEEDS = range(3)
+_TWIN_SEEDS = range(5)
+_BUDGET = 1.5  # of step_hint, as on the board
+_EVALUATIONS = 50  # until step_hint
+_CLEAR = 1.15  # a ratio beyond this, either way, is a clear one
+
+
+class Setting(NamedTuple):
+    """A published setting: the entry and point that have it here, and the board's."""
+
+    entry: str
+    point: dict[str, float]
+    published: str  # its name on the board
+
+
+SETTINGS = {
+    "SF v2": Setting("schedule_free_adamw", {}, "schedule_free_adamw_v2"),
+    "SF v1": Setting(
+        "schedule_free_adamw", {"r": 0.75, "dropout_rate": 0.1}, "schedule_free_adamw"
+    ),
+    "SF v2 without smoothing": Setting(
+        "schedule_free_adamw", {"label_smoothing": 0.0}, "schedule_free_adamw_jax_v2"
+    ),
+    "NadamW": Setting("nadamw", {}, "nadamw_baselinev05"),
+    "NadamW of June": Setting(
+        "nadamw",
+        {
+            "dropout_rate": 0.0,
+            "learning_rate": 0.00190834618600756,
+            "one_minus_beta1": 0.09090652249,
+            "beta2": 0.998898321921855,
+            "weight_decay": 0.08121616522670176,
+            "warmup_factor": 0.1,
+        },
+        "nadamw",
+    ),
+    "NadamW for ResNet": Setting(
+        "nadamw",
+        {
+            "dropout_rate": 0.1,
+            "learning_rate": 0.004126541534675243,
+            "one_minus_beta1": 0.00780309833,
+            "beta2": 0.9966054696718922,
+            "weight_decay": 0.05371805022820654,
+            "warmup_factor": 0.05,
+        },
+        "nadamw_resnet",
+    ),
+}
+STALE = "scripts/evidence/stale_batch_norm"
+# Each pair was run in one framework on the board, but for smoothing, which only the
+# JAX entries leave out.
+_PAIRS = (
+    ("SF v1", "SF v2"),
+    ("SF v2 without smoothing", "SF v2"),
+    ("NadamW", "SF v2 without smoothing"),
+    ("NadamW of June", "NadamW"),
+    ("NadamW for ResNet", "NadamW"),
+)
+
+
+def run_of(workload: str, framework: str, entry: str, point: dict, seed: int) -> Run:
+    hint = int(read_target(workload).step_hint)
+    return Run(
+        workload=workload,
+        framework=framework,
+        entry=entry,
+        point=point_of(point),
+        seed=seed,
+        steps=round(_BUDGET * hint),
+        step_hint=hint,
+        every=hint // _EVALUATIONS,
+        until_target=True,
+    )
+
+
+def runs_of(workload: str, name: str) -> list[Run]:
+    entry, point, _ = SETTINGS[name]
+    return [run_of(workload, "pytorch", entry, point, seed) for seed in _SEEDS]
+
+
+def twins_of(workload: str, name: str, framework: str) -> list[Run]:
+    entry, point, _ = SETTINGS[name]
+    return [run_of(workload, framework, entry, point, seed) for seed in _TWIN_SEEDS]
+
+
+def all_runs() -> list[Run]:
+    workloads = registry.WORKLOADS
+    by_name = [runs_of(w, name) for w in workloads for name in SETTINGS]
+    runs = [run for same_seed in zip(*by_name, strict=True) for run in same_seed]
+    runs += [run_of("digits_resnet", "pytorch", STALE, {}, seed) for seed in _SEEDS]
+    for framework in FRAMEWORKS:
+        for name in ("SF v2", "NadamW"):
+            runs += [r for w in workloads for r in twins_of(w, name, framework)]
+    return runs
+
+
+def steps(table: dict[Run, Result], runs: list[Run]) -> list[float]:
+    """Steps to the target of those that were run, a miss as inf."""
+    found = [run for run in runs if run in table]
+    return [table[run].steps_to(read_target(run.workload)) for run in found]
+
+
+def official_steps(workload: str, name: str) -> float:
+    """The median over the board's studies; inf for a miss."""
+    board = read_json(_BOARD)
+    column = board["columns"].index("steps")
+    by_workload = board["studies"][SETTINGS[name].published]
+    loaded: Any = registry.load(workload, "pytorch")
+    rows = [v for w, v in by_workload.items() if w.startswith(f"{loaded.mirrors}_")]
+    values = [s[column] for row in rows for s in row.values()]
+    return statistics.median(math.inf if v is None else v for v in values)
+
+
+def ratio(one: float, other: float) -> float:
+    """NaN where both missed."""
+    return math.nan if one == other == math.inf else one / other
+
+
+def shown(value: float) -> str:
+    if math.isnan(value):
+        return "both miss"
+    return {math.inf: "misses", 0.0: "other misses"}.get(value, f"{value:.2f}")
+
+
+def fidelity(table: dict[Run, Result]) -> dict[str, str]:
+    """A row a workload: each pair's ratio here beside the board's, and their ranks."""
+    rows, here, there, disagree = [], [], [], []
+    for workload in registry.WORKLOADS:
+        row = [workload]
+        for pair in _PAIRS:
+            found = [steps(table, runs_of(workload, name)) for name in pair]
+            if not all(found):
+                row.append("not run")
+                continue
+            small = ratio(*map(statistics.median, found))
+            large = ratio(*(official_steps(workload, name) for name in pair))
+            row.append(f"{shown(small)} ({shown(large)})")
+            if not math.isnan(small) and not math.isnan(large):
+                here.append(small)
+                there.append(large)
+                is_clear = not 1 / _CLEAR < large < _CLEAR
+                if is_clear and (small < 1) != (large < 1):
+                    disagree.append(f"{workload}: {' / '.join(pair)}")
+        rows.append(row)
+    names = ["workload", *(" / ".join(pair) for pair in _PAIRS)]
+    text = f"Spearman's rank correlation over {len(here)} pairs: "
+    text += f"{spearmanr(here, there)[0]:.2f}." if len(here) > 2 else "too few."
+    return {
+        "fidelity": markdown_table(names, rows),
+        "correlation": text,
+        "contradictions": "\n".join(f"- {each}" for each in disagree) or "None.",
+    }
+
+
+def settings_table(table: dict[Run, Result]) -> str:
+    """Median steps of each setting here, with the lowest and the highest."""
+    rows = []
+    for workload in registry.WORKLOADS:
+        found = [steps(table, runs_of(workload, name)) for name in SETTINGS]
+        rows.append((workload, *map(spread, found)))
+    stale = [run_of("digits_resnet", "pytorch", STALE, {}, seed) for seed in _SEEDS]
+    text = spread(steps(table, stale))
+    return (
+        markdown_table(("workload", *SETTINGS), rows)
+        + f"\n\nSF v2 on digits_resnet with the batch-norm statistics of y: {text}."
+    )
+
+
+def spread(values: list[float]) -> str:
+    if not values:
+        return "not run"
+    low, middle, high = min(values), statistics.median(values), max(values)
+    return "{} ({} to {})".format(*map(_steps, (middle, low, high)))
+
+
+def _steps(value: float) -> str:
+    return "missed" if value == math.inf else f"{value:.0f}"
+
+
+def twins(table: dict[Run, Result]) -> str:
+    """Steps to the target of the two frameworks."""
+    rows = []
+    for workload in registry.WORKLOADS:
+        row = [workload]
+        for name in ("SF v2", "NadamW"):
+            for framework in ("pytorch", "jax"):
+                row.append(spread(steps(table, twins_of(workload, name, framework))))
+        rows.append(row)
+    pairs = [(n, f) for n in ("SF v2", "NadamW") for f in ("PyTorch", "JAX")]
+    return markdown_table(("workload", *(f"{n}, {f}" for n, f in pairs)), rows)
+
+
+def main(_) -> None:
+    if flags.FLAGS.train:
+        complete(TABLE, all_runs(), flags.FLAGS.data_dir, flags.FLAGS.jobs)
+    table = read_table(TABLE)
+    blocks = {"settings": settings_table(table), "twins": twins(table)}
+    publish("miniature", {**fidelity(table), **blocks})
+
+
+if __name__ == "__main__":
+    app.run(main)
