@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from unscheduled.benchmark.targets import read_target
+
 pytestmark = pytest.mark.slow
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -28,7 +30,7 @@ def command(data_dir, experiment_dir, workload, framework, entry):
         f"--data_dir={data_dir}",
         f"--experiment_dir={experiment_dir}",
         "--experiment_name=test",
-        "--clock=steps:0.25",
+        f"--clock=steps:{read_target(workload).eval_period_time_sec / 4}",
         f"--max_global_steps={LAST_STEP}",
         "--rng_seed=0",
         "--resume_last_run",

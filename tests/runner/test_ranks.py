@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from unscheduled.benchmark.targets import read_target
+
 pytestmark = pytest.mark.slow
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -35,7 +37,7 @@ def arguments(folder, data_dir, framework, entry, workload, **flags):
         "data_dir": data_dir,
         "experiment_dir": folder,
         "experiment_name": entry,
-        "clock": "steps:0.5",
+        "clock": f"steps:{read_target(workload).eval_period_time_sec / 2}",
         "max_global_steps": STEPS,
         "rng_seed": 0,
         **flags,
