@@ -96,7 +96,7 @@ def test_bad_targets_raise(tmp_path):
     path.write_text(json.dumps(facts))
     with pytest.raises(UserError, match=r"does not say batch_size of stdlib_lm\."):
         targets.read_target("stdlib_lm", path)
-    with pytest.raises(UserError, match=f"{', '.join(registry.ALL)}, not 'b'"):
+    with pytest.raises(UserError, match=f"{', '.join(sorted(registry.ALL))}, not 'b'"):
         targets.read_target("b", path)
 
 
