@@ -15,7 +15,7 @@ from unscheduled.benchmark.targets import choose_benchmark
 from unscheduled.scoring.logs import read_logs
 from unscheduled.scoring.scored import score_group
 from unscheduled.scoring.tables import summary
-from workloads_ext import WORKLOADS
+from workloads_ext.registry import ALL, WORKLOADS
 
 from .trees import DIGITS, LM_HEADER, write_log, write_text
 
@@ -341,7 +341,7 @@ def test_json(logs):
     assert {"nulls", "rule", "ruleset", "part", "notes", "coverage"} <= set(found)
     assert (found["format"], found["benchmark"]["version"]) == (1, "ext")
     status = {(c["submission"], c["workload"]): c for c in found["cells"]}
-    assert len(status) == 3 * N_WORKLOADS
+    assert len(status) == 3 * len(ALL)
     hit = status["good", "digits_resnet"]
     assert (hit["status"], hit["time_sec"], hit["steps"]) == ("hit", 12.25, 700)
     assert (hit["n_hit"], hit["n_studies"], hit["ratio_to_best"]) == (3, 3, 1.0)
@@ -368,7 +368,7 @@ def test_csv(logs):
         "verdict,why,best,budget_used,run_steps,steps_needed,step_sec,step_ratio"
     )
     rows = list(csv.DictReader([header, *lines]))
-    assert len(rows) == 3 * N_WORKLOADS
+    assert len(rows) == 3 * len(ALL)
     hits = {r["submission"]: r for r in rows if r["status"] == "hit"}
     row = hits["other"]
     assert (row["score"], row["workload"], row["time_sec"]) == (
