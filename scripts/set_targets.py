@@ -21,6 +21,7 @@ from unscheduled.runner.search_space import read_search_space, trial_points
 from workloads_ext.registry import ALL, WORKLOADS
 
 flags.DEFINE_list("workloads", [*ALL], "Of which to train what is missing.")
+flags.DEFINE_boolean("train", True, "Train what is missing, or use what there is.")
 flags.DEFINE_integer("jobs", 2, "Runs at a time, of one thread each.", lower_bound=1)
 
 TABLE = PAGES / "targets.csv"
@@ -169,23 +170,28 @@ def summary(table: dict[Run, Result], all_found: dict[str, Found]) -> str:
 
 
 def _best_value(table: dict[Run, Result], runs: list[Run], target: Target) -> str:
-    evaluations = tuple(table[run].best(target) for run in runs)
-    return f"{Result(evaluations, 0.0).best(target).validation:.4g}"
+    found = tuple(table[run].best(target) for run in runs if run in table)
+    return f"{Result(found, 0.0).best(target).validation:.4g}" if found else "not run"
 
 
 def _is_complete(table: dict[Run, Result], name: str) -> bool:
     has_search = {*search(base_of(name))} <= {*table}
-    return has_search and {*again(table, name), *wrong_rates(table, name)} <= {*table}
+    return has_search and {*again(table, name)} <= {*table}
+
+
+def train(names: list[str]) -> None:
+    """Fills the table: what is searched for depends on what was found before."""
+    options = flags.FLAGS.data_dir, flags.FLAGS.jobs
+    searched = [name for name in names if name in WORKLOADS]
+    complete(TABLE, (run for name in searched for run in search(name)), *options)
+    for of_best in (again, wrong_rates):
+        table = read_table(TABLE)
+        complete(TABLE, (r for name in names for r in of_best(table, name)), *options)
 
 
 def main(_) -> None:
-    names, options = flags.FLAGS.workloads, (flags.FLAGS.data_dir, flags.FLAGS.jobs)
-    searched = [name for name in names if name in WORKLOADS]
-    complete(TABLE, (run for name in searched for run in search(name)), *options)
-    table = read_table(TABLE)
-    complete(TABLE, (run for name in names for run in again(table, name)), *options)
-    wrong = (run for name in names for run in wrong_rates(table, name))
-    complete(TABLE, wrong, *options)
+    if flags.FLAGS.train:
+        train(flags.FLAGS.workloads)
     table = read_table(TABLE)
     all_found = {n: found(table, n) for n in ALL if _is_complete(table, n)}
     write_targets(all_found)

@@ -64,9 +64,10 @@ def draw_bars(panel, x, ends: np.ndarray, color: str, fmt: str, **style) -> None
 
 
 def publish(
-    name: str, blocks: Mapping[str, str], folder: Path = PAGES, **figures: Figure
+    name: str, blocks: Mapping[str, str], folder: Path | None = None, **figures: Figure
 ) -> None:
     """Writes the page `name`, which must have exactly these blocks, and its figures."""
+    folder = folder or PAGES
     page = folder / f"{name}.md"
     text = page.read_text()
     found = re.findall(r"<!-- begin (\S+) -->\n(.*?)<!-- end \1 -->", text, re.DOTALL)

@@ -151,9 +151,9 @@ def test_workload_and_axis(page):
 
     assert curves()[:2] == ["validation accuracy", "submission time, seconds"]
     page.check("input[name=workload][value='1']", force=True)
-    assert curves() == ["validation loss", "submission time, seconds", 2]
+    assert curves() == ["validation ppl", "submission time, seconds", 2]
     page.check("input[name=axis][value=steps]", force=True)
-    assert curves() == ["validation loss", "steps", 20]
+    assert curves() == ["validation ppl", "steps", 20]
     times = charts(page, "times")[0].evaluate("c => c.layout.xaxis.title.text")
     assert times == "steps"
     page.click("a[data-workload='0']")
@@ -190,7 +190,7 @@ def test_keyboard_alone(page):
     layout = charts(page, "curves")[0].evaluate(
         "c => [c.layout.xaxis.title.text, c.layout.yaxis.title.text]"
     )
-    assert layout == ["steps", "validation loss"]
+    assert layout == ["steps", "validation ppl"]
     tab_to(page, 'id="whole"')
     tab_to(page, "<summary")
 

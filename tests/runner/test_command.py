@@ -160,8 +160,8 @@ def entry(tmp_path, mishap="pass", at_import="", framework="pytorch"):
         ({"mishap": "sys.exit(0)"}, ["entry.py: update_params called sys.exit(0)"]),
         ({"at_import": "sys.exit()"}, ["entry.py: the import called sys.exit(None)"]),
         (
-            {"at_import": "get_batch_size = lambda name: 5000"},
-            ["entry.py: The training batch size must be between 1 and 1197", "5000"],
+            {"at_import": "get_batch_size = lambda name: 50000"},
+            ["entry.py: The training batch size must be between 1 and 9576", "50000"],
         ),
     ],
     ids=lambda value: "".join(value.values()) if isinstance(value, dict) else "",

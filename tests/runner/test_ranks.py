@@ -140,7 +140,9 @@ def test_two_devices_of_jax_train_like_one(tmp_path, data_dir):
     """A mean over the part of a batch that one device has."""
     pytest.importorskip("jax")
     # Most of the time goes into compiling, which need not be for speed.
-    flags = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count"
+    # Its convolutions and its all-reduce may wait for each other's threads for ever.
+    flags = "--xla_backend_optimization_level=0 --xla_cpu_multi_thread_eigen=false"
+    flags += " --xla_force_host_platform_device_count"
     cases = [CASES[0], CASES[3]]  # each entry and each workload
     one, two = (
         train_all(
