@@ -16,7 +16,7 @@ TORCHVISION ?= torchvision==0.16.2
 PIP_INSTALL := bin/pip install --quiet --disable-pip-version-check
 
 # Those that take the fewest seconds.
-DEMO := atlas_gnn,flights_dlrm,strips_deepspeech
+DEMO := atlas_gnn,flights_dlrm
 
 .PHONY: demo test lint check clean install official
 
