@@ -170,13 +170,14 @@ def fidelity(table: dict[Run, Result]) -> dict[str, str]:
                 if is_clear and (small < 1) != (large < 1):
                     disagree.append(f"{workload}: {' / '.join(pair)}")
         rows.append(row)
+    none = "None." if here else "Nothing has been compared yet."
     names = ["workload", *(" / ".join(pair) for pair in _PAIRS)]
     text = f"Spearman's rank correlation over {len(here)} pairs: "
     text += f"{spearmanr(here, there)[0]:.2f}." if len(here) > 2 else "too few."
     return {
         "fidelity": markdown_table(names, rows),
         "correlation": text,
-        "contradictions": "\n".join(f"- {each}" for each in disagree) or "None.",
+        "contradictions": "\n".join(f"- {each}" for each in disagree) or none,
     }
 
 
