@@ -55,7 +55,7 @@ MODELS = {
     "ViT-sized": Model(
         "stdlib_lm",
         {"vocab_size": 1000, "width": 384, "num_layers": 12}
-        | {"num_heads": 6, "mlp_width": 1536},
+        | {"num_heads": 6, "mlp_width": 1024},
         (128, 196),
         1000,
     ),
@@ -63,7 +63,7 @@ MODELS = {
     "Conformer-sized": Model(
         "stdlib_lm",
         {"vocab_size": 1024, "width": 512, "num_layers": 8}
-        | {"num_heads": 8, "mlp_width": 2048},
+        | {"num_heads": 8, "mlp_width": 1344},
         (32, 500),
         1024,
     ),

@@ -153,10 +153,8 @@ def test_curves_hold_hits(report):
 @pytest.mark.parametrize("scale", [1, -1])
 def test_trial_that_stands(tmp_path, scale):
     """All trials of a search would look as if they counted."""
-    target, away = (
-        DIGITS.value,
-        0.1 * (scale > 0),
-    )  # hits, or misses at different distances
+    target = DIGITS.value
+    away = 0.1 * (scale > 0)  # hits, or misses at different distances
     for trial, seconds in ((1, 30), (2, 10), (3, 20)):
         value = target + 0.001 if away else 0.9 - seconds / 1000
         write_log(tmp_path, f"{seconds},5,{value}", trial=trial)
