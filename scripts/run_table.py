@@ -139,14 +139,9 @@ def train(run: Run, data_dir: str) -> Result:
     )
     workload._target = target
 
-    def ends(results: dict[str, float]) -> bool:
-        value = results[f"validation/{target.metric}"]
-        is_finite = all(map(math.isfinite, results.values()))
-        return not is_finite or (
-            run.until_target and bool(target.reached(np.array(value)))
-        )
-
-    workload.has_reached_validation_target = ends
+    evaluation = _Evaluation(workload, target, run.until_target)
+    workload.eval_model = evaluation
+    workload.has_reached_validation_target = evaluation.ends
     workload.has_reached_test_target = lambda results: True
     folder = run.entry if "/" in run.entry else f"submissions/{run.entry}"
     path = ROOT / f"{folder}_{run.framework}" / "submission.py"
@@ -165,17 +160,6 @@ def train(run: Run, data_dir: str) -> Result:
         save_checkpoints=False,
     )
     point = as_hyperparameters(json.loads(run.point)) if run.point else None
-    evaluating = 0.0
-    evaluate = workload.eval_model
-
-    def timed(*args):
-        nonlocal evaluating
-        start = time.perf_counter()
-        results = evaluate(*args)
-        evaluating += time.perf_counter() - start
-        return results
-
-    workload.eval_model = timed
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as runs:
         run_trials(
@@ -183,12 +167,52 @@ def train(run: Run, data_dir: str) -> Result:
         )
         with open(TrialDirectory.numbered(Path(runs), 1).eval_measurements) as file:
             rows = list(csv.DictReader(file))
-    seconds = time.perf_counter() - start - evaluating
+    seconds = time.perf_counter() - start - evaluation.seconds
     names = (f"{split}/{target.metric}" for split in ("validation", "test"))
     columns = ("global_step", *names)
     values = [[float(row[column]) for column in columns] for row in rows]
     evaluations = [Evaluation(int(step), *rest) for step, *rest in values]
     return Result(tuple(evaluations), 1000 * seconds / evaluations[-1].step)
+
+
+class _Evaluation:
+    """A workload's evaluation, of what a table keeps.
+
+    Where a run ends at the target, earlier test values are of no use: they are NaN.
+    """
+
+    def __init__(self, workload: Any, target: Target, until_target: bool) -> None:
+        self.seconds = 0.0
+        self._metric = target.metric
+        self._sizes = {
+            "validation": workload.num_validation_examples,
+            "test": workload.num_test_examples,
+        }
+        self._evaluate = workload._eval_model_on_split
+        self._reached = target.reached
+        self._until_target = until_target
+
+    def __call__(
+        self, batch_size, params, model_state, rng, data_dir, v2_dir, step
+    ) -> dict[str, float]:
+        start = time.perf_counter()
+        results: dict[str, float] = {f"test/{self._metric}": math.nan}
+        for split, size in self._sizes.items():
+            if split == "test" and self._until_target and not self.ends(results):
+                break
+            metrics = self._evaluate(
+                split, size, batch_size, params, model_state, rng, data_dir, step
+            )
+            results |= {f"{split}/{name}": value for name, value in metrics.items()}
+        self.seconds += time.perf_counter() - start
+        return results
+
+    def ends(self, results: dict[str, float]) -> bool:
+        """At the target, if the run is to it, and where nothing more can come."""
+        value = results[f"validation/{self._metric}"]
+        if not math.isfinite(value):
+            return True
+        return self._until_target and bool(self._reached(np.array(value)))
 
 
 def _append(path: Path, run: Run, result: Result) -> None:

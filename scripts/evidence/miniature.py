@@ -28,7 +28,7 @@ _BOARD = "unscheduled/scoring/published/rolling_self.json"
 _SEEDS = range(3)
 _TWIN_SEEDS = range(5)
 _BUDGET = 1.5  # of step_hint, as on the board
-_EVALUATIONS = 50  # until step_hint
+_EVALUATIONS = 40  # until step_hint
 _CLEAR = 1.15  # a ratio beyond this, either way, is a clear one
 
 

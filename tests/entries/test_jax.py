@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 
+from tests import xla
 from tests.entries import stub
 from tests.entries.stub_jax import Training
 from tests.entries.submissions import ALGORITHMS, MOVED, load, rate
@@ -297,11 +298,10 @@ def test_two_devices_train_like_one(tmp_path):
     )
     for devices in (1, 2):
         (tmp_path / str(devices)).mkdir()
-        flag = f"--xla_force_host_platform_device_count={devices}"
         subprocess.run(
             [sys.executable, "-c", script, str(tmp_path / str(devices))],
             cwd=REPOSITORY,
-            env={**os.environ, "XLA_FLAGS": flag},
+            env={**os.environ, **xla.devices(devices)},
             check=True,
         )
     for one_device in (tmp_path / "1").glob("*.npz"):

@@ -23,7 +23,7 @@ import pytest
 from absl.testing import parameterized
 from flax import nnx
 
-from tests import cases, trajectories
+from tests import cases, trajectories, xla
 from tests.wrappers import lookahead_schedule_free, wrapped_sgd
 from unscheduled import optim_jax
 from unscheduled.optim_jax.moments import rectification
@@ -722,11 +722,7 @@ def test_state_is_sharded_as_the_parameters():
     """State that is whole on every device, or a step that gathers it there."""
     result = subprocess.run(
         [sys.executable, "-c", _SHARDED],
-        env={
-            "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
-            "JAX_PLATFORMS": "cpu",
-            "PYTHONPATH": str(pathlib.Path(__file__).parents[2]),
-        },
+        env={**xla.devices(2), "PYTHONPATH": str(pathlib.Path(__file__).parents[2])},
         capture_output=True,
         text=True,
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests import xla
 from unscheduled.benchmark.targets import read_target
 
 pytestmark = pytest.mark.slow
@@ -140,19 +141,13 @@ def test_two_devices_of_jax_train_like_one(tmp_path, data_dir):
     """A mean over the part of a batch that one device has."""
     pytest.importorskip("jax")
     # Most of the time goes into compiling, which need not be for speed.
-    flags = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count"
+    quickly = "--xla_backend_optimization_level=0"
     cases = [CASES[0], CASES[3]]  # each entry and each workload
-    # On few threads, a convolution and an all-reduce wait for each other for ever.
     one, two = (
         train_all(
-            tmp_path / count,
-            data_dir,
-            "jax",
-            cases,
-            XLA_FLAGS=f"{flags}={count}",
-            NPROC="8",
+            tmp_path / str(count), data_dir, "jax", cases, **xla.devices(count, quickly)
         )
-        for count in ("1", "2")
+        for count in (1, 2)
     )
     assert_same_losses(two, one)
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import workloads_ext
+from tests import xla
 from tests.workloads import references
 from tests.workloads.helpers import (
     EVAL,
@@ -435,12 +436,11 @@ else:
     raise AssertionError("7 examples on 2 devices")
 print(json.dumps(loaded.evaluate({data_dir!r})))
 """
-    flags = "--xla_force_host_platform_device_count=2"
     done = subprocess.run(
         [sys.executable, "-c", code],
         check=True,
         cwd=ROOT,
-        env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
+        env=os.environ | xla.devices(2),
         capture_output=True,
         text=True,
     )
