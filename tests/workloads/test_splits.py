@@ -175,23 +175,25 @@ def test_translations_are_in_one_split_each(data_dir):
     assert_disjoint({split: {*map(bytes, words)} for split, words in rows.items()})
 
 
-def test_days_are_in_one_split_each(monkeypatch, tmp_path):
-    """Flights of a test day would be trained on, with that day's weather and delays."""
-    dates = [datetime.date(2013, 1, 1) + datetime.timedelta(i) for i in range(365)]
+def test_hours_are_in_one_split_each(monkeypatch, tmp_path):
+    """Flights of a test hour would be trained on, with its weather and delays."""
+    start = datetime.datetime(2013, 1, 1)
+    hours = [start + datetime.timedelta(hours=i) for i in range(400)]
     columns = dict.fromkeys((*flights.CATEGORICAL, "dep_delay", "arr_delay"), "1")
     times = dict.fromkeys(("sched_dep_time", "sched_arr_time"), "1200")
+    when = ("year", "month", "day", "hour")
     rows = [
         {
             **columns,
             **times,
-            **{name: str(getattr(date, name)) for name in ("year", "month", "day")},
-            "distance": str(1000 * i),  # says which day it is
+            **{name: str(getattr(hour, name)) for name in when},
+            "distance": str(1000 * i),  # says which hour it is
         }
-        for i, date in enumerate(dates)
+        for i, hour in enumerate(hours)
         for _ in range(3)
     ]
     monkeypatch.setattr(flights, "_tables", lambda: (rows, {}))
-    sizes = {"train": 800, "validation": 90, "test": 90}
+    sizes = {"train": 900, "validation": 110, "test": 110}
     monkeypatch.setattr(flights, "SIZES", sizes)
     arrays = flights.Flights(data_dir=tmp_path).arrays()
     distance = flights.NUMERIC.index("distance")
