@@ -41,7 +41,7 @@ CATEGORICAL = (
     "hour",
 )
 _EVALUATION_HOURS = {8: "validation", 9: "test"}  # of each ten hours, by their number
-_WEATHER_OF = ("origin", "month", "day", "hour")
+_OBSERVED = ("origin", "month", "day", "hour")
 Row = dict[str, str]
 
 
@@ -53,7 +53,9 @@ def _tables() -> tuple[list[Row], dict[tuple[str, ...], Row]]:
     with zipfile.ZipFile(data / "flights.csv.zip").open("flights.csv") as file:
         rows = [*csv.DictReader(io.TextIOWrapper(file, "utf-8"))]
     with open(data / "weather.csv", newline="") as file:
-        weather = {tuple(row[n] for n in _WEATHER_OF): row for row in csv.DictReader(file)}
+        weather = {
+            tuple(row[n] for n in _OBSERVED): row for row in csv.DictReader(file)
+        }
     return [row for row in rows if row["arr_delay"] not in ("", "NA")], weather
 
 
@@ -123,7 +125,9 @@ class Flights(ArraysBuilder):
             found = [row for row in rows if _split(row) == split]
             rng = np.random.RandomState(0)  # its stream is the same in every release
             chosen = [found[i] for i in np.sort(rng.permutation(len(found))[:size])]
-            hours = [weather.get(tuple(row[n] for n in _WEATHER_OF), {}) for row in chosen]
+            hours = [
+                weather.get(tuple(row[n] for n in _OBSERVED), {}) for row in chosen
+            ]
             numeric = map(_numeric, chosen, hours)
             arrays[split] = {
                 "numeric": np.array([*numeric], np.float32),
