@@ -47,6 +47,16 @@ class Loaded:
         loss = self.workload.loss_fn(*arrays, label_smoothing)
         return {name: to_numpy(value) for name, value in loss.items()}
 
+    def gradients(self, batch) -> dict[str, np.ndarray]:
+        """Those of the mean training loss, by the paths that flax has."""
+        if self.framework == "jax":
+            return flatten(map_arrays(to_numpy, _jax_gradients(self, batch)))
+        twin = self.copy()
+        _mean_loss(twin, twin.params, batch).backward()
+        for parameter in twin.params.parameters():
+            parameter.data = parameter.grad
+        return flatten(to_flax(twin)[0])
+
     def queue(self, split, data_dir, batch_size=8):
         """Batches of a split."""
         rng = random_state(self.framework)
@@ -187,6 +197,24 @@ def _model(workload, mode, update_batch_norm, dropout_rate):
     return forward
 
 
+def _mean_loss(twin: Loaded, params, batch):
+    """What submissions minimise, without dropout and smoothing."""
+    rng = random_state(twin.framework)
+    outputs, _ = twin.workload.model_fn(
+        params, batch, twin.model_state, TRAIN, rng, True, 0.0
+    )
+    loss = twin.workload.loss_fn(batch["targets"], outputs, batch.get("weights"))
+    return loss["summed"] / loss["n_valid_examples"]
+
+
+def _jax_gradients(twin: Loaded, batch):
+    import jax
+
+    quickly = {"xla_backend_optimization_level": 0}
+    loss = functools.partial(_mean_loss, twin, batch=batch)
+    return jax.jit(jax.grad(loss), compiler_options=quickly)(twin.params)
+
+
 @functools.cache
 def _jitted_model(name: str, *options):
     """Compiled once for all tests, with less effort than a run's models."""
@@ -285,10 +313,10 @@ def twins_of(name: str) -> tuple[Loaded, Loaded]:
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for path, tensor in torch_twin.params.state_dict().items():
-            if tensor.dim() == 1:
+            starts_at_zero = path.endswith("weight") and not tensor.any()
+            if tensor.dim() == 1 or starts_at_zero:
                 normals = torch.randn(tensor.shape, generator=generator).to(tensor)
-                starts_at_zero = path.endswith("weight") and not tensor.any()
-                tensor += 0.1 * normals + starts_at_zero
+                tensor += 0.1 * normals + (starts_at_zero and tensor.dim() == 1)
     params, statistics = to_flax(torch_twin)
     state = {"batch_stats": statistics} if statistics else None
     return torch_twin, dataclasses.replace(jax_twin, params=params, model_state=state)

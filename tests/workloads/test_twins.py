@@ -81,6 +81,19 @@ def test_same_logits_and_loss(twins, mode, data_dir):
         np.testing.assert_allclose(value, losses[1][name], rtol=tolerance)
 
 
+def test_same_gradients(twins, data_dir):
+    """The twins would learn differently, such as through a mask that one lacks."""
+    pairs = zip(twins, batches(twins, data_dir), strict=True)
+    torch_gradients, jax_gradients = (twin.gradients(batch) for twin, batch in pairs)
+    assert torch_gradients.keys() == jax_gradients.keys()
+    tolerance = tolerance_of(twins[0].workload)
+    for name, array in torch_gradients.items():
+        assert np.abs(array).max() > 0, name
+        np.testing.assert_allclose(
+            array, jax_gradients[name], atol=tolerance, rtol=tolerance, err_msg=name
+        )
+
+
 def test_same_evaluation(twins, data_dir):
     """The twins would score differently with the same weights."""
     torch_results, jax_results = (twin.evaluate(data_dir) for twin in twins)
