@@ -17,7 +17,7 @@ def test_accuracy_at_x_needs_the_statistics_of_x(framework, data_dir):
     loaded = helpers.load("digits_resnet", framework)
     entry, workload = load("schedule_free_adamw", framework), loaded.workload
     rng = helpers.random_state(framework)
-    point = {"learning_rate": 0.05}  # where x and y are far from each other
+    point = {"learning_rate": 0.1}  # where x and y are far from each other
     state = entry.init_optimizer_state(
         workload, loaded.params, loaded.model_state, point, rng
     )
@@ -35,20 +35,20 @@ def test_accuracy_at_x_needs_the_statistics_of_x(framework, data_dir):
     def accuracy():
         return loaded.evaluate_split("validation", data_dir)["accuracy"]
 
-    for step in range(40):
+    for step in range(30):
         call(entry.update_params, step, batch=next(queue))
     stale_buffers = (
         copy.deepcopy([*loaded.params.buffers()]) if framework == "pytorch" else []
     )
     stale_state = loaded.model_state
-    call(entry.prepare_for_eval, 40)
+    call(entry.prepare_for_eval, 30)
     refreshed = accuracy()
     if framework == "pytorch":
         for buffer, stale in zip(loaded.params.buffers(), stale_buffers, strict=True):
             buffer.copy_(stale)
     loaded.model_state = stale_state
-    # 0.49 against 0.38 in PyTorch; JAX's old ones are those of the start.
-    assert refreshed > accuracy() + 0.05
+    # 0.44 against 0.24 in PyTorch; JAX's old ones are those of the start.
+    assert refreshed > accuracy() + 0.1
 
 
 def test_a_refresh_takes_no_more_than_its_share_of_the_steps():

@@ -1,0 +1,97 @@
+"""Schedule-Free AdamW with every change that time_to_target.md tries; not an entry."""
+
+from collections import deque
+from typing import NamedTuple
+
+from submissions.schedule_free_adamw_pytorch import submission as schedule_free_adamw
+from unscheduled.entries.api import prepare_for_eval, resolve, update_params
+from unscheduled.entries.data import get_batch_size
+from unscheduled.entries.pytorch.training import Trainer
+from unscheduled.optim_torch.lookahead import Lookahead
+from unscheduled.optim_torch.schedule_free import AdamWScheduleFree, RAdamScheduleFree
+
+__all__ = ["data_selection", "get_batch_size", "prepare_for_eval", "update_params"]
+
+
+_PUBLISHED = schedule_free_adamw.Hyperparameters()
+
+
+class Hyperparameters(NamedTuple):
+    """The published setting of schedule_free_adamw, and what may be changed."""
+
+    learning_rate: float = _PUBLISHED.learning_rate
+    one_minus_beta1: float = _PUBLISHED.one_minus_beta1
+    beta2: float = _PUBLISHED.beta2
+    weight_decay: float = _PUBLISHED.weight_decay
+    warmup_factor: float = _PUBLISHED.warmup_factor
+    rectified: int = 0  # 1 for RAdam instead of warmup
+    r: float = _PUBLISHED.r
+    weight_lr_power: float = _PUBLISHED.weight_lr_power
+    decoupling_c: float | None = None
+    sync_period: int = 0  # of Lookahead around it; 0 for none
+    slow_step_size: float = 0.5
+    label_smoothing: float | None = _PUBLISHED.label_smoothing
+    dropout_rate: float | None = _PUBLISHED.dropout_rate
+    grad_clip: float | None = _PUBLISHED.grad_clip
+    echo: int = 1  # steps a fetched batch
+    spacing: int = 0  # fetches from one step on a batch to the next
+
+
+def init_optimizer_state(workload, model_params, model_state, hyperparameters, rng):
+    hp = resolve(Hyperparameters, hyperparameters)
+
+    def make_optimizer(learning_rate):
+        shared = {
+            "lr": learning_rate,
+            "betas": (1 - hp.one_minus_beta1, hp.beta2),
+            "weight_decay": hp.weight_decay,
+            "r": hp.r,
+            "weight_lr_power": hp.weight_lr_power,
+            "decoupling_c": hp.decoupling_c,
+        }
+        params = model_params.parameters()
+        if hp.rectified:
+            optimizer = RAdamScheduleFree(params, **shared)
+        else:
+            warmup = int(hp.warmup_factor * 0.75 * workload.step_hint)
+            optimizer = AdamWScheduleFree(params, **shared, warmup_steps=warmup)
+        if not hp.sync_period:
+            return optimizer
+        return Lookahead(optimizer, k=hp.sync_period, alpha=hp.slow_step_size)
+
+    trainer = Trainer(workload, model_params, make_optimizer, hp)
+    return {"trainer": trainer, "batches": Echo(hp.echo, hp.spacing)}
+
+
+class Echo:
+    """Several steps a fetched batch: at once, or `spacing` fetches apart."""
+
+    def __init__(self, count: int, spacing: int) -> None:
+        self._count, self._spacing = count, spacing
+        self._recent = deque(maxlen=(count - 1) * spacing + 1)
+        self._step = 0
+
+    def next(self, queue):
+        turn = self._step % self._count
+        self._step += 1
+        if turn == 0:
+            self._recent.appendleft(next(queue))
+        return self._recent[min(turn * self._spacing, len(self._recent) - 1)]
+
+    def state_dict(self):
+        raise NotImplementedError("Candidates are run whole, without checkpoints.")
+
+    load_state_dict = state_dict
+
+
+def data_selection(
+    workload,
+    input_queue,
+    optimizer_state,
+    current_param_container,
+    model_state,
+    hyperparameters,
+    global_step,
+    rng,
+):
+    return optimizer_state["batches"].next(input_queue)
