@@ -72,7 +72,7 @@ class Saved:
             TrialDirectory(folder),
             self.backend,
             HandClock(),
-            CountedQueue(iter(np.random.random, None)),
+            CountedQueue(iter(np.random.random, None), rules.StepsClock(1.0)),
             ALONE,
             keep_all=True,
         )

@@ -16,6 +16,7 @@ from unscheduled.benchmark.run_files import TrialDirectory
 from unscheduled.runner import seeds
 from unscheduled.runner.checkpoints import CountedQueue
 from unscheduled.runner.logs import CsvTable, MetricsLogger
+from unscheduled.runner.rules import StepsClock
 
 
 def test_checkpoints_are_in_order_of_steps_and_whole(tmp_path):
@@ -265,7 +266,7 @@ def test_queue_skips_with_and_without_the_workload_s_help():
             self.position += count
 
     for queue in (Seekable(), iter(range(1, 100))):
-        counted = CountedQueue(queue)
+        counted = CountedQueue(queue, StepsClock(1.0))
         assert next(counted) == 1
         counted.skip(5)
         assert next(counted) == 7

@@ -148,6 +148,7 @@ def test_the_embedded_workloads_are_in_the_official_registry(tmp_path, stand_in)
     [
         ({"workload": "imagenet"}, [f"mnist, {', '.join(ALL)}", "'imagenet'"]),
         ({"clock": "wall"}, ["--clock needs --harness=embedded"]),
+        ({"fetch_sec": "1"}, ["--fetch_sec needs --harness=embedded"]),
         ({"rng_seed": 0}, ["--rng_seed=0 asks the official runner for a random seed"]),
         ({"submission_path": "no/such.py"}, ["--submission_path", "'no/such.py'"]),
     ],

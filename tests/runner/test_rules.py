@@ -1,9 +1,13 @@
 """The rules of a run, as decisions."""
 
+import itertools
+import time
+
 import pytest
 
 from unscheduled.benchmark.rulesets import ruleset
 from unscheduled.runner import rules
+from unscheduled.runner.checkpoints import CountedQueue
 from unscheduled.runner.rules import Clock, StepsClock, parse_clock
 
 
@@ -54,6 +58,45 @@ def test_steps_clock_counts_steps_and_nothing_else():
     other = StepsClock(0.25)
     assert other.resume(0.5) == 0
     assert other.now() == 0.5
+
+
+def test_a_fetch_takes_its_time_while_steps_are_taken():
+    """Waiting that isn't counted, or for a batch that was ready long ago."""
+    clock = StepsClock(0.5)
+    queue = CountedQueue(itertools.count(), clock, fetch_sec=1.25)
+    times = []
+    for steps in (1, 1, 4, 1):  # on each batch
+        next(queue)
+        times.append(clock.now())
+        for _ in range(steps):
+            clock.step_done()
+    # Ready at 1.25; then 1.25 after each was taken, or once the steps are done.
+    assert times == [1.25, 2.5, 3.75, 5.75]
+    assert (queue.taken, queue.ready) == (4, 7.0)
+    other = StepsClock(0.5)
+    other.resume(clock.now())
+    assert other.now() == clock.now() == 6.25
+
+
+def test_waiting_on_the_steps_clock_takes_real_time_too():
+    """A submission with a clock of its own would see no waiting, and not act on it."""
+    clock = StepsClock(1.0)
+    queue = CountedQueue(itertools.count(), clock, fetch_sec=5.0)
+    next(queue)
+    time.sleep(0.02)
+    clock.step_done()
+    start = time.monotonic()
+    next(queue)
+    assert time.monotonic() - start >= 4 * 0.02
+
+
+def test_wall_clock_waits():
+    """A slow input that isn't slow."""
+    clock = Clock()
+    start = time.monotonic()
+    clock.wait_until(clock.now() + 0.05)
+    clock.wait_until(clock.now() - 100)
+    assert 0.05 <= time.monotonic() - start < 10
 
 
 def test_wall_clock_tells_how_long_a_run_was_down():

@@ -57,6 +57,12 @@ flags.DEFINE_enum(
 flags.DEFINE_string(
     "clock", "wall", "wall, or steps:SECONDS for a fixed time a step (reproducible)."
 )
+flags.DEFINE_float(
+    "fetch_sec",
+    0.0,
+    "Seconds on the clock that a batch takes to be fetched, while steps are taken.",
+    lower_bound=0.0,
+)
 flags.mark_flags_as_required(
     ["workload", "framework", "submission_path", "experiment_dir", "experiment_name"]
 )

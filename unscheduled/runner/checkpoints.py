@@ -34,18 +34,29 @@ class Progress:
 
 
 class CountedQueue:
-    """A workload's endless iterator of batches, counting those that are taken."""
+    """A workload's endless iterator of batches, counting those that are taken.
 
-    def __init__(self, queue: Any):  # an iterator
-        self._queue = queue
+    Each takes `fetch_sec` on the clock to be made ready, while the submission goes on,
+    from when the one before was taken: as from a slow disk, by a loader that holds one.
+    """
+
+    def __init__(self, queue: Any, clock: Clock, fetch_sec: float = 0.0):
+        self._queue = queue  # an iterator
+        self._clock, self._fetch_sec = clock, fetch_sec
         self.taken = 0
+        # When the next one is, on the clock, which ranks read together.
+        self.ready = clock.now() + fetch_sec if fetch_sec else 0.0
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return self
 
     def __next__(self) -> dict[str, Any]:
+        if self._fetch_sec:
+            self._clock.wait_until(self.ready)
         batch = next(self._queue)
         self.taken += 1
+        if self._fetch_sec:
+            self.ready = self._clock.now() + self._fetch_sec
         return batch
 
     def skip(self, count: int) -> None:
@@ -74,6 +85,7 @@ class Checkpoints:
         record = {
             **vars(progress),
             "batches_taken": self.queue.taken,
+            "batch_ready": self.queue.ready,
             "clock_now": self.clock.now(),
             "global_generators": seeds.global_generator_states(),
             "framework_generators": self.backend.generator_state(),
@@ -113,11 +125,13 @@ class Checkpoints:
             progress.csv_rows = tuple(progress.csv_rows)
             progress.preemption_count += 1
             batches_taken, clock_now = record["batches_taken"], record["clock_now"]
+            batch_ready = record["batch_ready"]
         self.queue.skip(batches_taken)  # may draw from the generators
         with _blaming(path, "can't be read"):
             seeds.restore_global_generators(record["global_generators"])
             self.backend.restore_generators(record["framework_generators"])
         shift = self.clock.resume(clock_now)
+        self.queue.ready = batch_ready + shift
         if progress.train_state["last_eval_time"]:
             progress.train_state["last_eval_time"] += shift
         return state, progress

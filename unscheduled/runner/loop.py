@@ -36,6 +36,7 @@ class Settings:
     save_checkpoints: bool = True
     save_intermediate_checkpoints: bool = True
     skip_evals: bool = False
+    fetch_sec: float = 0.0
     use_wandb: bool = False
     ranks: Ranks = ALONE
 
@@ -65,7 +66,8 @@ class Trial:
         )
         profile = settings.profiler.section
         with profile("Initializing dataset"):
-            self._queue = CountedQueue(self._build_queue())
+            queue = self._build_queue()
+            self._queue = CountedQueue(queue, settings.clock, settings.fetch_sec)
         with profile("Initializing model"):
             model = settings.workload.init_model_fn(self._driver.model_rng)
             params = settings.backend.compile_model(model[0], settings.torch_compile)

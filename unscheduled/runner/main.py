@@ -1,6 +1,7 @@
 """From flags to a finished run, with one sentence where it can't be."""
 
 import contextlib
+import math
 import os
 import time
 import traceback
@@ -96,6 +97,8 @@ def _settings(flags: Any, ranks: Ranks) -> Settings:
     with submission.calling(flags.submission_path, "the import"):
         entry = submission.load_submission(flags.submission_path)
     backend = load_backend(flags.framework)
+    if not math.isfinite(flags.fetch_sec):
+        raise UserError(f"--fetch_sec must be a finite number, got {flags.fetch_sec}.")
     batch_size, eval_batch_size = submission.global_batch_sizes(
         entry, flags.workload, workload.eval_batch_size, backend.device_count()
     )
@@ -118,6 +121,7 @@ def _settings(flags: Any, ranks: Ranks) -> Settings:
         save_checkpoints=flags.save_checkpoints,
         save_intermediate_checkpoints=flags.save_intermediate_checkpoints,
         skip_evals=flags.skip_evals,
+        fetch_sec=flags.fetch_sec,
         use_wandb=flags.use_wandb,
     )
 

@@ -24,7 +24,7 @@ from unscheduled.runner.submission import locate
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 # Flags of ours alone, and of absl's, which has read what they say already.
-_NOT_PASSED_ON = ("harness", "clock", "scale", "flagfile", "undefok")
+_NOT_PASSED_ON = ("harness", "clock", "scale", "fetch_sec", "flagfile", "undefok")
 
 # What the official code needs and does not say, as versions that work with the others.
 _UNSTATED = ("importlib_resources", "tensorflow-metadata<=1.17.2")
@@ -43,6 +43,8 @@ def run(flags: Any) -> None:
         raise UserError("--clock needs --harness=embedded: official time is real.")
     if flags["scale"].present:
         raise UserError("--scale needs --harness=embedded: official sizes are fixed.")
+    if flags["fetch_sec"].present:
+        raise UserError("--fetch_sec needs --harness=embedded: official data are real.")
     if flags.rng_seed == 0:
         raise UserError(
             "--rng_seed=0 asks the official runner for a random seed: give another "

@@ -74,6 +74,10 @@ class Clock:
     def __init__(self, time_source: Callable[[], float] = time.monotonic):
         self.now = time_source
 
+    def wait_until(self, moment: float) -> None:
+        """Returns when it is `moment`, and at once if it was."""
+        time.sleep(max(0.0, moment - self.now()))
+
     def step_done(self) -> None:
         """Says that a training step has ended."""
 
@@ -83,17 +87,32 @@ class Clock:
 
 
 class StepsClock(Clock):
-    """A fixed time a step and none for anything else: the same on every machine."""
+    """A fixed time a step, and what is waited: the same on every machine.
+
+    Where a submission would wait it really does, for as long as it takes here to step
+    for that time, since it may have a clock of its own.
+    """
 
     def __init__(self, seconds: float):
-        super().__init__(lambda: self._steps * seconds)
-        self._seconds, self._steps = seconds, 0
+        super().__init__(lambda: self._steps * seconds + self._waited)
+        self._seconds, self._steps, self._waited = seconds, 0, 0.0
+        self._real_step = 0.0  # what the last one took
+        self._real_start = time.monotonic()
+
+    def wait_until(self, moment: float) -> None:
+        if (wait := moment - self.now()) > 0:
+            time.sleep(wait / self._seconds * self._real_step)
+            self._waited += wait
+        self._real_start = time.monotonic()
 
     def step_done(self) -> None:
+        now = time.monotonic()
+        self._real_step, self._real_start = now - self._real_start, now
         self._steps += 1
 
     def resume(self, saved_now: float) -> float:
         self._steps = round(saved_now / self._seconds)
+        self._waited = saved_now - self._steps * self._seconds
         return 0.0
 
 
