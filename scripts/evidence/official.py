@@ -35,6 +35,7 @@ from unscheduled.benchmark.tables import markdown_table
 from unscheduled.benchmark.targets import BENCHMARKS, load_benchmark
 from unscheduled.runner.backend import Backend, load_backend
 from unscheduled.runner.checkpoints import CountedQueue
+from unscheduled.runner.rules import Clock
 from unscheduled.runner.submission import Driver, load_submission
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -144,7 +145,8 @@ def check(bench: Bench, path: Path, search_space: Path | None) -> None:
     queue = CountedQueue(
         workload._build_input_queue(
             driver.data_rng, "train", data_dir="", global_batch_size=BATCH_SIZE
-        )
+        ),
+        Clock(),
     )
     backend.start_trial(SEED)
     state = driver.init(*deepcopy((bench.params, bench.model_state)))

@@ -3,14 +3,18 @@
 from collections import deque
 from typing import NamedTuple
 
+import torch
+
 from submissions.schedule_free_adamw_pytorch import submission as schedule_free_adamw
-from unscheduled.entries.api import prepare_for_eval, resolve, update_params
+from unscheduled.entries import api
+from unscheduled.entries.api import resolve, update_params
 from unscheduled.entries.data import get_batch_size
+from unscheduled.entries.echoing import DataEchoing
 from unscheduled.entries.pytorch.training import Trainer
 from unscheduled.optim_torch.lookahead import Lookahead
 from unscheduled.optim_torch.schedule_free import AdamWScheduleFree, RAdamScheduleFree
 
-__all__ = ["data_selection", "get_batch_size", "prepare_for_eval", "update_params"]
+__all__ = ["get_batch_size", "update_params"]
 
 
 _PUBLISHED = schedule_free_adamw.Hyperparameters()
@@ -33,7 +37,7 @@ class Hyperparameters(NamedTuple):
     label_smoothing: float | None = _PUBLISHED.label_smoothing
     dropout_rate: float | None = _PUBLISHED.dropout_rate
     grad_clip: float | None = _PUBLISHED.grad_clip
-    echo: int = 1  # steps a fetched batch
+    echo: int = 1  # steps a fetched batch; 0 for as many as waiting is worth
     spacing: int = 0  # fetches from one step on a batch to the next
 
 
@@ -60,7 +64,9 @@ def init_optimizer_state(workload, model_params, model_state, hyperparameters, r
         return Lookahead(optimizer, k=hp.sync_period, alpha=hp.slow_step_size)
 
     trainer = Trainer(workload, model_params, make_optimizer, hp)
-    return {"trainer": trainer, "batches": Echo(hp.echo, hp.spacing)}
+    wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
+    batches = Echo(hp.echo, hp.spacing) if hp.echo else DataEchoing(wait)
+    return {"trainer": trainer, "batches": batches}
 
 
 class Echo:
@@ -77,6 +83,9 @@ class Echo:
         if turn == 0:
             self._recent.appendleft(next(queue))
         return self._recent[min(turn * self._spacing, len(self._recent) - 1)]
+
+    def pause(self):
+        """Recent batches stay."""
 
     def state_dict(self):
         raise NotImplementedError("Candidates are run whole, without checkpoints.")
@@ -95,3 +104,8 @@ def data_selection(
     rng,
 ):
     return optimizer_state["batches"].next(input_queue)
+
+
+def prepare_for_eval(**arguments):
+    arguments["optimizer_state"]["batches"].pause()
+    return api.prepare_for_eval(**arguments)
