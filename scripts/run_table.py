@@ -19,12 +19,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from absl import flags
 from rich.console import Console
 
 from unscheduled.benchmark.errors import UserError
 from unscheduled.benchmark.run_files import TrialDirectory
 from unscheduled.benchmark.targets import Target, read_target
 from unscheduled.benchmark.write import alone
+from unscheduled.runner import process
+
+flags.DEFINE_integer("jobs", 2, "Runs at a time, of one thread each.", lower_bound=1)
+flags.DEFINE_boolean("train", True, "Train what is missing, or use what there is.")
 
 ROOT = Path(__file__).resolve().parents[1]
 _ONE_THREAD = {  # of each worker, so that as many as there are cores don't wait
@@ -111,7 +116,9 @@ def complete(
 def _trained(runs: list[Run], data_dir: str, jobs: int) -> Iterator[tuple[Run, Result]]:
     os.environ |= _ONE_THREAD  # which the workers inherit
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(jobs, context) as pool:
+    with concurrent.futures.ProcessPoolExecutor(
+        jobs, context, process.die_with_parent
+    ) as pool:
         waiting = {pool.submit(train, run, data_dir): run for run in runs}
         try:
             for done in concurrent.futures.as_completed(waiting):

@@ -21,8 +21,6 @@ from unscheduled.runner.search_space import read_search_space, trial_points
 from workloads_ext.registry import ALL, WORKLOADS
 
 flags.DEFINE_list("workloads", [*ALL], "Of which to train what is missing.")
-flags.DEFINE_boolean("train", True, "Train what is missing, or use what there is.")
-flags.DEFINE_integer("jobs", 2, "Runs at a time, of one thread each.", lower_bound=1)
 
 TABLE = PAGES / "targets.csv"
 FRAMEWORK = "pytorch"

@@ -20,9 +20,6 @@ from unscheduled.benchmark.tables import markdown_table
 from unscheduled.benchmark.targets import read_target
 from workloads_ext import registry
 
-flags.DEFINE_integer("jobs", 2, "Runs at a time, of one thread each.", lower_bound=1)
-flags.DEFINE_boolean("train", True, "Train what is missing, or show what there is.")
-
 TABLE = PAGES / "miniature.csv"
 _BOARD = "unscheduled/scoring/published/rolling_self.json"
 _SEEDS = range(3)

@@ -20,6 +20,11 @@ _STOPS = {signal.SIGINT: "Interrupted", signal.SIGTERM: "Terminated"}
 _DONE = b"done"
 
 
+def die_with_parent() -> None:
+    """From now on this process is killed when the one that started it ends."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def watched(work: Callable[[], int]) -> int:
     """What `work` returns, called in a child process, in which this returns 0.
 
@@ -34,7 +39,7 @@ def watched(work: Callable[[], int]) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, stops)  # till there is a child to tell
     parent, child = os.getpid(), os.fork()
     if child == 0:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        die_with_parent()
         if os.getppid() != parent:  # it ended before that
             os._exit(1)
         if not is_rank:  # a terminal sends it to both

@@ -1,0 +1,114 @@
+"""The protocol of the targets, and what is said about candidates, on made-up runs."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from scripts import set_targets
+from scripts.evidence import miniature, time_to_target
+from scripts.run_table import Evaluation, Result
+from unscheduled.benchmark.targets import read_target
+
+
+def result(*pairs):
+    """Of (validation, test), evaluated every ten steps."""
+    evaluations = (Evaluation(10 * i, *pair) for i, pair in enumerate(pairs, 1))
+    return Result(tuple(evaluations), 2.0)
+
+
+@pytest.fixture
+def accuracy_table():
+    """Searched runs of digits_resnet, the third the best, and five seeds of that."""
+    search = set_targets.search("digits_resnet")
+    table = {run: result((0.1 + 0.01 * i, 0.1)) for i, run in enumerate(search[:3])}
+    table |= {run: result((math.nan, 0.9)) for run in search[3:]}
+    again = set_targets.again(table, "digits_resnet")
+    assert all(run.point == search[2].point for run in again)
+    values = [(0.50001, 0.31), (0.49, 0.1), (0.6, 0.30009), (0.55, 0.35), (0.2, 0.9)]
+    table |= {
+        run: result((0.1, 0.0), pair) for run, pair in zip(again, values, strict=True)
+    }
+    return table
+
+
+def test_targets_are_the_median_and_the_worst_that_reached_it(accuracy_table):
+    """A target that no seed or every seed reaches, or a test target of a miss."""
+    found = set_targets.found(accuracy_table, "digits_resnet")
+    assert found.target == 0.5  # of .50001, and no harder than that
+    assert found.test_target == 0.3
+    assert found.steps == [20, math.inf, 20, 20, math.inf]
+
+
+def test_wrong_rates_are_ten_times_off(accuracy_table):
+    """A check of the rate that changes something else."""
+    best = set_targets.best_of(accuracy_table, "digits_resnet")
+    slow, fast = set_targets.wrong_rates(accuracy_table, "digits_resnet")
+    rates = [
+        set_targets.json.loads(run.point)["learning_rate"] for run in (slow, best, fast)
+    ]
+    np.testing.assert_allclose(rates, rates[1] * np.array([0.1, 1, 10]))
+    assert slow._replace(point="") == fast._replace(point="")
+
+
+def test_a_lower_loss_is_better():
+    """The sign of a metric lost: the worst run would set the target."""
+    target = read_target("flights_dlrm")
+    assert set_targets._rounded([0.41001], max, target) == 0.4101
+    search = set_targets.search("flights_dlrm")
+    table = {run: result((0.5 - 0.01 * i, 0.5)) for i, run in enumerate(search)}
+    assert set_targets.best_of(table, "flights_dlrm") == search[-1]
+
+
+def made_up(points_and_steps):
+    """Runs that reach their target at those steps; None for a miss."""
+    table = {}
+    for run, steps in points_and_steps:
+        target = read_target(run.workload)
+        off = 1 if target.lower_is_better else -1
+        rows = [Evaluation(1, target.value + off, 0.0)]
+        if steps is not None:
+            rows.append(Evaluation(steps, target.value, 0.0))
+        table[run] = Result(tuple(rows), 2.0)
+    return table
+
+
+def test_ratios_stand_beside_the_board(monkeypatch):
+    """A ratio of the wrong pair, or a contradiction that is passed over."""
+    names = {"SF v1": 300, "SF v2": 200, "NadamW": None}
+    runs = [
+        (run, steps)
+        for name, steps in names.items()
+        for run in miniature.runs_of("atlas_gnn", name)
+    ]
+    board = {"SF v1": 50.0, "SF v2": 100.0}
+    monkeypatch.setattr(
+        miniature, "official_steps", lambda workload, name: board.get(name, 1.0)
+    )
+    blocks = miniature.fidelity(made_up(runs))
+    row = next(r for r in blocks["fidelity"].splitlines() if r.startswith("| atlas"))
+    assert [cell.strip() for cell in row.split("|")[2:4]] == ["1.50 (0.50)", "not run"]
+    assert blocks["contradictions"] == "- atlas_gnn: SF v1 / SF v2"
+
+
+def test_a_candidate_is_the_geometric_mean_of_its_ratios():
+    """A miss that costs nothing, or a mean that one workload decides."""
+    name, seeds = "one change", range(2)
+    point = time_to_target.ROUNDS[name].candidates["no smoothing"]
+    runs = []
+    for workload, seed in itertools.product(time_to_target.TUNING, seeds):
+        once = range(seed, seed + 1)
+        (other,) = time_to_target.published(workload, once)
+        (one,) = time_to_target.runs_of(workload, point, once)
+        is_miss = (workload, seed) == ("atlas_gnn", 0)
+        runs += [(other, 200), (one, None if is_miss else 100)]
+    table = made_up(runs)
+    cost = time_to_target._MISS * runs[0][0].steps
+    expected = math.exp((11 * math.log(0.5) + math.log(cost / 200)) / 12)
+    row = time_to_target.round_table(table, name).splitlines()[-1]
+    cells = [cell.strip() for cell in row.split("|")]
+    assert cells[1] == "no smoothing"
+    assert cells[-3].startswith(f"{expected:.2f} ")
+    assert cells[-2] == "1/12"
+    assert time_to_target.round_table({}, name) == "Not run yet."
