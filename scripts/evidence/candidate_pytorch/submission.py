@@ -5,7 +5,9 @@ from typing import NamedTuple
 
 import torch
 
+from scripts.evidence.candidate_pytorch.muon import MuonScheduleFree
 from submissions.schedule_free_adamw_pytorch import submission as schedule_free_adamw
+from unscheduled import spec
 from unscheduled.entries import api
 from unscheduled.entries.api import resolve, update_params
 from unscheduled.entries.data import get_batch_size
@@ -32,6 +34,8 @@ class Hyperparameters(NamedTuple):
     r: float = _PUBLISHED.r
     weight_lr_power: float = _PUBLISHED.weight_lr_power
     decoupling_c: float | None = None
+    muon: float = 0.0  # times the rate, for matrices; 0 for AdamW there too
+    muon_momentum: float = 0.9
     sync_period: int = 0  # of Lookahead around it; 0 for none
     slow_step_size: float = 0.5
     label_smoothing: float | None = _PUBLISHED.label_smoothing
@@ -53,11 +57,15 @@ def init_optimizer_state(workload, model_params, model_state, hyperparameters, r
             "weight_lr_power": hp.weight_lr_power,
             "decoupling_c": hp.decoupling_c,
         }
-        params = model_params.parameters()
+        params = list(model_params.parameters())
+        warmup = int(hp.warmup_factor * 0.75 * workload.step_hint)
         if hp.rectified:
             optimizer = RAdamScheduleFree(params, **shared)
+        elif hp.muon:
+            parts = split(workload, model_params)
+            options = {**shared, "warmup_steps": warmup}
+            return MuonScheduleFree(*parts, hp.muon, hp.muon_momentum, **options)
         else:
-            warmup = int(hp.warmup_factor * 0.75 * workload.step_hint)
             optimizer = AdamWScheduleFree(params, **shared, warmup_steps=warmup)
         if not hp.sync_period:
             return optimizer
@@ -67,6 +75,19 @@ def init_optimizer_state(workload, model_params, model_state, hyperparameters, r
     wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
     batches = Echo(hp.echo, hp.spacing) if hp.echo else DataEchoing(wait)
     return {"trainer": trainer, "batches": batches}
+
+
+def split(workload, model):
+    """(Hidden matrices, all other parameters)."""
+    parts = [], []
+    for name, parameter in model.named_parameters():
+        is_hidden = (
+            parameter.dim() > 1
+            and workload.model_params_types[name] != spec.ParameterType.EMBEDDING
+            and not workload.is_output_params(name)
+        )
+        parts[not is_hidden].append(parameter)
+    return parts
 
 
 class Echo:

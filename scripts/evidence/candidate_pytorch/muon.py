@@ -1,0 +1,75 @@
+"""Schedule-Free over Muon's step for matrices, and over AdamW's for the rest."""
+
+import torch
+
+from unscheduled.optim_torch.schedule_free import AdamWScheduleFree, SGDScheduleFree
+
+# Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024.
+_NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+_ITERATIONS = 5
+_SCALE = 0.2  # times the root of the longer side, for steps of AdamW's size: 2502.16982
+
+
+class MuonScheduleFree:
+    """Steps `matrices` along orthogonalised gradients, or their moving average.
+
+    Args:
+      matrices: parameters of two axes or more, the first against all others.
+      others: parameters that AdamWScheduleFree steps, with these `options`.
+      scale: of the rate, for matrices.
+      momentum: of the moving average; 0 for the gradient itself.
+    """
+
+    can_skip = True
+
+    def __init__(self, matrices, others, scale, momentum, **options):
+        shared = {
+            name: options[name] for name in options if name not in ("lr", "betas")
+        }
+        self._matrices, self._momentum = list(matrices), momentum
+        self._averages = [torch.zeros_like(p) for p in self._matrices]
+        rate, beta1 = scale * options["lr"], options["betas"][0]
+        self._inner = [
+            SGDScheduleFree(self._matrices, lr=rate, momentum=beta1, **shared),
+            AdamWScheduleFree(others, **options),
+        ]
+
+    @property
+    def found_inf(self):
+        return self._inner[0].found_inf
+
+    @found_inf.setter
+    def found_inf(self, value):
+        for optimizer in self._inner:
+            optimizer.found_inf = value
+
+    @torch.no_grad()
+    def step(self):
+        for p, average in zip(self._matrices, self._averages, strict=True):
+            if p.grad is not None:
+                average.lerp_(p.grad.nan_to_num(0, 0, 0), 1 - self._momentum)
+                p.grad = orthogonal(average)
+        for optimizer in self._inner:
+            optimizer.step()
+
+    def train(self):
+        for optimizer in self._inner:
+            optimizer.train()
+
+    def eval(self):
+        for optimizer in self._inner:
+            optimizer.eval()
+
+
+def orthogonal(gradient: torch.Tensor) -> torch.Tensor:
+    """About U Vᵀ of the gradient's U S Vᵀ, times `_SCALE` roots of the longer side."""
+    x = gradient.flatten(1)
+    is_tall = len(x) > x.shape[1]
+    x = x.mT if is_tall else x
+    x = x / (x.norm() + 1e-7)
+    a, b, c = _NEWTON_SCHULZ
+    for _ in range(_ITERATIONS):
+        square = x @ x.mT
+        x = a * x + (b * square + c * square @ square) @ x
+    x = x.mT if is_tall else x
+    return _SCALE * max(x.shape) ** 0.5 * x.reshape(gradient.shape)
