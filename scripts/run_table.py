@@ -115,6 +115,8 @@ def complete(
 
 def _trained(runs: list[Run], data_dir: str, jobs: int) -> Iterator[tuple[Run, Result]]:
     os.environ |= _ONE_THREAD  # which the workers inherit
+    # Runs that differ by their seed are the same program.
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(data_dir, "compiled")
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(
         jobs, context, process.die_with_parent
