@@ -53,7 +53,7 @@ class Run(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    step: int
+    step: float  # inf for one that never was
     validation: float  # of the target's metric
     test: float
 
@@ -68,15 +68,21 @@ class Result(NamedTuple):
         finite = [e for e in self.evaluations if math.isfinite(e.validation)]
         return min(finite, key=lambda e: sign * e.validation, default=_NEVER)
 
+    def early(self, count: int) -> "Result":
+        """Of it the evaluation at the start, and as many after that."""
+        return Result(self.evaluations[: count + 1], self.ms_a_step)
+
+    def first_hit(self, target: Target) -> Evaluation:
+        """The first evaluation that reached the target; at step inf for a miss."""
+        hits = (e for e in self.evaluations if target.reached(np.array(e.validation)))
+        return next(hits, _NEVER)
+
     def steps_to(self, target: Target) -> float:
         """Steps at the first evaluation that reached the target; inf for a miss."""
-        steps = (
-            e.step for e in self.evaluations if target.reached(np.array(e.validation))
-        )
-        return next(steps, math.inf)
+        return self.first_hit(target).step
 
 
-_NEVER = Evaluation(0, math.nan, math.nan)
+_NEVER = Evaluation(math.inf, math.nan, math.nan)
 _COLUMNS = (*Run._fields, *Result._fields)
 
 

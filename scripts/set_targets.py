@@ -9,7 +9,6 @@ import math
 import statistics
 from typing import NamedTuple
 
-import numpy as np
 from absl import app, flags
 
 from scripts.evidence.pages import PAGES, publish
@@ -28,6 +27,7 @@ POINTS = 5  # of each algorithm
 SEEDS = range(1, 6)  # of the best point; the search has seed 0
 EVALUATIONS = 10  # of a run
 _SHARE = 0.75  # of step_hint, that the protocol's runs last
+_EARLY = 7  # of these evaluations, which decide what the target is
 _BUDGET = 2.0  # times what step_hint steps take here
 _BEFORE_TARGET = 8  # evaluations
 # arXiv 2306.07179 and its repository's archived baselines; smoothing of 0 is added, for
@@ -113,10 +113,11 @@ def best_of(table: dict[Run, Result], workload: str) -> Run:
 def found(table: dict[Run, Result], workload: str) -> Found:
     target = read_target(workload)
     results = [table[run] for run in again(table, workload)]
-    bests = [result.best(target) for result in results]
-    value = _rounded([e.validation for e in bests], statistics.median, target)
+    values = [result.early(_EARLY).best(target).validation for result in results]
+    value = _rounded(values, statistics.median, target)
     reached = Target(target.metric, value)
-    hits = [e for e in bests if reached.reached(np.array(e.validation))]
+    hits = [result.first_hit(reached) for result in results]
+    hits = [e for e in hits if math.isfinite(e.step)]
     worst = max if target.lower_is_better else min
     times = [r.ms_a_step for run, r in table.items() if run.workload == workload]
     return Found(
