@@ -86,20 +86,49 @@ def made_up(points_and_steps):
 
 def test_ratios_stand_beside_the_board(monkeypatch):
     """A ratio of the wrong pair, or a contradiction that is passed over."""
-    names = {"SF v1": 300, "SF v2": 200, "NadamW": None}
+    names = {"SF v1": 300, "SF v2": 200, "SF v2 without smoothing": None}
     runs = [
         (run, steps)
         for name, steps in names.items()
         for run in miniature.runs_of("atlas_gnn", name)
     ]
-    board = {"SF v1": 50.0, "SF v2": 100.0}
-    monkeypatch.setattr(
-        miniature, "official_steps", lambda workload, name: board.get(name, 1.0)
-    )
+    board = {
+        "SF v1": miniature.Outcome(50, True),
+        "SF v2": miniature.Outcome(100, True),
+        "SF v2 without smoothing": miniature.Outcome(90, False),
+    }
+    monkeypatch.setattr(miniature, "official", lambda workload, name: board[name])
     blocks = miniature.fidelity(made_up(runs))
     row = next(r for r in blocks["fidelity"].splitlines() if r.startswith("| atlas"))
-    assert [cell.strip() for cell in row.split("|")[2:4]] == ["1.50 (0.50)", "not run"]
-    assert blocks["contradictions"] == "- atlas_gnn: SF v1 / SF v2"
+    cells = [cell.strip() for cell in row.split("|")[2:5]]
+    assert cells == ["1.50 (0.50)", f"> {runs[0][0].steps / 200:.2f} (?)", "not run"]
+    assert blocks["contradictions"] == ("- atlas_gnn: SF v1 / SF v2, 1.50 (0.50)")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ((30, True), (20, True), "1.50"),
+        ((30, False), (20, True), "> 1.50"),
+        ((15, False), (20, True), None),
+        ((15, True), (20, False), "< 0.75"),
+        ((25, True), (20, False), None),
+        ((20, False), (20, False), None),
+    ],
+)
+def test_what_a_miss_says(one, other, expected):
+    """A run that had no time would count as one that is slow in steps."""
+    found = miniature.ratio(miniature.Outcome(*one), miniature.Outcome(*other))
+    assert (found and str(found)) == expected
+
+
+def test_the_board_says_what_it_says():
+    """Steps of another workload or study."""
+    assert miniature.official("atlas_gnn", "SF v1") == (15853, True)
+    assert miniature.official("strips_deepspeech", "SF v2 without smoothing") == (
+        19783,
+        False,
+    )
 
 
 def test_a_candidate_is_the_geometric_mean_of_its_ratios():

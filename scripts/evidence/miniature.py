@@ -7,6 +7,7 @@ miniature.csv; those that it lacks are trained.
 
 import math
 import statistics
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from absl import app, flags
@@ -125,52 +126,90 @@ def steps(table: dict[Run, Result], runs: list[Run]) -> list[float]:
     return [table[run].steps_to(read_target(run.workload)) for run in found]
 
 
-def official_steps(workload: str, name: str) -> float:
-    """The median over the board's studies; inf for a miss."""
+class Outcome(NamedTuple):
+    """Steps to the target; for a miss, steps after which it was not reached."""
+
+    steps: float
+    is_hit: bool
+
+    @classmethod
+    def of(cls, steps: Iterable[float], ends: Iterable[float]) -> "Outcome":
+        """By the median over runs of their steps (inf for a miss), or of their ends."""
+        middle = statistics.median(steps)
+        is_hit = math.isfinite(middle)
+        return cls(middle if is_hit else statistics.median(ends), is_hit)
+
+
+def official(workload: str, name: str) -> Outcome:
+    """What the board's studies did."""
     board = read_json(_BOARD)
-    column = board["columns"].index("steps")
     by_workload = board["studies"][SETTINGS[name].published]
     loaded: Any = registry.load(workload, "pytorch")
-    rows = [v for w, v in by_workload.items() if w.startswith(f"{loaded.mirrors}_")]
-    values = [s[column] for row in rows for s in row.values()]
-    return statistics.median(math.inf if v is None else v for v in values)
+    mirrored = (w for w in by_workload if w.startswith(f"{loaded.mirrors}_"))
+    studies = [
+        dict(zip(board["columns"], study, strict=True))
+        for study in by_workload[next(mirrored)].values()
+    ]
+    steps = [math.inf if s["steps"] is None else s["steps"] for s in studies]
+    return Outcome.of(steps, [s["end_steps"] for s in studies])
 
 
-def ratio(one: float, other: float) -> float:
-    """NaN where both missed."""
-    return math.nan if one == other == math.inf else one / other
+def here(table: dict[Run, Result], workload: str, name: str) -> Outcome | None:
+    """What the runs here did; None before there are any."""
+    found = [run for run in runs_of(workload, name) if run in table]
+    if not found:
+        return None
+    return Outcome.of(steps(table, found), [run.steps for run in found])
 
 
-def shown(value: float) -> str:
-    if math.isnan(value):
-        return "both miss"
-    return {math.inf: "misses", 0.0: "other misses"}.get(value, f"{value:.2f}")
+class Ratio(NamedTuple):
+    value: float
+    sign: str  # "", or ">" or "<" for no more than a bound
+
+    def __str__(self) -> str:
+        return f"{self.sign} {self.value:.2f}".strip()
+
+
+def ratio(one: Outcome, other: Outcome) -> Ratio | None:
+    """Of steps; None where misses leave open which of the two is quicker.
+
+    A miss says something if it had the steps in which the other reached the target:
+    many on the board had no time for them.
+    """
+    value = one.steps / other.steps
+    if one.is_hit and other.is_hit:
+        return Ratio(value, "")
+    if other.is_hit and value >= 1:
+        return Ratio(value, ">")
+    if one.is_hit and value <= 1:
+        return Ratio(value, "<")
+    return None
 
 
 def fidelity(table: dict[Run, Result]) -> dict[str, str]:
     """A row a workload: each pair's ratio here beside the board's, and their ranks."""
-    rows, here, there, disagree = [], [], [], []
+    rows, pairs, disagree = [], [], []
     for workload in registry.WORKLOADS:
         row = [workload]
         for pair in _PAIRS:
-            found = [steps(table, runs_of(workload, name)) for name in pair]
-            if not all(found):
+            one, other = (here(table, workload, name) for name in pair)
+            if one is None or other is None:
                 row.append("not run")
                 continue
-            small = ratio(*map(statistics.median, found))
-            large = ratio(*(official_steps(workload, name) for name in pair))
-            row.append(f"{shown(small)} ({shown(large)})")
-            if not math.isnan(small) and not math.isnan(large):
-                here.append(small)
-                there.append(large)
-                is_clear = not 1 / _CLEAR < large < _CLEAR
-                if is_clear and (small < 1) != (large < 1):
-                    disagree.append(f"{workload}: {' / '.join(pair)}")
+            small = ratio(one, other)
+            large = ratio(*(official(workload, name) for name in pair))
+            row.append(f"{small or '?'} ({large or '?'})")
+            if small is None or large is None:
+                continue
+            pairs.append((small.value, large.value))
+            is_clear = bool(large.sign) or not 1 / _CLEAR < large.value < _CLEAR
+            if is_clear and (small.value < 1) != (large.value < 1):
+                disagree.append(f"{workload}: {' / '.join(pair)}, {row[-1]}")
         rows.append(row)
-    none = "None." if here else "Nothing has been compared yet."
+    none = "None." if pairs else "Nothing has been compared yet."
     names = ["workload", *(" / ".join(pair) for pair in _PAIRS)]
-    text = f"Spearman's rank correlation over {len(here)} pairs: "
-    text += f"{spearmanr(here, there)[0]:.2f}." if len(here) > 2 else "too few."
+    text = f"Spearman's rank correlation over {len(pairs)} pairs: "
+    text += f"{spearmanr(pairs)[0]:.2f}." if len(pairs) > 2 else "too few."
     return {
         "fidelity": markdown_table(names, rows),
         "correlation": text,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from absl import app, flags
 
-from scripts.evidence.miniature import SETTINGS, TABLE, run_of, shown
+from scripts.evidence.miniature import SETTINGS, TABLE, run_of
 from scripts.evidence.pages import publish
 from scripts.run_table import Result, Run, complete, read_table
 from unscheduled.benchmark.tables import markdown_table
@@ -140,7 +140,7 @@ def round_table(table: dict[Run, Result], name: str) -> str:
             math.isinf(table[r].steps_to(read_target(r.workload))) for r in runs
         )
         summary = f"{math.exp(mean):.2f} (x/÷ {math.exp(error):.2f})"
-        cells = [shown(math.exp(value)) for value in means]
+        cells = [f"{math.exp(value):.2f}" for value in means]
         rows.append((mean, (label, *cells, summary, f"{misses}/{len(runs)}")))
     rows.sort(key=lambda row: row[0])
     names = ("candidate", *TUNING, "geometric mean", "misses")
