@@ -25,7 +25,7 @@ demo: install
 		--framework=pytorch --framework=jax --workloads=$(DEMO)
 
 test: install
-	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
+	$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal
 
 lint: install
 	$(BIN)/ruff check .

@@ -35,7 +35,7 @@ class Setting(NamedTuple):
 
     entry: str
     point: dict[str, float]
-    published: str  # its name on the board
+    published: str  # its name on the board, or nothing
 
 
 SETTINGS = {
@@ -71,6 +71,9 @@ SETTINGS = {
         },
         "nadamw_resnet",
     ),
+    # Not on the board: what else than dropout the two do.
+    "SF v1 without dropout": Setting("schedule_free_adamw", {"r": 0.75}, ""),
+    "NadamW without dropout": Setting("nadamw", {"dropout_rate": 0.0}, ""),
 }
 STALE = "scripts/evidence/stale_batch_norm"
 # Each pair was run in one framework on the board, but for smoothing, which only the
