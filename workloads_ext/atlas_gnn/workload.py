@@ -68,7 +68,8 @@ def _cubic(n: int, rng: np.random.RandomState) -> nx.Graph:
     """
     while True:
         pairs = rng.permutation(np.repeat(np.arange(n), 3)).reshape(-1, 2)
-        graph = nx.Graph(pairs.tolist())
+        graph = nx.Graph()
+        graph.add_edges_from((u, v) for u, v in pairs.tolist())
         loops = nx.number_of_selfloops(graph)
         if loops == 0 and graph.number_of_edges() == len(pairs):
             return graph
