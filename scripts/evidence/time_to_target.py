@@ -23,7 +23,6 @@ CONFIRMING = ("flights_dlrm", "digits_vit", "strips_conformer")
 TUNING = tuple(w for w in registry.WORKLOADS if w not in CONFIRMING)
 ENTRY = "scripts/evidence/candidate"
 _MISS = 2.0  # times the budget, that a miss counts as
-_GOES_ON = 0.97  # of the published setting's steps, at most
 
 Point = dict[str, float]
 
@@ -31,7 +30,6 @@ Point = dict[str, float]
 class Round(NamedTuple):
     candidates: dict[str, Point]
     seeds: range
-    text: str
 
 
 _SCHEDULE_FREE_WINDOW = 10.0  # C of Algorithm 1 at the published β1 of 0.9
@@ -68,7 +66,6 @@ ROUNDS = {
             "Lookahead 5, .8": {"sync_period": 5, "slow_step_size": 0.8},
         },
         range(2),
-        "One change to the published setting, seeds 0 and 1.",
     ),
     "echoes": Round(
         {
@@ -80,8 +77,6 @@ ROUNDS = {
             for spacing in (0, 4)
         },
         range(2),
-        "Steps a fetched batch, at once or four fetches apart, seeds 0 and 1: what an "
-        "echoed step is worth.",
     ),
 }
 
@@ -99,7 +94,7 @@ def wanted(names: list[str]) -> list[Run]:
     """All runs of some rounds; a candidate's are together, seed after seed."""
     runs = []
     for name in names:
-        candidates, seeds, _ = ROUNDS[name]
+        candidates, seeds = ROUNDS[name]
         runs += [run for w in TUNING for run in published(w, seeds)]
         for seed in seeds:
             once = range(seed, seed + 1)
@@ -126,7 +121,7 @@ def log_ratios(table: dict[Run, Result], workload: str, point: Point, seeds: ran
 
 def round_table(table: dict[Run, Result], name: str) -> str:
     """A row a candidate: its ratio on each workload, their geometric mean, misses."""
-    candidates, seeds, _ = ROUNDS[name]
+    candidates, seeds = ROUNDS[name]
     rows = []
     for label, point in candidates.items():
         logs = [log_ratios(table, w, point, seeds) for w in TUNING]
