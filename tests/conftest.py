@@ -35,6 +35,6 @@ def data_dir(request, tmp_path_factory) -> str:
         base = tmp_path_factory.getbasetemp()
         is_worker = "PYTEST_XDIST_WORKER" in os.environ
         folder = (base.parent if is_worker else base) / "data"
-    for name in ("digits_resnet", "stdlib_lm"):
+    for name in ("digits_resnet", "flights_dlrm", "stdlib_lm"):
         prepare(name, folder)
     return os.path.abspath(folder)

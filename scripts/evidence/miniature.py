@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 
 from scripts.evidence.pages import PAGES, publish
 from scripts.run_table import Result, Run, complete, point_of, read_table
-from unscheduled.benchmark.frameworks import FRAMEWORKS
+from unscheduled.benchmark.frameworks import FRAMEWORKS, SPELLINGS
 from unscheduled.benchmark.read import read_json
 from unscheduled.benchmark.tables import markdown_table
 from unscheduled.benchmark.targets import read_target
@@ -24,7 +24,8 @@ from workloads_ext import registry
 TABLE = PAGES / "miniature.csv"
 _BOARD = "unscheduled/scoring/published/rolling_self.json"
 _SEEDS = range(3)
-_TWIN_SEEDS = range(5)
+TWIN_SEEDS = range(5)
+_TWINS = ("SF v2", "NadamW")
 _BUDGET = 1.5  # of step_hint, as on the board
 _EVALUATIONS = 40  # until step_hint
 _CLEAR = 1.15  # a ratio beyond this, either way, is a clear one
@@ -35,45 +36,36 @@ class Setting(NamedTuple):
 
     entry: str
     point: dict[str, float]
-    published: str  # its name on the board, or nothing
+    published: str  # its name on the board
 
 
+_DROPOUT = {"dropout_rate": 0.1}
+_WITHOUT_DROPOUT = {"dropout_rate": 0.0}
+_JUNE = {
+    "learning_rate": 0.00190834618600756,
+    "one_minus_beta1": 0.09090652249,
+    "beta2": 0.998898321921855,
+    "weight_decay": 0.08121616522670176,
+    "warmup_factor": 0.1,
+}
+_FOR_RESNET = {
+    "learning_rate": 0.004126541534675243,
+    "one_minus_beta1": 0.00780309833,
+    "beta2": 0.9966054696718922,
+    "weight_decay": 0.05371805022820654,
+    "warmup_factor": 0.05,
+}
 SETTINGS = {
     "SF v2": Setting("schedule_free_adamw", {}, "schedule_free_adamw_v2"),
     "SF v1": Setting(
-        "schedule_free_adamw", {"r": 0.75, "dropout_rate": 0.1}, "schedule_free_adamw"
+        "schedule_free_adamw", {"r": 0.75} | _DROPOUT, "schedule_free_adamw"
     ),
     "SF v2 without smoothing": Setting(
         "schedule_free_adamw", {"label_smoothing": 0.0}, "schedule_free_adamw_jax_v2"
     ),
     "NadamW": Setting("nadamw", {}, "nadamw_baselinev05"),
-    "NadamW of June": Setting(
-        "nadamw",
-        {
-            "dropout_rate": 0.0,
-            "learning_rate": 0.00190834618600756,
-            "one_minus_beta1": 0.09090652249,
-            "beta2": 0.998898321921855,
-            "weight_decay": 0.08121616522670176,
-            "warmup_factor": 0.1,
-        },
-        "nadamw",
-    ),
-    "NadamW for ResNet": Setting(
-        "nadamw",
-        {
-            "dropout_rate": 0.1,
-            "learning_rate": 0.004126541534675243,
-            "one_minus_beta1": 0.00780309833,
-            "beta2": 0.9966054696718922,
-            "weight_decay": 0.05371805022820654,
-            "warmup_factor": 0.05,
-        },
-        "nadamw_resnet",
-    ),
-    # Not on the board: what else than dropout the two do.
-    "SF v1 without dropout": Setting("schedule_free_adamw", {"r": 0.75}, ""),
-    "NadamW without dropout": Setting("nadamw", {"dropout_rate": 0.0}, ""),
+    "NadamW of June": Setting("nadamw", _JUNE | _WITHOUT_DROPOUT, "nadamw"),
+    "NadamW for ResNet": Setting("nadamw", _FOR_RESNET | _DROPOUT, "nadamw_resnet"),
 }
 STALE = "scripts/evidence/stale_batch_norm"
 # Each pair was run in one framework on the board, but for smoothing, which only the
@@ -102,25 +94,48 @@ def run_of(workload: str, framework: str, entry: str, point: dict, seed: int) ->
     )
 
 
-def runs_of(workload: str, name: str) -> list[Run]:
-    entry, point, _ = SETTINGS[name]
-    return [run_of(workload, "pytorch", entry, point, seed) for seed in _SEEDS]
+def without_dropout(workload: str, setting: Setting) -> Setting:
+    """A setting with no dropout, by the fewest words: a run is trained once."""
+    point = setting.point | _WITHOUT_DROPOUT
+    loaded: Any = registry.load(workload, "pytorch")
+    is_default = not loaded.default_dropout_rate
+    if setting.entry == "schedule_free_adamw" and is_default:
+        del point["dropout_rate"]
+    return setting._replace(point=point)
 
 
-def twins_of(workload: str, name: str, framework: str) -> list[Run]:
+def runs_of(
+    workload: str, name: str, framework: str = "pytorch", seeds: range = _SEEDS
+) -> list[Run]:
+    """A setting without dropout."""
+    entry, point, _ = without_dropout(workload, SETTINGS[name])
+    return [run_of(workload, framework, entry, point, seed) for seed in seeds]
+
+
+def as_published(workload: str, name: str) -> list[Run]:
+    """A setting with the dropout that it has on the board, from one seed."""
     entry, point, _ = SETTINGS[name]
-    return [run_of(workload, framework, entry, point, seed) for seed in _TWIN_SEEDS]
+    return [run_of(workload, "pytorch", entry, point, 0)]
+
+
+def stale_runs() -> list[Run]:
+    """Schedule-Free evaluated with the batch-norm statistics of y."""
+    return [run_of("digits_resnet", "pytorch", STALE, {}, seed) for seed in _SEEDS]
 
 
 def all_runs() -> list[Run]:
     workloads = registry.WORKLOADS
-    by_name = [runs_of(w, name) for w in workloads for name in SETTINGS]
-    runs = [run for same_seed in zip(*by_name, strict=True) for run in same_seed]
-    runs += [run_of("digits_resnet", "pytorch", STALE, {}, seed) for seed in _SEEDS]
+    by_setting = [runs_of(w, name) for w in workloads for name in SETTINGS]
+    runs = [run for same_seed in zip(*by_setting, strict=True) for run in same_seed]
+    runs += stale_runs()
     for framework in FRAMEWORKS:
-        for name in ("SF v2", "NadamW"):
-            runs += [r for w in workloads for r in twins_of(w, name, framework)]
-    return runs
+        for name in _TWINS:
+            runs += [
+                r for w in workloads for r in runs_of(w, name, framework, TWIN_SEEDS)
+            ]
+    return runs + [
+        run for w in workloads for name in SETTINGS for run in as_published(w, name)
+    ]
 
 
 def steps(table: dict[Run, Result], runs: list[Run]) -> list[float]:
@@ -220,18 +235,13 @@ def fidelity(table: dict[Run, Result]) -> dict[str, str]:
     }
 
 
-def settings_table(table: dict[Run, Result]) -> str:
+def settings_table(table: dict[Run, Result], runs_of=runs_of) -> str:
     """Median steps of each setting here, with the lowest and the highest."""
     rows = []
     for workload in registry.WORKLOADS:
         found = [steps(table, runs_of(workload, name)) for name in SETTINGS]
         rows.append((workload, *map(spread, found)))
-    stale = [run_of("digits_resnet", "pytorch", STALE, {}, seed) for seed in _SEEDS]
-    text = spread(steps(table, stale))
-    return (
-        markdown_table(("workload", *SETTINGS), rows)
-        + f"\n\nSF v2 on digits_resnet with the batch-norm statistics of y: {text}."
-    )
+    return markdown_table(("workload", *SETTINGS), rows)
 
 
 def spread(values: list[float]) -> str:
@@ -247,22 +257,26 @@ def _steps(value: float) -> str:
 
 def twins(table: dict[Run, Result]) -> str:
     """Steps to the target of the two frameworks."""
+    columns = [(name, framework) for name in _TWINS for framework in FRAMEWORKS]
     rows = []
     for workload in registry.WORKLOADS:
-        row = [workload]
-        for name in ("SF v2", "NadamW"):
-            for framework in ("pytorch", "jax"):
-                row.append(spread(steps(table, twins_of(workload, name, framework))))
-        rows.append(row)
-    pairs = [(n, f) for n in ("SF v2", "NadamW") for f in ("PyTorch", "JAX")]
-    return markdown_table(("workload", *(f"{n}, {f}" for n, f in pairs)), rows)
+        runs = [runs_of(workload, n, f, TWIN_SEEDS) for n, f in columns]
+        rows.append((workload, *(spread(steps(table, each)) for each in runs)))
+    names = [f"{name}, {SPELLINGS[f]}" for name, f in columns]
+    return markdown_table(("workload", *names), rows)
 
 
 def main(_) -> None:
     if flags.FLAGS.train:
         complete(TABLE, all_runs(), flags.FLAGS.data_dir, flags.FLAGS.jobs)
     table = read_table(TABLE)
-    blocks = {"settings": settings_table(table), "twins": twins(table)}
+    stale = spread(steps(table, stale_runs()))
+    blocks = {
+        "settings": settings_table(table),
+        "dropout": settings_table(table, as_published),
+        "stale": f"Median steps (lowest to highest): {stale}.",
+        "twins": twins(table),
+    }
     publish("miniature", {**fidelity(table), **blocks})
 
 

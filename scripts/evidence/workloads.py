@@ -11,7 +11,13 @@ import networkx as nx
 import numpy as np
 from absl import app, flags
 
-from scripts.evidence.miniature import TABLE, spread, steps, twins_of
+from scripts.evidence.miniature import (
+    TABLE,
+    TWIN_SEEDS,
+    runs_of,
+    spread,
+    steps,
+)
 from scripts.evidence.pages import BLACK, BLUE, ROOT, new_figure, publish
 from scripts.run_table import Result, Run, read_table
 from unscheduled.benchmark.tables import markdown_table
@@ -48,7 +54,7 @@ def targets(table: dict[Run, Result]) -> str:
         target = read_target(name)
         row = [name, str(target), f"{target.test_value:g}", f"{target.step_hint:.0f}"]
         for framework in ("pytorch", "jax"):
-            runs = twins_of(name, "NadamW", framework)
+            runs = runs_of(name, "NadamW", framework, TWIN_SEEDS)
             found = [table[run].ms_a_step for run in runs if run in table]
             taken = steps(table, runs)
             row += [spread(taken), _seconds(taken, found)]

@@ -21,6 +21,7 @@ from unscheduled.runner.official import give_batch_size
 from unscheduled.runner.submission import global_batch_sizes
 from workloads_ext.registry import ALL
 
+WORKLOAD = "flights_dlrm"  # its steps take least, and what JAX compiles
 REPOSITORY = Path(__file__).resolve().parents[2]
 TIMEOUT_SEC = 300
 
@@ -29,7 +30,7 @@ def arguments(tmp_path, data_dir, framework="pytorch", **flags):
     """Flags of a run of a few steps, changed or added to."""
     entry = f"submissions/schedule_free_adamw_{framework}/submission.py"
     values = {
-        "workload": "digits_resnet",
+        "workload": WORKLOAD,
         "framework": framework,
         "submission_path": entry,
         "tuning_ruleset": "self",
@@ -160,8 +161,11 @@ def entry(tmp_path, mishap="pass", at_import="", framework="pytorch"):
         ({"mishap": "sys.exit(0)"}, ["entry.py: update_params called sys.exit(0)"]),
         ({"at_import": "sys.exit()"}, ["entry.py: the import called sys.exit(None)"]),
         (
-            {"at_import": "get_batch_size = lambda name: 50000"},
-            ["entry.py: The training batch size must be between 1 and 9576", "50000"],
+            {"at_import": "get_batch_size = lambda name: 500000"},
+            [
+                "entry.py: The training batch size must be between 1 and 260000",
+                "500000",
+            ],
         ),
     ],
     ids=lambda value: "".join(value.values()) if isinstance(value, dict) else "",
@@ -287,7 +291,7 @@ print("imported:", *sorted({"torch", "jax", "tensorflow"} & set(sys.modules)))
     )
     name = {"pytorch": "torch", "jax": "jax"}[framework]
     assert result.stdout.splitlines()[-1] == f"imported: {name}"
-    trial = tmp_path / "test" / f"digits_resnet_{framework}" / "trial_1"
+    trial = tmp_path / "test" / f"{WORKLOAD}_{framework}" / "trial_1"
     files = {p.name.partition(".tfevents")[0] for p in trial.iterdir()}
     assert files == {
         "checkpoint_1",
@@ -310,7 +314,7 @@ def test_a_truncated_checkpoint_has_one_sentence(tmp_path, data_dir, framework):
     """A broken checkpoint that is a traceback, or from which training starts anew."""
     flags = arguments(tmp_path, data_dir, framework)
     assert run(*flags).returncode == 0
-    trial = tmp_path / "test" / f"digits_resnet_{framework}" / "trial_1"
+    trial = tmp_path / "test" / f"{WORKLOAD}_{framework}" / "trial_1"
     (trial / "outcome.json").unlink()  # as if it had been killed at the very end
     checkpoint = trial / "checkpoint_2"
     if framework == "pytorch":
@@ -346,7 +350,7 @@ def test_trials_take_the_points_of_the_search_space(tmp_path, data_dir):
     }
     result = run(*arguments(tmp_path, data_dir, **flags))
     assert result.returncode == 0, result.stderr
-    folder = tmp_path / "test" / "digits_resnet_pytorch"
+    folder = tmp_path / "test" / f"{WORKLOAD}_pytorch"
     rates = [
         json.loads((folder / f"trial_{n}" / "hparams.json").read_text())[
             "learning_rate"
@@ -390,7 +394,7 @@ def test_compiled_models_run(tmp_path, data_dir):
     flags = arguments(tmp_path, data_dir, max_global_steps=1)
     result = run(*flags, "--torch_compile")
     assert result.returncode == 0, result.stderr
-    trial = tmp_path / "test" / "digits_resnet_pytorch" / "trial_1"
+    trial = tmp_path / "test" / f"{WORKLOAD}_pytorch" / "trial_1"
     (trial / "outcome.json").unlink()  # so that the checkpoint is read
     resumed = run(*flags, "--resume_last_run")  # without: the checkpoint fits both
     assert resumed.returncode == 0, resumed.stderr

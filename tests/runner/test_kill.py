@@ -30,7 +30,7 @@ def command(data_dir, experiment_dir, workload, framework, entry):
         f"--data_dir={data_dir}",
         f"--experiment_dir={experiment_dir}",
         "--experiment_name=test",
-        f"--clock=steps:{read_target(workload).eval_period_time_sec / 4}",
+        f"--clock=steps:{read_target(workload).eval_period_time_sec / 8}",
         f"--max_global_steps={LAST_STEP}",
         "--rng_seed=0",
         "--resume_last_run",
