@@ -153,7 +153,15 @@ def write_targets(all_found: dict[str, Found]) -> None:
 
 def summary(table: dict[Run, Result], all_found: dict[str, Found]) -> str:
     """Of each workload: the best of each algorithm, and what the seeds gave."""
-    names = ("workload", "metric", *SPACES, "best", "target", "test", "reached at")
+    names = (
+        "workload",
+        "metric",
+        *SPACES,
+        "best, rate",
+        "target",
+        "test",
+        "reached at",
+    )
     rows = []
     for name, each in all_found.items():
         target, bests = read_target(name), []
@@ -161,7 +169,9 @@ def summary(table: dict[Run, Result], all_found: dict[str, Found]) -> str:
             of_it = [run for run in search(name) if run.entry == algorithm]
             bests.append(_best_value(table, of_it, target))
         blank = [""] * (len(SPACES) - len(bests))
-        values = (each.best.entry, f"{each.target:g}", f"{each.test_target:g}")
+        rate = json.loads(each.best.point)["learning_rate"]
+        best = f"{each.best.entry}, {rate:.2g}"
+        values = (best, f"{each.target:g}", f"{each.test_target:g}")
         steps = " ".join(map(str, sorted(each.steps)))
         wrong = [_best_value(table, [r], target) for r in wrong_rates(table, name)]
         rows.append((name, target.metric, *bests, *blank, *values, steps, *wrong))

@@ -35,10 +35,10 @@ def test_echoes_at_once_and_apart():
     """Batches that are lost, or used another number of times."""
     at_once = Echo(3, 0)
     queue = iter(range(100))
-    assert [at_once.next(queue) for _ in range(7)] == [0, 0, 0, 1, 1, 1, 2]
+    assert [at_once.next_batch(None, queue) for _ in range(7)] == [0, 0, 0, 1, 1, 1, 2]
     apart = Echo(2, 2)
     queue = iter(range(100))
-    taken = [apart.next(queue) for _ in range(10)]
+    taken = [apart.next_batch(None, queue) for _ in range(10)]
     assert taken == [0, 0, 1, 0, 2, 0, 3, 1, 4, 2]
 
 

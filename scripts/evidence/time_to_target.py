@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from absl import app, flags
 
-from scripts.evidence.miniature import SETTINGS, TABLE, run_of
+from scripts.evidence.miniature import TABLE, run_of
+from scripts.evidence.miniature import runs_of as published_runs
 from scripts.evidence.pages import publish
 from scripts.run_table import Result, Run, complete, read_table
 from unscheduled.benchmark.tables import markdown_table
@@ -23,6 +24,7 @@ CONFIRMING = ("flights_dlrm", "digits_vit", "strips_conformer")
 TUNING = tuple(w for w in registry.WORKLOADS if w not in CONFIRMING)
 ENTRY = "scripts/evidence/candidate"
 _MISS = 2.0  # times the budget, that a miss counts as
+_GOES_ON = 1.0  # the highest score over the seeds so far that gets another seed
 
 Point = dict[str, float]
 
@@ -58,7 +60,6 @@ ROUNDS = {
             "decay .02": {"weight_decay": 0.02},
             "decay .3": {"weight_decay": 0.3},
             "clipped at 1": {"grad_clip": 1.0},
-            "no dropout": {"dropout_rate": 0.0},
             "Muon for matrices": {"muon": 1.0},
             "Muon, three times the rate": {"muon": 3.0},
             "Muon, no momentum": {"muon": 1.0, "muon_momentum": 0.0},
@@ -82,25 +83,25 @@ ROUNDS = {
 
 
 def runs_of(workload: str, point: Point, seeds: range) -> list[Run]:
+    """A candidate's, without dropout, as the published setting's here."""
+    point = {**point, "dropout_rate": 0.0}
     return [run_of(workload, "pytorch", ENTRY, point, seed) for seed in seeds]
 
 
 def published(workload: str, seeds: range) -> list[Run]:
-    entry, point, _ = SETTINGS["SF v2"]
-    return [run_of(workload, "pytorch", entry, point, seed) for seed in seeds]
+    return published_runs(workload, "SF v2", seeds=seeds)
 
 
-def wanted(names: list[str]) -> list[Run]:
-    """All runs of some rounds; a candidate's are together, seed after seed."""
-    runs = []
-    for name in names:
-        candidates, seeds = ROUNDS[name]
-        runs += [run for w in TUNING for run in published(w, seeds)]
-        for seed in seeds:
-            once = range(seed, seed + 1)
-            for point in candidates.values():
+def train(name: str) -> None:
+    """Trains what a round lacks: seed after seed, those that may go on."""
+    candidates, seeds = ROUNDS[name]
+    for seed in seeds:
+        once = range(seed, seed + 1)
+        runs = [run for w in TUNING for run in published(w, once)]
+        for point in candidates.values():
+            if seed == 0 or score(read_table(TABLE), point, range(seed)) <= _GOES_ON:
                 runs += [run for w in TUNING for run in runs_of(w, point, once)]
-    return runs
+        complete(TABLE, runs, flags.FLAGS.data_dir, flags.FLAGS.jobs)
 
 
 def cost(table: dict[Run, Result], run: Run) -> float:
@@ -117,6 +118,12 @@ def log_ratios(table: dict[Run, Result], workload: str, point: Point, seeds: ran
     )
     found = [(one, other) for one, other in pairs if one in table and other in table]
     return [math.log(cost(table, a) / cost(table, b)) for a, b in found]
+
+
+def score(table: dict[Run, Result], point: Point, seeds: range) -> float:
+    """The geometric mean of a candidate's ratios, over workloads."""
+    means = [np.mean(log_ratios(table, w, point, seeds)) for w in TUNING]
+    return math.exp(np.mean(means))
 
 
 def round_table(table: dict[Run, Result], name: str) -> str:
@@ -144,8 +151,8 @@ def round_table(table: dict[Run, Result], name: str) -> str:
 
 def main(_) -> None:
     if flags.FLAGS.train:
-        runs = wanted(flags.FLAGS.rounds)
-        complete(TABLE, runs, flags.FLAGS.data_dir, flags.FLAGS.jobs)
+        for name in flags.FLAGS.rounds:
+            train(name)
     table = read_table(TABLE)
     names = {name: name.replace(" ", "_") for name in ROUNDS}
     publish(

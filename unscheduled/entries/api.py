@@ -60,7 +60,7 @@ def update_params(
 ) -> spec.UpdateReturn:
     """One step: (optimizer state, parameters, model state)."""
     del workload, current_params_types, hyperparameters, loss_type, train_state
-    trainer = _trainer(optimizer_state)
+    trainer = trainer_of(optimizer_state)
     state = (optimizer_state, current_param_container, model_state)
     state = trainer.judge(*state, eval_results, global_step)
     return trainer.step(*state, batch, rng, global_step)
@@ -81,12 +81,12 @@ def prepare_for_eval(
     """All where it is evaluated: (optimizer state, parameters, model state)."""
     del workload, current_params_types, hyperparameters, loss_type, eval_results
     del global_step
-    return _trainer(optimizer_state).prepare_for_eval(
+    return trainer_of(optimizer_state).prepare_for_eval(
         optimizer_state, current_param_container, model_state, rng
     )
 
 
-def _trainer(optimizer_state: Any) -> Any:
+def trainer_of(optimizer_state: Any) -> Any:
     """Who steps: in JAX the state is (arrays, trainer), in PyTorch {"trainer": it}."""
     is_pytorch = isinstance(optimizer_state, dict)
     return optimizer_state["trainer"] if is_pytorch else optimizer_state[1]

@@ -32,8 +32,10 @@ class RecentBatches:
         return len(self._batches)
 
     def append(self, batch: Any) -> None:
-        self._batches.append(batch)
         self._observed += 1
+        is_echo = self._batches and self._batches[-1] is batch
+        if not is_echo:
+            self._batches.append(batch)
 
     def take(self) -> list[Any]:
         """Those that statistics are taken from now; lets all go."""

@@ -8,6 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from .. import spec
+from .api import trainer_of
+
 MOST = 4  # steps on a batch
 WORTH = 0.5  # of a step on a batch that was used before, in fresh ones
 _FIRST, _FACTOR = 16, 4  # fetches before the first measurement; to the next, times that
@@ -104,3 +107,19 @@ class DataEchoing:
         self.count = state_dict["count"]
         self._fetches, self._due = state_dict["fetches"], state_dict["due"]
         self.pause()
+
+
+def data_selection(
+    workload: spec.Workload,
+    input_queue: Iterator[dict[str, Any]],
+    optimizer_state: spec.OptimizerState,
+    current_param_container: spec.ParameterContainer,
+    model_state: spec.ModelAuxiliaryState,
+    hyperparameters: spec.Hyperparameters,
+    global_step: int,
+    rng: spec.RandomState,
+) -> dict[str, spec.Tensor]:
+    """The next batch of the queue, or the last one again where steps would wait."""
+    del workload, current_param_container, model_state
+    del hyperparameters, global_step, rng
+    return trainer_of(optimizer_state).next_batch(optimizer_state, input_queue)

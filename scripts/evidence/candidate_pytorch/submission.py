@@ -3,20 +3,16 @@
 from collections import deque
 from typing import NamedTuple
 
-import torch
-
 from scripts.evidence.candidate_pytorch.muon import MuonScheduleFree
 from submissions.schedule_free_adamw_pytorch import submission as schedule_free_adamw
 from unscheduled import spec
-from unscheduled.entries import api
-from unscheduled.entries.api import resolve, update_params
+from unscheduled.entries.api import prepare_for_eval, resolve, update_params
 from unscheduled.entries.data import get_batch_size
-from unscheduled.entries.echoing import DataEchoing
 from unscheduled.entries.pytorch.training import Trainer
 from unscheduled.optim_torch.lookahead import Lookahead
 from unscheduled.optim_torch.schedule_free import AdamWScheduleFree, RAdamScheduleFree
 
-__all__ = ["get_batch_size", "update_params"]
+__all__ = ["get_batch_size", "prepare_for_eval", "update_params"]
 
 
 _PUBLISHED = schedule_free_adamw.Hyperparameters()
@@ -71,9 +67,8 @@ def init_optimizer_state(workload, model_params, model_state, hyperparameters, r
             return optimizer
         return Lookahead(optimizer, k=hp.sync_period, alpha=hp.slow_step_size)
 
-    trainer = Trainer(workload, model_params, make_optimizer, hp)
-    wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
-    batches = Echo(hp.echo, hp.spacing) if hp.echo else DataEchoing(wait)
+    trainer = Trainer(workload, model_params, make_optimizer, hp, echoes=not hp.echo)
+    batches = Echo(hp.echo, hp.spacing) if hp.echo else trainer
     return {"trainer": trainer, "batches": batches}
 
 
@@ -98,15 +93,13 @@ class Echo:
         self._recent = deque(maxlen=(count - 1) * spacing + 1)
         self._step = 0
 
-    def next(self, queue):
+    def next_batch(self, state, queue):
+        del state
         turn = self._step % self._count
         self._step += 1
         if turn == 0:
             self._recent.appendleft(next(queue))
         return self._recent[min(turn * self._spacing, len(self._recent) - 1)]
-
-    def pause(self):
-        """Recent batches stay."""
 
     def state_dict(self):
         raise NotImplementedError("Candidates are run whole, without checkpoints.")
@@ -124,9 +117,4 @@ def data_selection(
     global_step,
     rng,
 ):
-    return optimizer_state["batches"].next(input_queue)
-
-
-def prepare_for_eval(**arguments):
-    arguments["optimizer_state"]["batches"].pause()
-    return api.prepare_for_eval(**arguments)
+    return optimizer_state["batches"].next_batch(optimizer_state, input_queue)

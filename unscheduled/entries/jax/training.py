@@ -14,6 +14,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ... import spec
 from .. import LOG_EVERY_STEPS
 from ..divergence_guard import Decision, DivergenceGuard
+from ..echoing import DataEchoing
 from .batch_norm import BatchNormStatistics
 
 Rate = float | Callable[[Any], Any]
@@ -31,7 +32,8 @@ class Trainer:
       record: the divergence guard,
       good: parameters and model state of the last good evaluation,
       train_params: where training goes on after an evaluation, if that can't be
-        computed from x.
+        computed from x,
+      echoing: how often a batch is used, if it may be several times.
 
     The step is compiled once, and anew after a restart. It takes its parameters and
     state over (donation), keeps them replicated and the batch sharded over all devices,
@@ -49,6 +51,7 @@ class Trainer:
       eval_params: (optimizer state, params) to where the model is evaluated; None for
         an algorithm that is evaluated where it trains.
       train_params: the way back, where there is one.
+      echoes: whether `next_batch` may give a batch several times (`echoing.py`).
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Trainer:
         *,
         eval_params: Callable[[Any, Any], Any] | None = None,
         train_params: Callable[[Any, Any], Any] | None = None,
+        echoes: bool = False,
     ):
         if train_params is not None and eval_params is None:
             raise ValueError("train_params needs eval_params.")
@@ -72,7 +76,12 @@ class Trainer:
         self._train_params = self._compiled_move(train_params)
         shardings = (self._replicated, self._sharded)
         self._statistics = BatchNormStatistics(self._forward, *shardings)
+        self._echoing = DataEchoing(self._wait) if echoes else None
+        self._last: Any = None  # an array of the last step
         self._begin(DivergenceGuard())
+
+    def _wait(self) -> None:
+        jax.block_until_ready(self._last)
 
     def _compiled_move(self, move):
         if move is None:
@@ -103,11 +112,13 @@ class Trainer:
             "optimizer": self._optimizer.init(params),
             "skipped": jnp.zeros((), jnp.int32),
             "at_x": np.asarray(False),
-            "record": _as_arrays(DivergenceGuard()),
+            "record": _as_arrays(dataclasses.asdict(DivergenceGuard())),
             "good": _on_host({"params": params, "model_state": model_state}),
         }
         if self._eval_params and not self._train_params:
             state["train_params"] = _on_host(params)
+        if self._echoing:
+            state["echoing"] = _as_arrays(self._echoing.state_dict())
         return state, self
 
     def judge(self, optimizer_state, params, model_state, eval_results, global_step):
@@ -119,7 +130,7 @@ class Trainer:
         decision = guard.judge(
             eval_results, self._workload.loss_type, global_step, int(state["skipped"])
         )
-        state = {**state, "record": _as_arrays(guard)}
+        state = {**state, "record": _as_arrays(dataclasses.asdict(guard))}
         if decision is Decision.KEEP:
             state["good"] = _on_host({"params": params, "model_state": model_state})
         if decision is not Decision.RESTART:
@@ -129,6 +140,17 @@ class Trainer:
         state["optimizer"] = self._optimizer.init(good["params"])
         state["at_x"] = np.asarray(False)
         return (state, self), good["params"], good["model_state"]
+
+    def next_batch(self, optimizer_state, queue):
+        """The batch of the next step."""
+        if self._echoing is None:
+            return next(queue)
+        state, _ = optimizer_state
+        saved = _as_numbers(state["echoing"])
+        if saved != self._echoing.state_dict():  # of a resumed run
+            self._echoing.load_state_dict(saved)
+        self._last = state["skipped"]
+        return self._echoing.next(queue)
 
     def step(self, optimizer_state, params, model_state, batch, rng, global_step):
         """One training step.
@@ -156,6 +178,8 @@ class Trainer:
             self._statistics.observe(batch, model_state)
             new_model_state = model_state
         state = {**state, "optimizer": stepped, "skipped": skipped}
+        if self._echoing:
+            state["echoing"] = _as_arrays(self._echoing.state_dict())
         return ({**state, "at_x": np.asarray(False)}, self), params, new_model_state
 
     def _forward(self, params, batch, model_state, rng):
@@ -222,6 +246,8 @@ class Trainer:
     def prepare_for_eval(self, optimizer_state, params, model_state, rng):
         """Moves the parameters to where they are evaluated, and the statistics too."""
         state, _ = optimizer_state
+        if self._echoing:
+            self._echoing.pause()
         if self._eval_params is None or state["at_x"]:
             return optimizer_state, params, model_state
         state = {**state, "at_x": np.asarray(True)}
@@ -256,9 +282,13 @@ def _on_host(tree: Any) -> Any:
     return jax.tree.map(np.array, tree)
 
 
-def _as_arrays(guard: DivergenceGuard) -> dict[str, np.ndarray]:
-    return {n: np.asarray(v, np.int32) for n, v in dataclasses.asdict(guard).items()}
+def _as_arrays(numbers: dict[str, int]) -> dict[str, np.ndarray]:
+    return {name: np.asarray(number, np.int32) for name, number in numbers.items()}
+
+
+def _as_numbers(arrays: dict[str, np.ndarray]) -> dict[str, int]:
+    return {name: int(array) for name, array in arrays.items()}
 
 
 def _guard_of(state: dict[str, Any]) -> DivergenceGuard:
-    return DivergenceGuard(**{name: int(v) for name, v in state["record"].items()})
+    return DivergenceGuard(**_as_numbers(state["record"]))

@@ -1,7 +1,7 @@
 """The training step of the PyTorch submissions."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -10,8 +10,9 @@ from ... import spec
 from ...optim_torch.base import can_skip
 from .. import LOG_EVERY_STEPS
 from ..divergence_guard import Decision, DivergenceGuard
+from ..echoing import DataEchoing
 from .batch_norm import BatchNormStatistics
-from .distributed import sum_over_ranks
+from .distributed import largest_over_ranks, sum_over_ranks
 
 
 class Trainer:
@@ -35,6 +36,7 @@ class Trainer:
         dropout_rate, label_smoothing: None leaves them to the workload,
         grad_clip: largest global norm of the gradient, or None.
       schedule: the factor on the rate at a step, a tensor, from 0; None for a constant.
+      echoes: whether `next_batch` may give a batch several times (`echoing.py`).
 
     An optimizer that has `train()` and `eval()` moves the model with them between where
     it trains and where it is evaluated.
@@ -47,6 +49,8 @@ class Trainer:
         make_optimizer: Callable[[float], Any],
         hyperparameters: Any,
         schedule: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        *,
+        echoes: bool = False,
     ):
         self._workload = workload
         self._make_optimizer = make_optimizer
@@ -60,7 +64,15 @@ class Trainer:
         self._guard = DivergenceGuard()
         self._skipped = self._counter()
         self._good = _on_host(model)
+        self._echoing = DataEchoing(self._wait, self._agree) if echoes else None
         self._begin()
+
+    def _wait(self) -> None:
+        if self._parameters[0].is_cuda:
+            torch.cuda.synchronize()
+
+    def _agree(self, numbers: list[float]) -> list[float]:
+        return largest_over_ranks(numbers, self._parameters[0].device)
 
     def _counter(self) -> torch.Tensor:
         return torch.zeros((), dtype=torch.int64, device=self._parameters[0].device)
@@ -103,6 +115,10 @@ class Trainer:
                 tensor.copy_(good)
             self._begin()
         return state, model, model_state
+
+    def next_batch(self, state: dict[str, Any], queue: Iterator[Any]) -> Any:
+        """The batch of the next step."""
+        return self._echoing.next(queue) if self._echoing else next(queue)
 
     def step(
         self,
@@ -150,6 +166,8 @@ class Trainer:
         rng: spec.RandomState,
     ) -> spec.UpdateReturn:
         """Moves the model to where it is evaluated, and batch-norm statistics too."""
+        if self._echoing:
+            self._echoing.pause()
         if self._moves:
             self._optimizer.eval()
             self._statistics.refresh(
@@ -158,7 +176,9 @@ class Trainer:
         return state, model, model_state
 
     def state_dict(self) -> dict[str, Any]:
+        echoing = self._echoing.state_dict() if self._echoing else {}
         return {
+            "echoing": echoing,
             "optimizer": self._optimizer.state_dict(),
             "record": dataclasses.asdict(self._guard),
             "skipped": int(self._skipped),
@@ -173,6 +193,8 @@ class Trainer:
         self._skipped.fill_(state_dict["skipped"])
         self._taken.fill_(state_dict["taken"])
         self._optimizer.load_state_dict(state_dict["optimizer"])
+        if self._echoing:
+            self._echoing.load_state_dict(state_dict["echoing"])
 
     def _forward(self, model, batch, model_state, rng):
         """A pass in TRAIN mode that updates batch-norm statistics."""
