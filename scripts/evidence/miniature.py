@@ -31,6 +31,10 @@ _EVALUATIONS = 40  # until step_hint
 _CLEAR = 1.15  # a ratio beyond this, either way, is a clear one
 
 
+SCHEDULE_FREE = "schedule_free_adamw"
+STALE = "scripts/evidence/stale_batch_norm"  # of it, with the statistics of y
+
+
 class Setting(NamedTuple):
     """A published setting: the entry and point that have it here, and the board's."""
 
@@ -56,18 +60,15 @@ _FOR_RESNET = {
     "warmup_factor": 0.05,
 }
 SETTINGS = {
-    "SF v2": Setting("schedule_free_adamw", {}, "schedule_free_adamw_v2"),
-    "SF v1": Setting(
-        "schedule_free_adamw", {"r": 0.75} | _DROPOUT, "schedule_free_adamw"
-    ),
+    "SF v2": Setting(SCHEDULE_FREE, {}, "schedule_free_adamw_v2"),
+    "SF v1": Setting(STALE, {"r": 0.75}, "schedule_free_adamw"),
     "SF v2 without smoothing": Setting(
-        "schedule_free_adamw", {"label_smoothing": 0.0}, "schedule_free_adamw_jax_v2"
+        SCHEDULE_FREE, {"label_smoothing": 0.0}, "schedule_free_adamw_jax_v2"
     ),
     "NadamW": Setting("nadamw", {}, "nadamw_baselinev05"),
     "NadamW of June": Setting("nadamw", _JUNE | _WITHOUT_DROPOUT, "nadamw"),
     "NadamW for ResNet": Setting("nadamw", _FOR_RESNET | _DROPOUT, "nadamw_resnet"),
 }
-STALE = "scripts/evidence/stale_batch_norm"
 # Each pair was run in one framework on the board, but for smoothing, which only the
 # JAX entries leave out.
 _PAIRS = (
@@ -94,27 +95,30 @@ def run_of(workload: str, framework: str, entry: str, point: dict, seed: int) ->
     )
 
 
-def without_dropout(workload: str, setting: Setting) -> Setting:
-    """A setting with no dropout, by the fewest words: a run is trained once."""
-    point = setting.point | _WITHOUT_DROPOUT
+def named(workload: str, setting: Setting) -> Setting:
+    """The same program by its simplest name, so that it is trained once."""
     loaded: Any = registry.load(workload, "pytorch")
-    is_default = not loaded.default_dropout_rate
-    if setting.entry == "schedule_free_adamw" and is_default:
-        del point["dropout_rate"]
-    return setting._replace(point=point)
+    entry, point, published = setting
+    if entry == STALE and not loaded.has_batch_norm:
+        entry = SCHEDULE_FREE
+    if entry != "nadamw" and not loaded.default_dropout_rate:
+        point = {name: point[name] for name in point if name != "dropout_rate"}
+    return Setting(entry, point, published)
 
 
 def runs_of(
     workload: str, name: str, framework: str = "pytorch", seeds: range = _SEEDS
 ) -> list[Run]:
     """A setting without dropout."""
-    entry, point, _ = without_dropout(workload, SETTINGS[name])
+    setting = SETTINGS[name]
+    point = setting.point | _WITHOUT_DROPOUT
+    entry, point, _ = named(workload, setting._replace(point=point))
     return [run_of(workload, framework, entry, point, seed) for seed in seeds]
 
 
 def as_published(workload: str, name: str) -> list[Run]:
     """A setting with the dropout that it has on the board, from one seed."""
-    entry, point, _ = SETTINGS[name]
+    entry, point, _ = named(workload, SETTINGS[name])
     return [run_of(workload, "pytorch", entry, point, 0)]
 
 
