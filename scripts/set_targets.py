@@ -27,7 +27,7 @@ POINTS = 5  # of each algorithm
 SEEDS = range(1, 6)  # of the best point; the search has seed 0
 EVALUATIONS = 10  # of a run
 _SHARE = 0.75  # of step_hint, that the protocol's runs last
-_EARLY = 7  # of these evaluations, which decide what the target is
+_EARLY = 6  # of the evaluations after the first: docs/evidence/targets.md says why
 _BUDGET = 2.0  # times what step_hint steps take here
 _BEFORE_TARGET = 8  # evaluations
 # arXiv 2306.07179 and its repository's archived baselines; smoothing of 0 is added, for
