@@ -1,10 +1,40 @@
 """How often a batch is used, by how long it takes to come."""
 
+import functools
+import inspect
+from typing import NamedTuple
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unscheduled.entries.echoing import MOST, WORTH, DataEchoing, steps_a_batch
+from tests.entries import stub, stub_jax, stub_torch
+from tests.entries.submissions import FRAMEWORKS
+from unscheduled.entries import api
+from unscheduled.entries.batch_norm import RecentBatches, batches_to_refresh_from
+from unscheduled.entries.echoing import (
+    MOST,
+    WORTH,
+    DataEchoing,
+    data_selection,
+    steps_a_batch,
+)
+from unscheduled.optim_jax.schedule_free import (
+    schedule_free_adamw,
+    schedule_free_eval_params,
+    schedule_free_train_params,
+)
+from unscheduled.optim_torch.schedule_free import AdamWScheduleFree
+
+TRAININGS = {"pytorch": stub_torch.Training, "jax": stub_jax.Training}
+
+
+class Defaults(NamedTuple):
+    learning_rate: float = 0.0025
+    label_smoothing: float | None = None
+    dropout_rate: float | None = None
+    grad_clip: float | None = None
 
 
 class Machine:
@@ -135,3 +165,100 @@ def test_no_other_count_makes_more_progress(period):
     best = steps_a_batch(period)
     assert all(progress(best) >= progress(count) for count in range(1, MOST + 1))
     assert best == 1 or best < period + 1
+
+
+class Entry:
+    """An entry that may use a batch several times, or may not."""
+
+    update_params = staticmethod(api.update_params)
+    prepare_for_eval = staticmethod(api.prepare_for_eval)
+
+    def __init__(self, framework, echoes=True):
+        self._framework, self._echoes = framework, echoes
+
+    def init_optimizer_state(self, workload, params, model_state, _, rng):
+        hp = Defaults()
+        if self._framework == "pytorch":
+            from unscheduled.entries.pytorch.training import Trainer
+
+            make = functools.partial(AdamWScheduleFree, list(params.parameters()))
+            return {"trainer": Trainer(workload, params, make, hp, echoes=self._echoes)}
+        from unscheduled.entries.jax.training import Trainer
+
+        moves = {
+            "eval_params": schedule_free_eval_params,
+            "train_params": schedule_free_train_params,
+        }
+        trainer = Trainer(
+            workload, schedule_free_adamw, hp, **moves, echoes=self._echoes
+        )
+        return trainer.init(params, model_state)
+
+
+def select(training, queue):
+    """The batch of the next step."""
+    arguments = dict.fromkeys(inspect.signature(data_selection).parameters)
+    arguments |= {"optimizer_state": training.state, "input_queue": queue}
+    return data_selection(**arguments)
+
+
+def slow_down(training, machine):
+    """Has the trainer read the machine's clock, and wait for its device."""
+    echoing = api.trainer_of(training.state)._echoing
+    echoing._now = lambda: machine.now
+    echoing._synchronize = machine.synchronize
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_trainer_echoes_and_goes_on_after_a_checkpoint(framework):
+    """Counts that a checkpoint lacks, or an old batch that a resumed run has not."""
+    training = TRAININGS[framework](Entry(framework), batch_norm=True)
+    machine, batches = Machine(3.0), stub.batches(200)
+    slow_down(training, machine)
+    queue = (batches[number - 1] for number in iter(machine.__next__, None))
+
+    def train(training, steps):
+        taken = []
+        for _ in range(steps):
+            batch = select(training, queue)
+            training.step(batch)
+            machine.step()
+            taken.append(next(i for i, b in enumerate(batches) if b is batch))
+        return taken
+
+    train(training, 60)
+    taken = train(training, 10)
+    assert sorted(taken) == taken
+    assert max(map(taken.count, taken)) == 3
+    training.evaluate(1.0)
+    resumed = training.resumed()
+    slow_down(resumed, machine)
+    fetched = machine.batches
+    assert train(resumed, 3) == [fetched] * 3  # the next one, from 0
+
+
+def test_batch_norm_takes_each_batch_once():
+    """Statistics of two batches, each several times, instead of eight."""
+    recent, (batch, other) = RecentBatches(), stub.batches(2)
+    for each in (batch, batch, batch, other, other):
+        recent.append(each)
+    assert len(recent) == 2
+    assert batches_to_refresh_from(5) == 1
+    (taken,) = recent.take()
+    assert taken is other
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_where_nothing_is_waited_for_the_steps_are_those_without_echoes(framework):
+    """An entry that pays for what it does not use."""
+    make = TRAININGS[framework]
+    trainings = [make(Entry(framework, echoes)) for echoes in (True, False)]
+    machine, batches = Machine(0.0), stub.batches(40)
+    slow_down(trainings[0], machine)
+    queues = [iter(batches), iter(batches)]
+    for _ in range(40):
+        for training, queue in zip(trainings, queues, strict=True):
+            training.step(select(training, queue))
+        machine.step()
+    for one, other in zip(*(t.params() for t in trainings), strict=True):
+        np.testing.assert_array_equal(one, other)
