@@ -7,7 +7,7 @@ miniature.csv; those that it lacks are trained.
 
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from absl import app, flags
@@ -19,6 +19,7 @@ from unscheduled.benchmark.frameworks import FRAMEWORKS, SPELLINGS
 from unscheduled.benchmark.read import read_json
 from unscheduled.benchmark.tables import markdown_table
 from unscheduled.benchmark.targets import read_target
+from unscheduled.entries.data import get_batch_size
 from workloads_ext import registry
 
 TABLE = PAGES / "miniature.csv"
@@ -41,6 +42,7 @@ class Setting(NamedTuple):
     entry: str
     point: dict[str, float]
     published: str  # its name on the board
+    batches: Mapping[str, int] = {}  # there, where they are not `get_batch_size`'s
 
 
 _DROPOUT = {"dropout_rate": 0.1}
@@ -59,11 +61,17 @@ _FOR_RESNET = {
     "weight_decay": 0.05371805022820654,
     "warmup_factor": 0.05,
 }
+_SPEECH = {"librispeech_conformer": 224, "librispeech_deepspeech": 128}
+_PYTORCH_BATCHES = {"fastmri": 16, **_SPEECH}
+_JAX_BATCHES = {"finewebedu_lm": 32, "librispeech_deepspeech": 128}
 SETTINGS = {
-    "SF v2": Setting(SCHEDULE_FREE, {}, "schedule_free_adamw_v2"),
-    "SF v1": Setting(STALE, {"r": 0.75}, "schedule_free_adamw"),
+    "SF v2": Setting(SCHEDULE_FREE, {}, "schedule_free_adamw_v2", _PYTORCH_BATCHES),
+    "SF v1": Setting(STALE, {"r": 0.75}, "schedule_free_adamw", _PYTORCH_BATCHES),
     "SF v2 without smoothing": Setting(
-        SCHEDULE_FREE, {"label_smoothing": 0.0}, "schedule_free_adamw_jax_v2"
+        SCHEDULE_FREE,
+        {"label_smoothing": 0.0},
+        "schedule_free_adamw_jax_v2",
+        _JAX_BATCHES,
     ),
     "NadamW": Setting("nadamw", {}, "nadamw_baselinev05"),
     "NadamW of June": Setting("nadamw", _JUNE | _WITHOUT_DROPOUT, "nadamw"),
@@ -98,12 +106,12 @@ def run_of(workload: str, framework: str, entry: str, point: dict, seed: int) ->
 def named(workload: str, setting: Setting) -> Setting:
     """The same program by its simplest name, so that it is trained once."""
     loaded: Any = registry.load(workload, "pytorch")
-    entry, point, published = setting
+    entry, point = setting.entry, setting.point
     if entry == STALE and not loaded.has_batch_norm:
         entry = SCHEDULE_FREE
     if entry != "nadamw" and not loaded.default_dropout_rate:
         point = {name: point[name] for name in point if name != "dropout_rate"}
-    return Setting(entry, point, published)
+    return setting._replace(entry=entry, point=point)
 
 
 def runs_of(
@@ -112,13 +120,13 @@ def runs_of(
     """A setting without dropout."""
     setting = SETTINGS[name]
     point = setting.point | _WITHOUT_DROPOUT
-    entry, point, _ = named(workload, setting._replace(point=point))
+    entry, point, *_ = named(workload, setting._replace(point=point))
     return [run_of(workload, framework, entry, point, seed) for seed in seeds]
 
 
 def as_published(workload: str, name: str) -> list[Run]:
     """A setting with the dropout that it has on the board, from one seed."""
-    entry, point, _ = named(workload, SETTINGS[name])
+    entry, point, *_ = named(workload, SETTINGS[name])
     return [run_of(workload, "pytorch", entry, point, 0)]
 
 
@@ -176,6 +184,11 @@ def official(workload: str, name: str) -> Outcome:
     return Outcome.of(steps, [s["end_steps"] for s in studies])
 
 
+def official_batch(workload: str, name: str) -> int:
+    loaded: Any = registry.load(workload, "pytorch")
+    return SETTINGS[name].batches.get(loaded.mirrors, get_batch_size(loaded.mirrors))
+
+
 def here(table: dict[Run, Result], workload: str, name: str) -> Outcome | None:
     """What the runs here did; None before there are any."""
     found = [run for run in runs_of(workload, name) if run in table]
@@ -223,6 +236,9 @@ def fidelity(table: dict[Run, Result]) -> dict[str, str]:
             row.append(f"{small or '?'} ({large or '?'})")
             if small is None or large is None:
                 continue
+            if official_batch(workload, pair[0]) != official_batch(workload, pair[1]):
+                row[-1] += "*"
+                continue
             pairs.append((small.value, large.value))
             is_clear = bool(large.sign) or not 1 / _CLEAR < large.value < _CLEAR
             if is_clear and (small.value < 1) != (large.value < 1):
@@ -251,6 +267,8 @@ def settings_table(table: dict[Run, Result], runs_of=runs_of) -> str:
 def spread(values: list[float]) -> str:
     if not values:
         return "not run"
+    if len(values) == 1:
+        return _steps(values[0])
     low, middle, high = min(values), statistics.median(values), max(values)
     return "{} ({} to {})".format(*map(_steps, (middle, low, high)))
 
