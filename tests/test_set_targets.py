@@ -105,6 +105,46 @@ def test_ratios_stand_beside_the_board(monkeypatch):
     assert blocks["contradictions"] == ("- atlas_gnn: SF v1 / SF v2, 1.50 (0.50)")
 
 
+def test_pairs_whose_batches_differ_on_the_board_do_not_count():
+    """Steps of half the batch taken for a slower algorithm."""
+    names = {"SF v2": 200, "SF v2 without smoothing": 300}
+    runs = [
+        (r, n)
+        for name, n in names.items()
+        for r in miniature.runs_of("brain_unet", name)
+    ]
+    blocks = miniature.fidelity(made_up(runs))
+    row = next(r for r in blocks["fidelity"].splitlines() if r.startswith("| brain"))
+    assert "1.50 (0.70)*" in row
+    assert blocks["correlation"].endswith("over 0 pairs: too few.")
+    assert "brain" not in blocks["contradictions"]
+
+
+def test_the_same_program_has_one_name():
+    """Runs that are trained twice, or two programs that share a row."""
+    v1 = miniature.SETTINGS["SF v1"]
+    entries = {
+        workload: miniature.named(workload, v1).entry
+        for workload in ("stdlib_lm", "digits_resnet", "strips_conformer")
+    }
+    assert entries == {
+        "stdlib_lm": miniature.SCHEDULE_FREE,
+        "digits_resnet": miniature.STALE,
+        "strips_conformer": miniature.STALE,
+    }
+    points = {
+        (workload, name): miniature.runs_of(workload, name)[0].point
+        for workload in ("atlas_gnn", "brain_unet")
+        for name in ("SF v2", "NadamW")
+    }
+    assert points == {
+        ("atlas_gnn", "SF v2"): '{"dropout_rate": 0.0}',
+        ("brain_unet", "SF v2"): "",  # its own is none
+        ("atlas_gnn", "NadamW"): '{"dropout_rate": 0.0}',
+        ("brain_unet", "NadamW"): '{"dropout_rate": 0.0}',
+    }
+
+
 @pytest.mark.parametrize(
     ("one", "other", "expected"),
     [
