@@ -30,7 +30,7 @@ def write_logs(root: Path) -> Path:
                 for i in range(1, 6)
             ]
             _write_lm(root, rows, submission, name)
-        rows = ["1,10,0.5", f"2,20,{NEAR}", "3,30,0.9"]
+        rows = ["1,10,0.5", f"2,20,{NEAR}", f"3,30,{0.99 * DIGITS.value}"]
         write_log(root, *rows, submission=HOSTILE, study=name)
     write_text(root, "", submission=HOSTILE, study="study_0", workload="stdlib_lm_jax")
     return root
