@@ -31,7 +31,6 @@ _BUDGET = 1.5  # of step_hint, as on the board
 _EVALUATIONS = 40  # until step_hint
 _CLEAR = 1.15  # a ratio beyond this, either way, is a clear one
 
-
 SCHEDULE_FREE = "schedule_free_adamw"
 STALE = "scripts/evidence/stale_batch_norm"  # of it, with the statistics of y
 
@@ -61,8 +60,11 @@ _FOR_RESNET = {
     "weight_decay": 0.05371805022820654,
     "warmup_factor": 0.05,
 }
-_SPEECH = {"librispeech_conformer": 224, "librispeech_deepspeech": 128}
-_PYTORCH_BATCHES = {"fastmri": 16, **_SPEECH}
+_PYTORCH_BATCHES = {
+    "fastmri": 16,
+    "librispeech_conformer": 224,
+    "librispeech_deepspeech": 128,
+}
 _JAX_BATCHES = {"finewebedu_lm": 32, "librispeech_deepspeech": 128}
 SETTINGS = {
     "SF v2": Setting(SCHEDULE_FREE, {}, "schedule_free_adamw_v2", _PYTORCH_BATCHES),
