@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What runs on a GPU, how right and how fast: writes docs/evidence/gpu.md.
 #
-#   scripts/evidence/gpu.sh                  on one GPU, six minutes at most
+#   scripts/evidence/gpu.sh                  on one GPU, nine minutes at most
 #   scripts/evidence/gpu.sh cpu OUT.md       tries it out, at tiny sizes
 #
 # Each part prints as it goes, into the page too, and is ended at its own time limit.
@@ -10,18 +10,20 @@ cd "$(dirname "$0")/../.."
 device=${1:-cuda} page=${2:-docs/evidence/gpu.md}
 python=${PYTHON:-.venv/bin/python}
 export PYTHONUNBUFFERED=1
-tests=(-k "") sizes=(--sets=resnet50 --steps=20) models=()
+data=(--data_dir="${DATA_DIR:-data}")
+tests=(-k "") sizes=(--sets=resnet50 --steps=20) models=() workloads=()
 if [ "$device" = cpu ]; then
   export CUDA_VISIBLE_DEVICES= JAX_PLATFORMS=cpu
   tests=(-k "schedule_free_adamw and specification") sizes=(--sets=tiny --steps=3)
   models=(--tiny --algorithms=adamw,schedule_free_adamw)
+  workloads=(--workloads=flights_dlrm --steps=3)
 fi
 
 part() { # TITLE SECONDS ARGUMENTS: a command of Python
   local title=$1 seconds=$2 start=$SECONDS
   shift 2
   printf '\n## %s\n\n```\n$ python %s\n' "$title" "$*"
-  timeout "$seconds" "$python" "$@" 2>&1 | grep --line-buffered -v '^USDT:' # torch's
+  timeout "$seconds" "$python" "$@" 2>&1 | grep --line-buffered -v '^USDT:\|dataset_info.py\|dataset_builder.py' # torch's
   local status=${PIPESTATUS[0]}
   case $status in
     0) echo "(done after $((SECONDS - start)) s)" ;;
@@ -43,14 +45,22 @@ names = ("torch", "jax", "optax")
 versions = ", ".join(f"{name} {metadata.version(name)}" for name in names)
 print(f"Python {platform.python_version()}, {versions}.")
 END
-  part "Right: optimizers against the specification, entries without a wait" 110 \
+  part "Right: optimizers against the specification, entries without a wait" 150 \
     -m pytest -p no:xdist -p no:cacheprovider tests/gpu -m gpu "--device=$device" \
-    "${tests[@]}" -q -rs
+    "${data[@]}" "${tests[@]}" -q -rs --tb=short
   part "Optimizers alone" 70 scripts/benchmark_optimizers.py --frameworks=torch \
     "--device=$device" "${sizes[@]}"
   part "Whole entries in PyTorch, each step waited for" 90 \
     -m tests.gpu.steps --framework=pytorch ${models[@]+"${models[@]}"}
+  for scale in 1 8; do
+    part "Embedded workloads in PyTorch, sizes times $scale" 50 \
+      -m tests.gpu.workloads --framework=pytorch "--scale=$scale" "${data[@]}" \
+      ${workloads[@]+"${workloads[@]}"}
+  done
   part "Whole entries in JAX" 80 \
     -m tests.gpu.steps --framework=jax --models=ResNet,ViT-sized \
     --algorithms=adamw,schedule_free_adamw ${models[@]+"${models[@]}"}
+  part "Embedded workloads in JAX" 90 \
+    -m tests.gpu.workloads --framework=jax "${data[@]}" \
+    ${workloads[@]+"${workloads[@]}"}
 } | tee "$page"

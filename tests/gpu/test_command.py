@@ -25,5 +25,5 @@ def test_the_command_for_a_gpu(tmp_path):
     )
     assert result.returncode == 0, result.stderr
     page = out.read_text()
-    assert page.count("(done after ") == 4, page
+    assert page.count("(done after ") == 7, page
     assert "failed" not in page

@@ -19,7 +19,6 @@ from unscheduled.optim_torch import (
     ScheduleFreeWrapper,
     SGDScheduleFree,
 )
-from unscheduled.optim_torch.base import require_fusible
 
 
 def _factories(algorithms):
@@ -582,13 +581,6 @@ def test_what_is_no_list_of_parameters_is_refused_as_torch_does(factory, params)
     with pytest.raises(type(theirs.value)) as ours:
         factory(params)
     assert str(ours.value) == str(theirs.value)
-
-
-def test_fused_is_refused_where_it_is_wrong():
-    """Wrong steps on CUDA, until they are right."""
-    require_fusible(torch.device("cpu"))
-    with pytest.raises(ValueError, match="wrong steps on CUDA"):
-        require_fusible(torch.device("cuda"))
 
 
 def test_parameters_that_it_cannot_train_are_refused():

@@ -127,3 +127,16 @@ assert len(messages) == 1, messages
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("factory", FUSED)
+def test_on_another_device_it_is_foreach(factory, monkeypatch):
+    """A compiled step on a GPU, where it is many times slower."""
+    monkeypatch.setattr(fused, "step", None)
+    p = torch.nn.Parameter(torch.ones(3, device="meta"))
+    optimizer = factory([p], lr=0.1, fused=True)
+    trajectories.switch(optimizer, "train")
+    for _ in range(12):
+        p.grad = torch.ones_like(p)
+        optimizer.step()
+    assert p.is_meta

@@ -176,10 +176,13 @@ def on_device(scalars: Any, dtype: torch.dtype) -> Any:
 
 
 def pack(scalars: Any, like: torch.Tensor) -> torch.Tensor:
-    """Python numbers in one tensor, where and of the kind that another is."""
-    return torch.tensor(
-        [float(s) for s in scalars], dtype=like.dtype.to_real(), device=like.device
-    )
+    """Python numbers in one tensor, where and of the kind that another is.
+
+    A GPU is not waited for: it copies them from pinned memory when it comes to it.
+    """
+    values, dtype = [float(s) for s in scalars], like.dtype.to_real()
+    packed = torch.tensor(values, dtype=dtype, pin_memory=like.is_cuda)
+    return packed.to(like.device, non_blocking=True)
 
 
 def each(update: Any, kind: Any, rows: list[tuple], packed: torch.Tensor) -> None:

@@ -72,8 +72,6 @@ class CheckedOptimizer(torch.optim.Optimizer):
                 raise ValueError(
                     f"parameters must be floating point or complex, got {p.dtype}."
                 )
-            if group.get("fused"):
-                require_fusible(p.device)
 
     def _check_betas(self, betas: Any) -> None:
         if not isinstance(betas, (tuple, list)) or len(betas) != 2:
@@ -155,15 +153,6 @@ def can_skip(optimizer: Any) -> bool:
     """Whether it heeds `found_inf`: most of ours do, and torch's with fused=True."""
     of_torch = getattr(optimizer, "_step_supports_amp_scaling", False)
     return getattr(optimizer, "can_skip", of_torch)
-
-
-def require_fusible(device: torch.device) -> None:
-    """Raises a ValueError where the compiled step is known to be wrong."""
-    if device.type == "cuda":
-        raise ValueError(
-            "fused=True gives wrong steps on CUDA for now; leave it out: foreach is "
-            "the default."
-        )
 
 
 # Runs as it is where torch.compile traces what calls it: for what changes from step to

@@ -93,8 +93,9 @@ class AdamWScheduleFree(ScheduleFreeOptimizer):
         C = 1 / (1 - β1), which is c itself.
       foreach: one kernel launch over all tensors of a group (None or True) or a loop
         over the tensors (False).
-      fused: one pass over the memory, compiled by torch.compile at the first step;
-        without a working compiler it warns and does as foreach.
+      fused: on a CPU one pass over the memory, compiled by torch.compile at the first
+        step; without a working compiler it warns and does as foreach. On another
+        device it is foreach, which is quicker there.
       maximize: ascend instead of descend.
 
     Raises:

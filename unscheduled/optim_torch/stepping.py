@@ -117,7 +117,7 @@ class SteppingOptimizer(CheckedOptimizer):
             return [(type(self)._update, type(scalars), rows, packed)]
         if taken is not None:
             scalars = arithmetic.on_device(scalars, state_like.dtype.to_real())
-        elif group.get("fused") and scalars.divide is True:
+        elif group.get("fused") and scalars.divide is True and params[0].is_cpu:
             params = fused.step(self, params, scalars)
         for chunk in _chunks(params, group["foreach"]):
             lists = self._lists(chunk)
