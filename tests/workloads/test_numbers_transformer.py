@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import workloads_ext
+from tests.workloads import references
 from tests.workloads.helpers import (
     EVAL,
     batches,
@@ -11,6 +12,7 @@ from tests.workloads.helpers import (
     map_arrays,
     noise,
     read_all,
+    to_framework,
     to_numpy,
     twins_of,
 )
@@ -145,3 +147,13 @@ def test_targets_are_the_words_after_those_known(translator, data_dir):
     assert (arrays["inputs"]["target"][:, 0] == BOS).all()
     known = arrays["inputs"]["target"][:, 1:]
     np.testing.assert_array_equal(known, arrays["targets"][:, :-1])
+
+
+def test_labels_are_smoothed_as_those_of_wmt(translator):
+    """A default of 0, where entries leave smoothing to the workload."""
+    labels = np.full((2, 3), 4)
+    logits = np.random.default_rng(0).standard_normal((2, 3, 50)).astype(np.float32)
+    arrays = (to_framework(array, translator.framework) for array in (labels, logits))
+    loss = to_numpy(translator.workload.loss_fn(*arrays)["summed"])
+    expected = references.losses("wmt", labels, logits, 0.1).sum()
+    assert loss == pytest.approx(expected, rel=1e-5)

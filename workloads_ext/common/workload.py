@@ -201,7 +201,7 @@ class EmbeddedWorkload(spec.Workload):
     def _metric_sums(self, outputs: Any, batch: Batch) -> Sums:
         """The (weighted sum, sum of weights) over a batch, of each metric."""
         labels, weights = batch["targets"], batch["weights"]
-        loss = self.loss_fn(labels, outputs, weights)
+        loss = self.loss_fn(labels, outputs, weights, label_smoothing=0.0)
         count = loss["n_valid_examples"]
         sums = {"loss": (loss["summed"], count)}
         if "accuracy" in self.metrics:
