@@ -98,6 +98,18 @@ def test_a_device_that_works_while_the_host_fetches_does_not_wait():
     assert train(machine, echoing, 100) == [*range(1, 101)]
 
 
+@pytest.mark.parametrize("is_asynchronous", [False, True])
+def test_slow_steps_are_no_waiting(is_asynchronous):
+    """Worn batches on a machine that another program slows down now and then."""
+    machine = Machine(0.1, is_asynchronous=is_asynchronous)
+    echoing = machine.echoing()
+    batches = []
+    for step in range(100):
+        batches += train(machine, echoing, 1)
+        machine.step_sec = 1.0 if step < 21 else 5.0  # after the measured steps
+    assert batches == [*range(1, 101)]
+
+
 def test_every_batch_comes_in_order_and_none_is_left_out():
     """Batches that are dropped: an epoch that lacks examples."""
     machine = Machine(2.5)

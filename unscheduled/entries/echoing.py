@@ -39,7 +39,9 @@ class DataEchoing:
     """Takes batches from a queue, and each as often as `steps_a_batch` says.
 
     What it needs for that is measured now and then, with one step on each batch: some
-    steps alone, between waits for the device, then fetches and steps as they come.
+    steps alone, between waits for the device, then fetches and steps as they come. Of
+    the time from batch to batch only what is spent in the queue counts beside the step:
+    where the machine is slow for another reason, nothing is gained by echoing.
 
     Args:
       synchronize: waits until the device has taken all steps.
@@ -66,6 +68,7 @@ class DataEchoing:
         self._batch: Any = None
         self._left = 0
         self._steps: list[float] = []
+        self._waited = 0.0
         self._place = 0  # of the next fetch in a measurement; 0 if there is none
 
     def next(self, queue: Iterator[Any]) -> Any:
@@ -75,10 +78,12 @@ class DataEchoing:
             return self._batch
         if self._place or self._fetches >= self._due:
             self._measure()
+        start = self._now()
         self._batch = next(queue)
         self._fetches += 1
         self._left = 0 if self._place else self.count - 1
         self._fetched = self._now()
+        self._waited += self._fetched - start
         return self._batch
 
     def _measure(self) -> None:
@@ -92,10 +97,11 @@ class DataEchoing:
         if 0 < place <= _STEPS:
             self._steps.append(now - self._fetched)
         if place == _STEPS:
-            self._start = now
+            self._start, self._waited = now, 0.0
         if place == end:
-            period = (now - self._start) / _FETCHES
-            step, period = self._agree([statistics.median(self._steps), period])
+            step = statistics.median(self._steps)
+            period = min(now - self._start, _FETCHES * step + self._waited) / _FETCHES
+            step, period = self._agree([step, period])
             self.count = steps_a_batch(period / step)
             self._due *= _FACTOR
             self.pause()
