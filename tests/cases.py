@@ -292,6 +292,7 @@ ALGORITHMS = (
         ),
     ),
     # Submitted, of optimizers above or of torch and optax.
+    Algorithm(name="refined_schedule_free", moves_for_evaluation=True),
     Algorithm(name="lookahead_adamw", moves_for_evaluation=True),
     Algorithm(name="lookahead_radam", moves_for_evaluation=True),
     Algorithm(name="nadamw"),
