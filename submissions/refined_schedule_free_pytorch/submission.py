@@ -1,4 +1,4 @@
-"""Refined Schedule-Free AdamW for PyTorch, with data echoing where batches are waited for.
+"""Refined Schedule-Free AdamW for PyTorch, with data echoing where it would wait.
 
 Schedule-Free (Defazio et al., arXiv 2405.15682) with an averaging window of its own
 length (C of Song et al., arXiv 2507.09846), and as many steps on a batch as make up for
