@@ -1,6 +1,9 @@
 """The PyTorch optimizers and entries on a GPU."""
 
 import contextlib
+import itertools
+import statistics
+import time
 import warnings
 
 import numpy as np
@@ -12,6 +15,7 @@ import workloads_ext  # noqa: E402
 from tests import cases, specifications, trajectories  # noqa: E402
 from tests.entries import submissions  # noqa: E402
 from tests.runner import test_kill  # noqa: E402
+from unscheduled.entries.api import trainer_of  # noqa: E402
 from unscheduled.optim_torch import AdamWScheduleFree, RAdam  # noqa: E402
 from unscheduled.runner.backend import load_backend  # noqa: E402
 from unscheduled.runner.submission import Driver, load_submission  # noqa: E402
@@ -86,8 +90,8 @@ def test_shapes_and_layouts_take_the_same_steps(make, device):
         assert own[0].is_contiguous(memory_format=torch.channels_last)
 
 
-def steps_of(algorithm: str, count: int, data_dir: str):
-    """A function that takes a step of an entry, its batches on the device already."""
+def training_of(algorithm: str, count: int, data_dir: str):
+    """An entry's driver and state, and batches that are on the device already."""
     path = submissions.ROOT / "submissions" / f"{algorithm}_pytorch" / "submission.py"
     backend = load_backend("pytorch")
     backend.start_trial(0)
@@ -103,7 +107,12 @@ def steps_of(algorithm: str, count: int, data_dir: str):
     )
     state = driver.init(*workload.init_model_fn(driver.model_rng))
     queue = workload._build_input_queue(driver.data_rng, "train", data_dir, 16)
-    batches = [next(queue) for _ in range(count)]
+    return driver, state, [next(queue) for _ in range(count)]
+
+
+def steps_of(algorithm: str, count: int, data_dir: str):
+    """A function that takes a step of an entry."""
+    driver, state, batches = training_of(algorithm, count, data_dir)
 
     def step(number: int) -> None:
         nonlocal state
@@ -134,6 +143,36 @@ def test_no_step_waits_for_the_device(algorithm, device, data_dir):
     with without_waits(device):
         for number in range(1, 11):
             step(number)
+
+
+def test_an_entry_echoes_where_batches_are_slow(device, data_dir):
+    """Waiting that a device which works in the background hides, or pretends."""
+    driver, state, batches = training_of("refined_schedule_free", 8, data_dir)
+    wait_for = load_backend("pytorch").wait_for
+    seconds = []
+    for number in range(20):
+        start = time.perf_counter()
+        state = driver.update(state, batches[number % 8], number, [], {})
+        wait_for(state)
+        seconds.append(time.perf_counter() - start)
+    fetch_sec = 0.0
+
+    def slow_queue():
+        for batch in itertools.cycle(batches):
+            time.sleep(fetch_sec)
+            yield batch
+
+    def train(steps: int) -> int:
+        nonlocal state
+        for number in range(steps):
+            batch = driver.select(queue, state, 20 + number)
+            state = driver.update(state, batch, 20 + number, [], {})
+        return trainer_of(state.optimizer_state)._echoing.count
+
+    queue = slow_queue()
+    assert train(40) == 1
+    fetch_sec = 4 * statistics.median(seconds)
+    assert train(60) == 4
 
 
 @pytest.mark.slow

@@ -204,3 +204,26 @@ def test_what_does_not_divide_has_a_sentence(
     result = launch(*launcher, "scripts/run.py", *run)
     assert result.returncode != 0
     assert result.stderr.count(message) == 1, result.stderr
+
+
+RANKS_THAT_ECHO = """
+import torch.distributed as dist
+from tests.entries.test_echoing import Machine, train
+from unscheduled.entries.pytorch.distributed import largest_over_ranks
+
+dist.init_process_group("gloo")
+machine = Machine([0.0, 3.0][dist.get_rank()])
+echoing = machine.echoing(agree=lambda numbers: largest_over_ranks(numbers, "cpu"))
+train(machine, echoing, 60)
+assert echoing.count == 3, echoing.count
+dist.destroy_process_group()
+"""
+
+
+def test_ranks_echo_as_often_as_the_slowest_one(tmp_path):
+    """Ranks that use batches another number of times, and then wait for ever."""
+    pytest.importorskip("torch")
+    script = tmp_path / "ranks.py"
+    script.write_text(RANKS_THAT_ECHO)
+    result = launch(*TWO_RANKS, script, PYTHONPATH=str(REPOSITORY))
+    assert result.returncode == 0, result.stderr
