@@ -12,10 +12,11 @@ python=${PYTHON:-.venv/bin/python}
 export PYTHONUNBUFFERED=1
 data=(--data_dir="${DATA_DIR:-data}")
 tests=(-k "") sizes=(--sets=resnet50 --steps=20) models=() workloads=()
+entries=adamw,schedule_free_adamw,refined_schedule_free
 if [ "$device" = cpu ]; then
   export CUDA_VISIBLE_DEVICES= JAX_PLATFORMS=cpu
   tests=(-k "schedule_free_adamw and specification") sizes=(--sets=tiny --steps=3)
-  models=(--tiny --algorithms=adamw,schedule_free_adamw)
+  models=(--tiny)
   workloads=(--workloads=flights_dlrm --steps=3)
 fi
 
@@ -45,22 +46,23 @@ names = ("torch", "jax", "optax")
 versions = ", ".join(f"{name} {metadata.version(name)}" for name in names)
 print(f"Python {platform.python_version()}, {versions}.")
 END
-  part "Right: optimizers against the specification, entries without a wait" 150 \
+  part "Right: optimizers against the specification, entries without a wait" 110 \
     -m pytest -p no:xdist -p no:cacheprovider tests/gpu -m gpu "--device=$device" \
     "${data[@]}" "${tests[@]}" -q -rs --tb=short
-  part "Optimizers alone" 70 scripts/benchmark_optimizers.py --frameworks=torch \
+  part "Optimizers alone" 45 scripts/benchmark_optimizers.py --frameworks=torch \
     "--device=$device" "${sizes[@]}"
-  part "Whole entries in PyTorch, each step waited for" 90 \
-    -m tests.gpu.steps --framework=pytorch ${models[@]+"${models[@]}"}
-  for scale in 1 8; do
-    part "Embedded workloads in PyTorch, sizes times $scale" 50 \
+  part "Whole entries in PyTorch, each step waited for" 60 \
+    -m tests.gpu.steps --framework=pytorch --models=ResNet,Conformer-sized \
+    "--algorithms=$entries" ${models[@]+"${models[@]}"}
+  for scale in 1 32; do
+    part "Embedded workloads in PyTorch, sizes times $scale" 45 \
       -m tests.gpu.workloads --framework=pytorch "--scale=$scale" "${data[@]}" \
       ${workloads[@]+"${workloads[@]}"}
   done
-  part "Whole entries in JAX" 80 \
-    -m tests.gpu.steps --framework=jax --models=ResNet,ViT-sized \
-    --algorithms=adamw,schedule_free_adamw ${models[@]+"${models[@]}"}
-  part "Embedded workloads in JAX" 90 \
+  part "Whole entries in JAX" 55 \
+    -m tests.gpu.steps --framework=jax --models=ResNet "--algorithms=$entries" \
+    ${models[@]+"${models[@]}"}
+  part "Embedded workloads in JAX" 150 \
     -m tests.gpu.workloads --framework=jax "${data[@]}" \
     ${workloads[@]+"${workloads[@]}"}
 } | tee "$page"

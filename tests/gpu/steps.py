@@ -28,7 +28,7 @@ from workloads_ext import registry
 ROOT = Path(__file__).resolve().parents[2]
 ALGORITHMS = (
     *("adamw", "nadamw", "radam", "lookahead_adamw"),
-    *("schedule_free_adamw", "schedule_free_radam"),
+    *("schedule_free_adamw", "schedule_free_radam", "refined_schedule_free"),
 )
 TURNS, STEPS = 5, 10
 

@@ -12,13 +12,13 @@ pytest.importorskip("jax")
 pytestmark = pytest.mark.slow
 
 
-def test_the_command_for_a_gpu(tmp_path):
+def test_the_command_for_a_gpu(tmp_path, data_dir):
     """Minutes on a GPU, spent on a script that has never run."""
     out = tmp_path / "gpu.md"
     result = subprocess.run(
         ["bash", "scripts/evidence/gpu.sh", "cpu", str(out)],
         cwd=Path(__file__).resolve().parents[2],
-        env=os.environ | {"PYTHON": sys.executable},
+        env=os.environ | {"PYTHON": sys.executable, "DATA_DIR": data_dir},
         capture_output=True,
         text=True,
         check=False,
