@@ -89,6 +89,17 @@ ROUNDS = {
         },
         range(3),
     ),
+    "other averages": Round(
+        {
+            f"evaluated at {share:.0f}x{label}": {"evaluated": share, **point}
+            for label, point in {
+                ", rate .005": {"learning_rate": 0.005},
+                "": {},
+            }.items()
+            for share in (5.0, 20.0)
+        },
+        range(1),
+    ),
     "echoes": Round(
         {
             f"echo {count}{' apart' * bool(spacing)}": {

@@ -3,7 +3,7 @@
 from collections import deque
 from typing import NamedTuple
 
-from scripts.evidence.candidate_pytorch.long_average import LongAverage
+from scripts.evidence.candidate_pytorch.other_average import OtherAverage
 from scripts.evidence.candidate_pytorch.muon import MuonScheduleFree
 from submissions.schedule_free_adamw_pytorch import submission as schedule_free_adamw
 from unscheduled import spec
@@ -39,7 +39,7 @@ class Hyperparameters(NamedTuple):
     dropout_rate: float | None = _PUBLISHED.dropout_rate
     grad_clip: float | None = _PUBLISHED.grad_clip
     echo: int = 1  # steps a fetched batch; 0 for as many as waiting is worth
-    long_average: int = 0  # evaluated at the average of all z, 2 for every second time
+    evaluated: float = 0.0  # at the average of the last 1 / evaluated steps; 0 for x
     spacing: int = 0  # fetches from one step on a batch to the next
 
 
@@ -65,8 +65,8 @@ def init_optimizer_state(workload, model_params, model_state, hyperparameters, r
             return MuonScheduleFree(*parts, hp.muon, hp.muon_momentum, **options)
         else:
             optimizer = AdamWScheduleFree(params, **shared, warmup_steps=warmup)
-        if hp.long_average:
-            return LongAverage(optimizer, hp.long_average, warmup)
+        if hp.evaluated:
+            return OtherAverage(optimizer, hp.evaluated, warmup)
         if not hp.sync_period:
             return optimizer
         return Lookahead(optimizer, k=hp.sync_period, alpha=hp.slow_step_size)
