@@ -3,8 +3,8 @@
 from collections import deque
 from typing import NamedTuple
 
-from scripts.evidence.candidate_pytorch.other_average import OtherAverage
 from scripts.evidence.candidate_pytorch.muon import MuonScheduleFree
+from scripts.evidence.candidate_pytorch.other_average import OtherAverage
 from submissions.schedule_free_adamw_pytorch import submission as schedule_free_adamw
 from unscheduled import spec
 from unscheduled.entries.api import prepare_for_eval, resolve, update_params
