@@ -12,12 +12,11 @@ from unscheduled.entries.api import prepare_for_eval, resolve, update_params
 from unscheduled.entries.data import get_batch_size
 from unscheduled.entries.echoing import data_selection
 from unscheduled.entries.jax.training import Trainer
-from unscheduled.entries.jax.two_averages import (
-    long_average,
-    short_average,
-    two_averages,
+from unscheduled.optim_jax.schedule_free import (
+    schedule_free_adamw,
+    schedule_free_eval_params,
+    schedule_free_train_params,
 )
-from unscheduled.optim_jax.schedule_free import schedule_free_adamw
 
 
 class Hyperparameters(NamedTuple):
@@ -42,21 +41,22 @@ def init_optimizer_state(workload, model_params, model_state, hyperparameters, r
     warmup_steps = int(hp.warmup_factor * 0.75 * workload.step_hint)
 
     def make_optimizer(learning_rate):
-        optimizer = schedule_free_adamw(
+        return schedule_free_adamw(
             learning_rate,
             b1=1 - hp.one_minus_beta1,
             b2=hp.beta2,
             weight_decay=hp.weight_decay,
             warmup_steps=warmup_steps,
+            weight_lr_power=2.0,
             decoupling_c=hp.decoupling_c,
         )
-        return two_averages(optimizer)
 
     trainer = Trainer(
         workload,
         make_optimizer,
         hp,
-        eval_params=(short_average, long_average),
+        eval_params=schedule_free_eval_params,
+        train_params=schedule_free_train_params,
         echoes=True,
     )
     return trainer.init(model_params, model_state)

@@ -12,7 +12,7 @@ from unscheduled.entries.api import prepare_for_eval, resolve, update_params
 from unscheduled.entries.data import get_batch_size
 from unscheduled.entries.echoing import data_selection
 from unscheduled.entries.pytorch.training import Trainer
-from unscheduled.entries.pytorch.two_averages import TwoAverages
+from unscheduled.optim_torch.schedule_free import AdamWScheduleFree
 
 
 class Hyperparameters(NamedTuple):
@@ -37,12 +37,13 @@ def init_optimizer_state(workload, model_params, model_state, hyperparameters, r
     warmup_steps = int(hp.warmup_factor * 0.75 * workload.step_hint)
 
     def make_optimizer(learning_rate):
-        return TwoAverages(
+        return AdamWScheduleFree(
             model_params.parameters(),
             lr=learning_rate,
             betas=(1 - hp.one_minus_beta1, hp.beta2),
             weight_decay=hp.weight_decay,
             warmup_steps=warmup_steps,
+            weight_lr_power=2.0,
             decoupling_c=hp.decoupling_c,
         )
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -18,7 +18,6 @@ from ..echoing import DataEchoing
 from .batch_norm import BatchNormStatistics
 
 Rate = float | Callable[[Any], Any]
-Move = Callable[[Any, Any], Any]  # (optimizer state, params) to other params
 
 
 class Trainer:
@@ -34,8 +33,7 @@ class Trainer:
       good: parameters and model state of the last good evaluation,
       train_params: where training goes on after an evaluation, if that can't be
         computed from x,
-      echoing: how often a batch is used, if it may be several times,
-      evaluations: how many there were, if they take turns.
+      echoing: how often a batch is used, if it may be several times.
 
     The step is compiled once, and anew after a restart. It takes its parameters and
     state over (donation), keeps them replicated and the batch sharded over all devices,
@@ -50,8 +48,8 @@ class Trainer:
         label_smoothing, None for the workload's own; grad_clip, the largest global
         norm of the gradient, or None.
       schedule: the factor on the rate at a step, from 0, or None for a constant.
-      eval_params: (optimizer state, params) to where the model is evaluated, or several
-        that take turns; None for an algorithm that is evaluated where it trains.
+      eval_params: (optimizer state, params) to where the model is evaluated; None for
+        an algorithm that is evaluated where it trains.
       train_params: the way back, where there is one.
       echoes: whether `next_batch` may give a batch several times (`echoing.py`).
     """
@@ -63,8 +61,8 @@ class Trainer:
         hyperparameters: Any,
         schedule: Callable[[Any], Any] | None = None,
         *,
-        eval_params: Move | Sequence[Move] | None = None,
-        train_params: Move | None = None,
+        eval_params: Callable[[Any, Any], Any] | None = None,
+        train_params: Callable[[Any, Any], Any] | None = None,
         echoes: bool = False,
     ):
         if train_params is not None and eval_params is None:
@@ -74,9 +72,8 @@ class Trainer:
         mesh = Mesh(jax.devices(), ("batch",))
         self._replicated = NamedSharding(mesh, PartitionSpec())
         self._sharded = NamedSharding(mesh, PartitionSpec("batch"))
-        moves = [eval_params] if callable(eval_params) else eval_params or ()
-        self._eval_params = [*map(self._compiled_move, moves)]
-        self._train_params = train_params and self._compiled_move(train_params)
+        self._eval_params = self._compiled_move(eval_params)
+        self._train_params = self._compiled_move(train_params)
         shardings = (self._replicated, self._sharded)
         self._statistics = BatchNormStatistics(self._forward, *shardings)
         self._echoing = DataEchoing(self._wait) if echoes else None
@@ -87,6 +84,8 @@ class Trainer:
         jax.block_until_ready(self._last)
 
     def _compiled_move(self, move):
+        if move is None:
+            return None
         where = self._replicated
         return jax.jit(move, donate_argnums=1, in_shardings=where, out_shardings=where)
 
@@ -120,8 +119,6 @@ class Trainer:
             state["train_params"] = _on_host(params)
         if self._echoing:
             state["echoing"] = _as_arrays(self._echoing.state_dict())
-        if len(self._eval_params) > 1:
-            state["evaluations"] = np.asarray(0, np.int32)
         return state, self
 
     def judge(self, optimizer_state, params, model_state, eval_results, global_step):
@@ -251,16 +248,12 @@ class Trainer:
         state, _ = optimizer_state
         if self._echoing:
             self._echoing.pause()
-        if not self._eval_params or state["at_x"]:
+        if self._eval_params is None or state["at_x"]:
             return optimizer_state, params, model_state
         state = {**state, "at_x": np.asarray(True)}
         if self._train_params is None:
             state["train_params"] = _on_host(params)
-        turn = 0
-        if len(self._eval_params) > 1:
-            turn = int(state["evaluations"]) % len(self._eval_params)
-            state["evaluations"] = state["evaluations"] + np.int32(1)
-        params = self._eval_params[turn](state["optimizer"], params)
+        params = self._eval_params(state["optimizer"], params)
         model_state = self._statistics.refresh(params, model_state, rng)
         return (state, self), params, model_state
 
