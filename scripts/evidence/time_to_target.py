@@ -16,6 +16,7 @@ from scripts.evidence.pages import publish
 from scripts.run_table import Result, Run, complete, read_table
 from unscheduled.benchmark.tables import markdown_table
 from unscheduled.benchmark.targets import read_target
+from unscheduled.entries.echoing import steps_a_batch
 from workloads_ext import registry
 
 flags.DEFINE_list("rounds", ["one change"], "Which rounds to train.")
@@ -183,15 +184,36 @@ def round_table(table: dict[Run, Result], name: str) -> str:
     return markdown_table(names, [row for _, row in rows]) if rows else "Not run yet."
 
 
+def waiting_table(table: dict[Run, Result]) -> str:
+    """Time to the target with echoes over that without, by what a fetch takes.
+
+    Fetches go on while steps are taken, so e steps on each batch take max(fetch, e).
+    """
+    candidates, seeds, base = ROUNDS["echoes"]
+    at_once = {p["echo"]: p for p in candidates.values() if not p["spacing"]}
+    rows = []
+    for fetch in (0.5, 1.0, 2.5, 5.0):
+        cells = []
+        for echo, point in at_once.items():
+            logs = [log_ratios(table, w, point, base, seeds) for w in TUNING]
+            if not all(logs):
+                return "Not run yet."
+            steps = math.exp(np.mean([np.mean(each) for each in logs]))
+            time = steps / echo * max(fetch, echo) / max(fetch, 1)
+            cells.append(f"{time:.2f}")
+        rows.append((f"{fetch:g}", *cells, str(steps_a_batch(fetch))))
+    names = ("steps a fetch takes", *(f"echo {echo}" for echo in at_once))
+    return markdown_table((*names, "the entry takes"), rows)
+
+
 def main(_) -> None:
     if flags.FLAGS.train:
         for name in flags.FLAGS.rounds:
             train(name)
     table = read_table(TABLE)
     names = {name: name.replace(" ", "_") for name in ROUNDS}
-    publish(
-        "time_to_target", {block: round_table(table, n) for n, block in names.items()}
-    )
+    blocks = {block: round_table(table, n) for n, block in names.items()}
+    publish("time_to_target", {**blocks, "waiting": waiting_table(table)})
 
 
 if __name__ == "__main__":
