@@ -16,9 +16,9 @@ from unscheduled.optim_torch.schedule_free import AdamWScheduleFree
 
 
 class Hyperparameters(NamedTuple):
-    """Chosen in docs/evidence/time_to_target.md; what it has not changed is published.
+    """Those of schedule_free_adamw_v2 (AlgoPerf v0.6), but rate, C and smoothing.
 
-    That is: by AlgoPerf v0.6's schedule_free_adamw_v2.
+    How these were chosen is in unscheduled's docs/evidence/time_to_target.md.
     """
 
     learning_rate: float = 0.005
@@ -26,7 +26,7 @@ class Hyperparameters(NamedTuple):
     beta2: float = 0.9955159689799007
     weight_decay: float = 0.08121616522670176
     warmup_factor: float = 0.02  # of 0.75 step_hint
-    decoupling_c: float = 50.0  # x is an average over about the last 1 / (0.1 C) steps
+    decoupling_c: float = 50.0  # C: x is an average over about a fifth of all steps
     label_smoothing: float | None = None  # the workload's own
     dropout_rate: float | None = None  # the workload's own
     grad_clip: float | None = None
@@ -43,7 +43,6 @@ def init_optimizer_state(workload, model_params, model_state, hyperparameters, r
             betas=(1 - hp.one_minus_beta1, hp.beta2),
             weight_decay=hp.weight_decay,
             warmup_steps=warmup_steps,
-            weight_lr_power=2.0,
             decoupling_c=hp.decoupling_c,
         )
 
