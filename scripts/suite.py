@@ -30,9 +30,7 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 flags.DEFINE_string("data_dir", "data", "Where data sets are, or are made.")
 flags.DEFINE_string("experiment_dir", "runs/suite", "Where runs are written.")
-flags.DEFINE_list(
-    "entries", "refined_schedule_free,schedule_free_adamw,nadamw", "Algorithms."
-)
+flags.DEFINE_list("entries", "schedule_free_adamw,nadamw", "Algorithms to train.")
 flags.DEFINE_multi_enum("framework", ["pytorch"], FRAMEWORKS, "Frameworks to train in.")
 flags.DEFINE_list("workloads", [*WORKLOADS], "Workloads to train on.")
 flags.DEFINE_integer("studies", 1, "Runs of each, by seed.", lower_bound=1)
