@@ -87,7 +87,9 @@ def project(lines: list[str], framework: str) -> dict[str, Any]:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     what_if = json.loads(done.stdout)["what_if"]
     rows = {row["submission"]: row for row in what_if["scores"]}
-    times = [time for each in what_if["assumptions"] for time in each["times_sec"]]
+    # None where it is missed, before and after.
+    missed = {"before": None, "after": None}
+    times = [(*each["times_sec"], missed)[0] for each in what_if["assumptions"]]
     return {**rows[_PUBLISHED[framework]], "times": times}
 
 
@@ -111,10 +113,8 @@ def main(_) -> None:
             rows.append((SPELLINGS[framework], case.words, *scores, interval))
             for line, time in zip(lines, row["times"], strict=True):
                 times = seconds(time["before"]), seconds(time["after"])
-                what = line.partition("=")[2]
-                cells.append(
-                    (SPELLINGS[framework], name, time["workload"], what, *times)
-                )
+                workload, what = line.partition("/")[2].split("=", 1)
+                cells.append((SPELLINGS[framework], name, workload, what, *times))
     names = ("framework", "ratios", "published entry", "projected", "95% of studies")
     details = ("framework", "ratios", "workload", "assumed", "before, s", "after, s")
     blocks = {
