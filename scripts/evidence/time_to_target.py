@@ -190,7 +190,7 @@ def waiting_table(table: dict[Run, Result]) -> str:
     Fetches go on while steps are taken, so e steps on each batch take max(fetch, e).
     """
     candidates, seeds, base = ROUNDS["echoes"]
-    at_once = {p["echo"]: p for p in candidates.values() if not p["spacing"]}
+    at_once = {p["echo"] or 1: p for p in candidates.values() if not p["spacing"]}
     rows = []
     for fetch in (0.5, 1.0, 2.5, 5.0):
         cells = []
