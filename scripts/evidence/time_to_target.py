@@ -5,6 +5,7 @@ are in the table of miniature.py, which has those of the published settings.
 """
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +28,7 @@ ENTRY = "scripts/evidence/candidate"
 _MISS = 2.0  # times the budget, that a miss counts as
 _GOES_ON = 0.97  # the highest score over the seeds so far that gets another seed
 
-Point = dict[str, float | None]
+Point = Mapping[str, float | None]
 
 
 class Round(NamedTuple):
