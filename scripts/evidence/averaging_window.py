@@ -12,7 +12,7 @@ from scripts.run_table import Result, Run, complete, read_table
 from unscheduled.benchmark.tables import markdown_table
 from unscheduled.benchmark.targets import Target, read_target
 
-WORKLOADS = ("numbers_transformer",)
+WORKLOAD = "numbers_transformer"
 _TIMES = 4  # step_hint
 SETTINGS: dict[str, Point] = {
     "v2": {},
@@ -22,9 +22,9 @@ SETTINGS: dict[str, Point] = {
 }
 
 
-def long_run(workload: str, point: Point) -> Run:
+def long_run(point: Point) -> Run:
     """Four times `step_hint`, whatever is reached on the way."""
-    run = run_of(workload, "pytorch", ENTRY, {**point, "dropout_rate": 0.0}, 0)
+    run = run_of(WORKLOAD, "pytorch", ENTRY, {**point, "dropout_rate": 0.0}, 0)
     steps = _TIMES * run.step_hint
     return run._replace(steps=steps, every=2 * run.every, until_target=False)
 
@@ -35,24 +35,24 @@ def best_by(result: Result, target: Target, step: float) -> str:
     return f"{result._replace(evaluations=seen).best(target).validation:.4g}"
 
 
-def curves(table: dict[Run, Result], workload: str) -> str:
+def curves(table: dict[Run, Result]) -> str:
     """A row a setting: the best value by each share of the run."""
-    target, rows = read_target(workload), []
+    target, rows = read_target(WORKLOAD), []
     shares = (0.25, 0.5, 1, 2, 3, _TIMES)
     for name, point in SETTINGS.items():
-        run = long_run(workload, point)
+        run = long_run(point)
         if run in table:
             steps = (share * run.step_hint for share in shares)
             rows.append((name, *(best_by(table[run], target, s) for s in steps)))
-    return markdown_table((workload, *(f"{s} hint" for s in shares)), rows)
+    return markdown_table((WORKLOAD, *(f"{s} hint" for s in shares)), rows)
 
 
 def main(_) -> None:
     if flags.FLAGS.train:
-        runs = [long_run(w, p) for w in WORKLOADS for p in SETTINGS.values()]
+        runs = [long_run(point) for point in SETTINGS.values()]
         complete(TABLE, runs, flags.FLAGS.data_dir, flags.FLAGS.jobs)
     table = read_table(TABLE)
-    publish("averaging_window", {w: curves(table, w) for w in WORKLOADS})
+    publish("averaging_window", {WORKLOAD: curves(table)})
 
 
 if __name__ == "__main__":

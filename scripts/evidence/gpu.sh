@@ -24,7 +24,7 @@ part() { # TITLE SECONDS ARGUMENTS: a command of Python
   local title=$1 seconds=$2 start=$SECONDS
   shift 2
   printf '\n## %s\n\n```\n$ python %s\n' "$title" "$*"
-  timeout "$seconds" "$python" "$@" 2>&1 | grep --line-buffered -v '^USDT:\|dataset_info.py\|dataset_builder.py' # torch's
+  timeout "$seconds" "$python" "$@" 2>&1 | grep --line-buffered -v '^USDT:\|dataset_info.py\|dataset_builder.py' # torch's, TFDS's
   local status=${PIPESTATUS[0]}
   case $status in
     0) echo "(done after $((SECONDS - start)) s)" ;;

@@ -1,8 +1,7 @@
 """Projects refined_schedule_free onto the board: docs/evidence/projection.md.
 
 Official steps of the published Schedule-Free entry, times the ratio of steps on the
-workload that mirrors it here, at the published entry's milliseconds a step. What is
-assumed is written beside the page, a file a case, for `scripts/score.py --what_if`.
+workload that mirrors it here, at the published entry's milliseconds a step.
 """
 
 import json
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 from absl import app
 
 from scripts.evidence.miniature import TABLE
-from scripts.evidence.pages import PAGES, ROOT, publish
+from scripts.evidence.pages import ROOT, publish
 from scripts.evidence.refined_schedule_free import SEEDS, log_ratios
 from scripts.run_table import Result, Run, read_table
 from unscheduled.benchmark.frameworks import FRAMEWORKS, SPELLINGS
@@ -104,8 +103,6 @@ def main(_) -> None:
         here = ratios(table, framework)
         for name, case in CASES.items():
             lines = assumptions({**here, **case.ratios}, framework)
-            path = PAGES / f"projection_{framework}_{name.replace(' ', '_')}.txt"
-            path.write_text("\n".join(lines) + "\n")
             row = project(lines, framework)
             band = row["interval"]
             interval = f"{band['low']:.2f} to {band['high']:.2f}" if band else ""

@@ -8,24 +8,21 @@ clock after each; in JAX each turn is. A row is printed as soon as it is measure
 the median over turns, their range, and the ratio to the first entry's turns.
 """
 
-import contextlib
 import statistics
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from absl import app, flags
 
+from tests.gpu.drivers import driver_of
 from unscheduled.benchmark.errors import first_line
 from unscheduled.benchmark.frameworks import FRAMEWORKS
 from unscheduled.benchmark.tables import markdown_table
 from unscheduled.runner.backend import load_backend
-from unscheduled.runner.submission import Driver, load_submission
 from workloads_ext import registry
 
-ROOT = Path(__file__).resolve().parents[2]
 ALGORITHMS = (
     *("adamw", "nadamw", "radam", "lookahead_adamw"),
     *("schedule_free_adamw", "schedule_free_radam", "refined_schedule_free"),
@@ -99,7 +96,6 @@ class Entry:
     """A submission on a model, always on the same batch."""
 
     def __init__(self, algorithm: str, model: Model, framework: str):
-        path = ROOT / "submissions" / f"{algorithm}_{framework}" / "submission.py"
         backend = load_backend(framework)
         backend.start_trial(0)
         self._workload: Any = registry.load(model.workload, framework)
@@ -107,15 +103,7 @@ class Entry:
         batch = batch_of(model, framework)
         self._workload.example_inputs = batch["inputs"][:1]
         self._batch = self._workload._place(batch)
-        self._driver = Driver(
-            load_submission(str(path)),
-            self._workload,
-            backend.random,
-            None,
-            0,
-            calling=lambda function: contextlib.nullcontext(),
-            fault=backend.fault,
-        )
+        self._driver = driver_of(algorithm, framework, self._workload, backend)
         self._wait_for, self._waits = backend.wait_for, framework == "pytorch"
         key = self._driver.model_rng
         self._state = self._driver.init(*self._workload.init_model_fn(key))

@@ -14,11 +14,11 @@ torch = pytest.importorskip("torch")
 import workloads_ext  # noqa: E402
 from tests import cases, specifications, trajectories  # noqa: E402
 from tests.entries import submissions  # noqa: E402
+from tests.gpu.drivers import driver_of  # noqa: E402
 from tests.runner import test_kill  # noqa: E402
 from unscheduled.entries.api import trainer_of  # noqa: E402
 from unscheduled.optim_torch import AdamWScheduleFree, RAdam  # noqa: E402
 from unscheduled.runner.backend import load_backend  # noqa: E402
-from unscheduled.runner.submission import Driver, load_submission  # noqa: E402
 
 pytestmark = pytest.mark.gpu
 
@@ -92,19 +92,10 @@ def test_shapes_and_layouts_take_the_same_steps(make, device):
 
 def training_of(algorithm: str, count: int, data_dir: str):
     """An entry's driver and state, and batches that are on the device already."""
-    path = submissions.ROOT / "submissions" / f"{algorithm}_pytorch" / "submission.py"
     backend = load_backend("pytorch")
     backend.start_trial(0)
     workload = workloads_ext.load("digits_resnet", "pytorch")
-    driver = Driver(
-        load_submission(str(path)),
-        workload,
-        backend.random,
-        None,
-        0,
-        calling=lambda function: contextlib.nullcontext(),
-        fault=backend.fault,
-    )
+    driver = driver_of(algorithm, "pytorch", workload, backend)
     state = driver.init(*workload.init_model_fn(driver.model_rng))
     queue = workload._build_input_queue(driver.data_rng, "train", data_dir, 16)
     return driver, state, [next(queue) for _ in range(count)]

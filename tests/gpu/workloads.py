@@ -7,21 +7,22 @@ and is evaluated. The values on a GPU and on a CPU are to be compared. Each step
 waited for.
 """
 
-import contextlib
 import statistics
 import time
 from typing import Any
 
 from absl import app, flags
 
-from tests.gpu.steps import ROOT
+from tests.gpu.drivers import driver_of
 from unscheduled.benchmark.errors import first_line
+from unscheduled.benchmark.frameworks import FRAMEWORKS
 from unscheduled.benchmark.tables import markdown_table
 from unscheduled.benchmark.targets import read_target
 from unscheduled.runner.backend import load_backend
-from unscheduled.runner.submission import Driver, load_submission, train_batch_size
+from unscheduled.runner.submission import train_batch_size
 from workloads_ext import registry
 
+_FRAMEWORK = flags.DEFINE_enum("framework", "pytorch", FRAMEWORKS, "Which to run.")
 _DATA_DIR = flags.DEFINE_string("data_dir", "data", "Where data sets are, or are made.")
 _SCALE = flags.DEFINE_integer("scale", 1, "Of the model's widths and of the batch.")
 _STEPS = flags.DEFINE_integer("steps", 20, "On each workload.", 3)
@@ -33,19 +34,9 @@ def row(name: str, framework: str) -> tuple[str, ...]:
     backend = load_backend(framework)
     backend.start_trial(0)
     workload: Any = registry.load(name, framework, scale=_SCALE.value)
-    path = ROOT / "submissions" / f"schedule_free_adamw_{framework}" / "submission.py"
-    submission = load_submission(str(path))
-    driver = Driver(
-        submission,
-        workload,
-        backend.random,
-        None,
-        0,
-        calling=lambda function: contextlib.nullcontext(),
-        fault=backend.fault,
-    )
+    driver = driver_of("schedule_free_adamw", framework, workload, backend)
     state = driver.init(*workload.init_model_fn(driver.model_rng))
-    size = _SCALE.value * train_batch_size(submission, name)
+    size = _SCALE.value * train_batch_size(driver.submission, name)
     data_dir = _DATA_DIR.value
     queue = workload._build_input_queue(driver.data_rng, "train", data_dir, size)
     batches = [next(queue) for _ in range(_STEPS.value)]
@@ -82,7 +73,7 @@ def main(_) -> None:
     print(markdown_table(HEADINGS, []), flush=True)
     for name in _WORKLOADS.value:
         try:
-            cells = row(name, flags.FLAGS.framework)
+            cells = row(name, _FRAMEWORK.value)
         except Exception as error:  # such as too little memory: the others go on
             message = f"failed: {type(error).__name__}: {first_line(error)}"
             cells = (name, message, "", "", "")
