@@ -97,6 +97,11 @@ ROUNDS = {
         {
             "rate .0025, Muon three times that": {**_WINDOW_OWN, "muon": 3.0},
             "rate .005, Muon the same": {**CHOSEN, "muon": 1.0},
+            "rate .005, AdamW's step from Muon's": {**CHOSEN, "adaptive_muon": 1},
+            "rate .0025, AdamW's step from Muon's": {
+                **_WINDOW_OWN,
+                "adaptive_muon": 1,
+            },
             "rate .005, Muon twice that": {**CHOSEN, "muon": 2.0},
             "rate .0025, Muon twice that": {**_WINDOW_OWN, "muon": 2.0},
             "no Muon, rate .005": CHOSEN,

@@ -11,23 +11,27 @@ _SCALE = 0.2  # times the root of the longer side, for steps of AdamW's size: 25
 
 
 class MuonScheduleFree:
-    """Steps `matrices` along orthogonalised gradients, or their moving average.
+    """Steps `matrices` along orthogonalised moving averages of their gradients.
 
     Args:
       matrices: parameters of two axes or more, the first against all others.
       others: parameters that AdamWScheduleFree steps, with these `options`.
-      scale: of the rate, for matrices.
+      scale: of the rate, for matrices; None for AdamW's step from what is
+        orthogonal, as from a gradient.
       momentum: of the moving average; 0 for the gradient itself.
     """
 
     can_skip = True
 
     def __init__(self, matrices, others, scale, momentum, **options):
+        self._matrices, self._momentum = list(matrices), momentum
+        self._averages = [torch.zeros_like(p) for p in self._matrices]
+        if scale is None:
+            self._inner = [AdamWScheduleFree([*matrices, *others], **options)]
+            return
         shared = {
             name: options[name] for name in options if name not in ("lr", "betas")
         }
-        self._matrices, self._momentum = list(matrices), momentum
-        self._averages = [torch.zeros_like(p) for p in self._matrices]
         rate, beta1 = scale * options["lr"], options["betas"][0]
         self._inner = [
             SGDScheduleFree(self._matrices, lr=rate, momentum=beta1, **shared),

@@ -33,6 +33,7 @@ class Hyperparameters(NamedTuple):
     decoupling_c: float | None = None
     muon: float = 0.0  # times the rate, for matrices; 0 for AdamW there too
     muon_momentum: float = 0.9
+    adaptive_muon: int = 0  # 1 for AdamW's step from Muon's for matrices
     sync_period: int = 0  # of Lookahead around it; 0 for none
     slow_step_size: float = 0.5
     label_smoothing: float | None = _PUBLISHED.label_smoothing
@@ -59,10 +60,11 @@ def init_optimizer_state(workload, model_params, model_state, hyperparameters, r
         warmup = int(hp.warmup_factor * 0.75 * workload.step_hint)
         if hp.rectified:
             optimizer = RAdamScheduleFree(params, **shared)
-        elif hp.muon:
+        elif hp.muon or hp.adaptive_muon:
             parts = split(workload, model_params)
             options = {**shared, "warmup_steps": warmup}
-            return MuonScheduleFree(*parts, hp.muon, hp.muon_momentum, **options)
+            scale = None if hp.adaptive_muon else hp.muon
+            return MuonScheduleFree(*parts, scale, hp.muon_momentum, **options)
         else:
             optimizer = AdamWScheduleFree(params, **shared, warmup_steps=warmup)
         if hp.evaluated:
