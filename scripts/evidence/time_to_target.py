@@ -42,6 +42,7 @@ _SHORTER = {"decoupling_c": 5 * _SCHEDULE_FREE_WINDOW}
 _OWN = {"label_smoothing": None}  # the workload's
 _WINDOW_OWN = {**_SHORTER, **_OWN}
 CHOSEN = {**_WINDOW_OWN, "learning_rate": 0.005}
+_LINEAR_MUON = {**CHOSEN, "linear_muon": 1}
 ROUNDS = {
     "one change": Round(
         {
@@ -102,8 +103,13 @@ ROUNDS = {
                 **_WINDOW_OWN,
                 "adaptive_muon": 1,
             },
-            "rate .005, Muon twice that": {**CHOSEN, "muon": 2.0},
-            "rate .0025, Muon twice that": {**_WINDOW_OWN, "muon": 2.0},
+            "rate .005, Muon the same, linear layers": {**_LINEAR_MUON, "muon": 1.0},
+            "rate .005, Muon twice that, linear layers": {**_LINEAR_MUON, "muon": 2.0},
+            "rate .005, Muon half that, linear layers": {**_LINEAR_MUON, "muon": 0.5},
+            "rate .005, AdamW's step from Muon's, linear layers": {
+                **_LINEAR_MUON,
+                "adaptive_muon": 1,
+            },
             "no Muon, rate .005": CHOSEN,
             "no Muon, rate .005, warmup .05": {**CHOSEN, "warmup_factor": 0.05},
             "no Muon, rate .0035": {**CHOSEN, "learning_rate": 0.0035},

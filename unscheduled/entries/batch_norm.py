@@ -33,8 +33,7 @@ class RecentBatches:
 
     def append(self, batch: Any) -> None:
         self._observed += 1
-        is_echo = self._batches and self._batches[-1] is batch
-        if not is_echo:
+        if not any(known is batch for known in self._batches):  # else it is an echo
             self._batches.append(batch)
 
     def take(self) -> list[Any]:

@@ -1,8 +1,12 @@
 """Data echoing: several steps on a batch, where steps would wait for the next one.
 
+The steps on a batch lie some fetches apart, with steps on other batches in between:
+right after one another they are worth much less (docs/evidence/time_to_target.md).
+
 Choi et al., "Faster neural network training with data echoing", arXiv 1907.05550.
 """
 
+import collections
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +16,8 @@ from .. import spec
 from .api import trainer_of
 
 MOST = 4  # steps on a batch
-WORTH = 0.5  # of a step on a batch that was used before, in fresh ones
+APART = 4  # fetches from one of them to the next
+WORTH = 0.6  # of a step on a batch that was used before, in fresh ones
 _FIRST, _FACTOR = 16, 4  # fetches before the first measurement; to the next, times that
 _STEPS, _FETCHES = 4, 8  # that a measurement takes
 
@@ -37,6 +42,9 @@ def steps_a_batch(period: float) -> int:
 
 class DataEchoing:
     """Takes batches from a queue, and each as often as `steps_a_batch` says.
+
+    A fetch is followed by steps on the batch it gave and on those `APART`, twice that
+    and so on fetches ago, or the oldest there is.
 
     What it needs for that is measured now and then, with one step on each batch: some
     steps alone, between waits for the device, then fetches and steps as they come. Of
@@ -65,26 +73,29 @@ class DataEchoing:
 
         So training that goes on from here needs no batch that was fetched before.
         """
-        self._batch: Any = None
-        self._left = 0
+        self._recent = collections.deque(maxlen=(MOST - 1) * APART + 1)  # newest first
+        self._turn = 0  # of the steps after a fetch; 0 for the next fetch
         self._steps: list[float] = []
         self._waited = 0.0
         self._place = 0  # of the next fetch in a measurement; 0 if there is none
 
     def next(self, queue: Iterator[Any]) -> Any:
         """The batch of the next step."""
-        if self._left:
-            self._left -= 1
-            return self._batch
+        if self._turn:
+            fetches_ago = min(self._turn * APART, len(self._recent) - 1)
+            self._turn = (self._turn + 1) % self.count
+            return self._recent[fetches_ago]
         if self._place or self._fetches >= self._due:
             self._measure()
         start = self._now()
-        self._batch = next(queue)
+        batch = next(queue)
         self._fetches += 1
-        self._left = 0 if self._place else self.count - 1
         self._fetched = self._now()
         self._waited += self._fetched - start
-        return self._batch
+        if self.count > 1 and not self._place:
+            self._recent.appendleft(batch)
+            self._turn = 1
+        return batch
 
     def _measure(self) -> None:
         """At a fetch that belongs to a measurement, before it."""
@@ -125,7 +136,7 @@ def data_selection(
     global_step: int,
     rng: spec.RandomState,
 ) -> dict[str, spec.Tensor]:
-    """The next batch of the queue, or the last one again where steps would wait."""
+    """The next batch of the queue, or an earlier one where steps would wait for it."""
     del workload, current_param_container, model_state
     del hyperparameters, global_step, rng
     return trainer_of(optimizer_state).next_batch(optimizer_state, input_queue)

@@ -34,6 +34,7 @@ class Hyperparameters(NamedTuple):
     muon: float = 0.0  # times the rate, for matrices; 0 for AdamW there too
     muon_momentum: float = 0.9
     adaptive_muon: int = 0  # 1 for AdamW's step from Muon's for matrices
+    linear_muon: int = 0  # 1 for AdamW where there are more than two axes
     sync_period: int = 0  # of Lookahead around it; 0 for none
     slow_step_size: float = 0.5
     label_smoothing: float | None = _PUBLISHED.label_smoothing
@@ -61,7 +62,7 @@ def init_optimizer_state(workload, model_params, model_state, hyperparameters, r
         if hp.rectified:
             optimizer = RAdamScheduleFree(params, **shared)
         elif hp.muon or hp.adaptive_muon:
-            parts = split(workload, model_params)
+            parts = split(workload, model_params, bool(hp.linear_muon))
             options = {**shared, "warmup_steps": warmup}
             scale = None if hp.adaptive_muon else hp.muon
             return MuonScheduleFree(*parts, scale, hp.muon_momentum, **options)
@@ -78,12 +79,12 @@ def init_optimizer_state(workload, model_params, model_state, hyperparameters, r
     return {"trainer": trainer, "batches": batches}
 
 
-def split(workload, model):
+def split(workload, model, only_linear):
     """(Hidden matrices, all other parameters)."""
     parts = [], []
     for name, parameter in model.named_parameters():
         is_hidden = (
-            parameter.dim() > 1
+            (parameter.dim() == 2 if only_linear else parameter.dim() > 1)
             and workload.model_params_types[name] != spec.ParameterType.EMBEDDING
             and not workload.is_output_params(name)
         )
