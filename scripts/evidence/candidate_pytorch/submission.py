@@ -58,14 +58,16 @@ def init_optimizer_state(workload, model_params, model_state, hyperparameters, r
             "decoupling_c": hp.decoupling_c,
         }
         params = list(model_params.parameters())
+        matrices, others = split(workload, model_params, bool(hp.linear_muon))
         warmup = int(hp.warmup_factor * 0.75 * workload.step_hint)
         if hp.rectified:
             optimizer = RAdamScheduleFree(params, **shared)
-        elif hp.muon or hp.adaptive_muon:
-            parts = split(workload, model_params, bool(hp.linear_muon))
+        elif (hp.muon or hp.adaptive_muon) and matrices:
             options = {**shared, "warmup_steps": warmup}
             scale = None if hp.adaptive_muon else hp.muon
-            return MuonScheduleFree(*parts, scale, hp.muon_momentum, **options)
+            return MuonScheduleFree(
+                matrices, others, scale, hp.muon_momentum, **options
+            )
         else:
             optimizer = AdamWScheduleFree(params, **shared, warmup_steps=warmup)
         if hp.evaluated:
