@@ -57,7 +57,7 @@ class JaxWorkload(EmbeddedWorkload):
         return params, {"batch_stats": variables["batch_stats"]}
 
     def is_output_params(self, param_key: spec.ParameterKey) -> bool:
-        """Whether a key names parameters of the output layer."""
+        """Whether a key, or a path with dots, is that of the output layer."""
         return param_key == self.output_layer
 
     def model_fn(

@@ -56,7 +56,7 @@ class TorchWorkload(EmbeddedWorkload):
 
     def is_output_params(self, param_key: spec.ParameterKey) -> bool:
         """Whether a key names parameters of the output layer."""
-        return param_key.partition(".")[0] == self.output_layer
+        return param_key.startswith(f"{self.output_layer}.")
 
     def model_fn(
         self,

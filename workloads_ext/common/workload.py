@@ -44,7 +44,7 @@ class EmbeddedWorkload(spec.Workload):
     model_class: Any  # is called with model_options
     model_options: Mapping[str, Any]
     widths: tuple[str, ...]  # the options that grow with `scale`
-    output_layer: str
+    output_layer: str  # its path in the model, with dots
     loss_type: Any = spec.LossType.SOFTMAX_CROSS_ENTROPY
     metrics: tuple[str, ...] = ("loss",)  # what evaluation reports
     default_dropout_rate: float | None = None  # None for a model without dropout

@@ -126,7 +126,7 @@ class BaseNumbersTransformerWorkload(EmbeddedWorkload):
     sizes = SIZES
 
     metrics = ("bleu", "accuracy", "loss")
-    output_layer = "decoder"
+    output_layer = "decoder.head"
     default_dropout_rate = 0.1
     widths = ("width", "mlp")
     model_options: ClassVar = {
