@@ -220,6 +220,25 @@ ALGORITHMS = (
         ),
     ),
     Algorithm(
+        name="schedule_free_muon",
+        specification=specifications.schedule_free_muon,
+        torch="MuonScheduleFree",
+        jax="schedule_free_muon",
+        eval_params="schedule_free_eval_params",
+        torch_inputs="adamw",
+        optax_tests={"warmup_steps": 5000},
+        jax_copies=("schedule_free_muon",),  # as the wrapper that it is in
+        is_submitted=False,
+        settings=(
+            {**_ADAM},
+            {**_ADAM, "warmup_steps": 10, "weight_decay": 0.1},
+            {**_ADAM, "muon_momentum": 0.0, "decoupling_c": 40.0},
+            {**_ADAM, "muon_momentum": 0.95, "r": 0.5, "eps": 1e-3},
+            {**_ADAM, "beta1": 0.0, "weight_lr_power": 1.0},
+            {**_ADAM, "lr": 0.0},
+        ),
+    ),
+    Algorithm(
         name="schedule_free_wrapper",
         specification=specifications.schedule_free_wrapper,
         torch="ScheduleFreeWrapper",

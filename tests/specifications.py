@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from unscheduled.optim_numpy import lookahead as la
+from unscheduled.optim_numpy import muon
 from unscheduled.optim_numpy import schedule_free as sf
 
 Arrays = list[np.ndarray]
@@ -140,6 +141,13 @@ def schedule_free_sgd(settings: Settings) -> Specification:
 def schedule_free_adamw(settings: Settings) -> Specification:
     base, rest = _split(settings, "beta2", "eps")
     return ScheduleFree(sf.adamw(**base), rest)
+
+
+def schedule_free_muon(settings: Settings) -> Specification:
+    base, rest = _split(settings, "beta2", "eps", "muon_momentum")
+    names = {"muon_momentum": "momentum"}
+    base = {names.get(name, name): value for name, value in base.items()}
+    return ScheduleFree(muon.muon(**base), rest)
 
 
 def schedule_free_radam(settings: Settings) -> Specification:

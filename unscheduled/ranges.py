@@ -43,6 +43,8 @@ _RANGES = {
         "one of 'keep', 'reset', 'pullback'",
         is_number=False,
     ),
+    "muon_momentum": _MOMENTUM,
+    "use_muon": _FLAG,
     "adaptive": _FLAG,
     "maximize": _FLAG,
     "silent_sgd_phase": _FLAG,

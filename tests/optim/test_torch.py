@@ -405,7 +405,8 @@ def test_bfloat16_parameters_follow_float32_ones(name):
 @pytest.mark.parametrize("name", ALL)
 def test_a_complex_parameter_is_a_pair_of_real_ones(name):
     """A second moment of g·g instead of the sizes of both parts."""
-    z = torch.nn.Parameter(torch.tensor([1 + 2j, -0.5j], dtype=torch.complex64))
+    z = torch.tensor([[[1 + 2j]], [[-0.5j]]], dtype=torch.complex64)  # no matrix
+    z = torch.nn.Parameter(z)
     pair = torch.nn.Parameter(torch.view_as_real(z.detach()).clone())
     results = []
     for p in (z, pair):

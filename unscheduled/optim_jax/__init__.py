@@ -7,6 +7,7 @@ shape than theirs. A complex parameter is the pair of its real and imaginary par
 """
 
 from .lookahead import LookaheadState, lookahead, lookahead_eval_params
+from .muon import MuonState, schedule_free_muon
 from .radam import RAdamState, radam
 from .schedule_free import (
     ScheduleFreeState,
@@ -20,6 +21,7 @@ from .schedule_free import (
 
 __all__ = [
     "LookaheadState",
+    "MuonState",
     "RAdamState",
     "ScheduleFreeState",
     "lookahead",
@@ -28,6 +30,7 @@ __all__ = [
     "schedule_free",
     "schedule_free_adamw",
     "schedule_free_eval_params",
+    "schedule_free_muon",
     "schedule_free_radam",
     "schedule_free_sgd",
     "schedule_free_train_params",

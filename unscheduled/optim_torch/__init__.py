@@ -1,6 +1,7 @@
 """The algorithms as `torch.optim.Optimizer` subclasses."""
 
 from .lookahead import Lookahead
+from .muon import MuonScheduleFree
 from .radam import RAdam, rectification
 from .schedule_free import (
     AdamWScheduleFree,
@@ -12,6 +13,7 @@ from .schedule_free_wrapper import ScheduleFreeWrapper
 __all__ = [
     "AdamWScheduleFree",
     "Lookahead",
+    "MuonScheduleFree",
     "RAdam",
     "RAdamScheduleFree",
     "SGDScheduleFree",

@@ -118,7 +118,7 @@ class ScheduleFreeOptimizer(SteppingOptimizer):
             rate = rate * where(done < 1, done, 1.0)
         counters, c = advance(state, rate, next_beta1, group, taken)
         beta2, eps, scale = 1.0, 1.0, -1.0 if group["maximize"] else 1.0
-        if self._has_second_moment:
+        if "exp_avg_sq" in state:
             beta2 = group["betas"][1]
             divide, eps, root = normalization(beta2, group["eps"], t, divide)
             scale = scale * root

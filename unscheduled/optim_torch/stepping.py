@@ -52,6 +52,12 @@ class SteppingOptimizer(CheckedOptimizer):
         """
         raise NotImplementedError
 
+    def _directions(
+        self, group: dict[str, Any], params: Tensors, grads: Tensors, taken: Scalar
+    ) -> Tensors:
+        """What the update takes for gradients; `taken` as for `_scalars`."""
+        return grads
+
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
         """One step from the gradients in `p.grad`, which stay as they are.
@@ -105,13 +111,16 @@ class SteppingOptimizer(CheckedOptimizer):
         before = {**first, "lr": group["lr"]}
         for name in (*self._counters, "lr"):  # numbers, or tensors on the device
             before[name] = _placed(before[name], taken)
-        counters, scalars = self._scalars(group, before, 1 if taken is None else taken)
+        share = 1 if taken is None else taken
+        counters, scalars = self._scalars(group, before, share)
         for p in params:
             self.state[p].update(counters)
         state_like = first[self._tensors[0]]
         if traced and taken is None:
             missing = [None] * len(params)
-            columns = [column or missing for column in self._lists(params)]
+            lists = self._lists(params)
+            lists[1] = self._directions(group, params, lists[1], share)
+            columns = [column or missing for column in lists]
             rows = list(zip(*columns, strict=True))
             packed = arithmetic.pack(scalars, state_like)
             return [(type(self)._update, type(scalars), rows, packed)]
@@ -123,6 +132,7 @@ class SteppingOptimizer(CheckedOptimizer):
             lists = self._lists(chunk)
             if taken is not None:
                 lists[1] = arithmetic.without_broken(lists[1], taken)
+            lists[1] = self._directions(group, chunk, lists[1], share)
             type(self)._update(FOREACH, *lists, scalars)
         return []
 
