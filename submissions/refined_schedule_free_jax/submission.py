@@ -1,4 +1,4 @@
-"""Refined Schedule-Free AdamW for JAX, with data echoing where it would wait.
+"""Refined Schedule-Free for JAX, with data echoing where it would wait.
 
 Schedule-Free (Defazio et al., arXiv 2405.15682) with an averaging window of its own
 length (C of Song et al., arXiv 2507.09846), and as many steps on a batch as make up for
@@ -11,9 +11,10 @@ from typing import NamedTuple
 from unscheduled.entries.api import prepare_for_eval, resolve, update_params
 from unscheduled.entries.data import get_batch_size
 from unscheduled.entries.echoing import data_selection
+from unscheduled.entries.jax.matrices import row_axes
 from unscheduled.entries.jax.training import Trainer
+from unscheduled.optim_jax.muon import schedule_free_muon
 from unscheduled.optim_jax.schedule_free import (
-    schedule_free_adamw,
     schedule_free_eval_params,
     schedule_free_train_params,
 )
@@ -41,11 +42,12 @@ def init_optimizer_state(workload, model_params, model_state, hyperparameters, r
     warmup_steps = int(hp.warmup_factor * 0.75 * workload.step_hint)
 
     def make_optimizer(learning_rate):
-        return schedule_free_adamw(
+        return schedule_free_muon(
             learning_rate,
             b1=1 - hp.one_minus_beta1,
             b2=hp.beta2,
             weight_decay=hp.weight_decay,
+            row_axes=row_axes(workload),
             warmup_steps=warmup_steps,
             decoupling_c=hp.decoupling_c,
         )

@@ -1,4 +1,4 @@
-"""Refined Schedule-Free AdamW for PyTorch, with data echoing where it would wait.
+"""Refined Schedule-Free for PyTorch, with data echoing where it would wait.
 
 Schedule-Free (Defazio et al., arXiv 2405.15682) with an averaging window of its own
 length (C of Song et al., arXiv 2507.09846), and as many steps on a batch as make up for
@@ -11,8 +11,9 @@ from typing import NamedTuple
 from unscheduled.entries.api import prepare_for_eval, resolve, update_params
 from unscheduled.entries.data import get_batch_size
 from unscheduled.entries.echoing import data_selection
+from unscheduled.entries.pytorch.matrices import muon_groups
 from unscheduled.entries.pytorch.training import Trainer
-from unscheduled.optim_torch.schedule_free import AdamWScheduleFree
+from unscheduled.optim_torch.muon import MuonScheduleFree
 
 
 class Hyperparameters(NamedTuple):
@@ -37,8 +38,8 @@ def init_optimizer_state(workload, model_params, model_state, hyperparameters, r
     warmup_steps = int(hp.warmup_factor * 0.75 * workload.step_hint)
 
     def make_optimizer(learning_rate):
-        return AdamWScheduleFree(
-            model_params.parameters(),
+        return MuonScheduleFree(
+            muon_groups(workload, model_params),
             lr=learning_rate,
             betas=(1 - hp.one_minus_beta1, hp.beta2),
             weight_decay=hp.weight_decay,

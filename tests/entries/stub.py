@@ -32,7 +32,7 @@ class StubWorkload:
 
     loss_type = spec.LossType.MEAN_SQUARED_ERROR
     step_hint = 100
-    model_params_types = None
+    model_params_types: Any  # since there is a model
 
     def __init__(self, batch_norm: bool = False):
         self.batch_norm = batch_norm
@@ -40,6 +40,11 @@ class StubWorkload:
         self.forward_passes = 0
         self.dropout_rates: list[Any] = []
         self.label_smoothings: list[Any] = []
+
+    def is_output_params(self, param_key):
+        """Of none, so that entries treat the matrix as one of a hidden layer."""
+        del param_key
+        return False
 
 
 class Logger:

@@ -39,6 +39,8 @@ class JaxStub(StubWorkload):
         example = jnp.zeros((1, FEATURES))
         variables = self._model.init(jax.random.PRNGKey(0), example, True)
         params = variables.pop("params")
+        kind = spec.ParameterType.WEIGHT
+        self.model_params_types = jax.tree.map(lambda _: kind, params)
         return params, variables or None
 
     def model_fn(

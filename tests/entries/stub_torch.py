@@ -15,7 +15,10 @@ class TorchStub(StubWorkload):
     def init_model_fn(self, rng=None):
         torch.manual_seed(0)
         norm = [torch.nn.BatchNorm1d(FEATURES)] if self.batch_norm else []
-        return torch.nn.Sequential(*norm, torch.nn.Linear(FEATURES, 1)), None
+        model = torch.nn.Sequential(*norm, torch.nn.Linear(FEATURES, 1))
+        names = [name for name, _ in model.named_parameters()]
+        self.model_params_types = dict.fromkeys(names, spec.ParameterType.WEIGHT)
+        return model, None
 
     def model_fn(
         self,

@@ -33,7 +33,6 @@ class Workload:
     """Batch norm and a linear layer, on a linear problem."""
 
     step_hint = 100
-    model_params_types = None
     param_shapes = None
     metrics_logger = None
     eval_period_time_sec = 10
@@ -42,8 +41,9 @@ class Workload:
     validation_target_value = 0.1
     test_target_value = 0.1
 
-    def __init__(self, spec):
+    def __init__(self, spec, params_types):
         self.spec = spec
+        self.model_params_types = params_types
         self.loss_type = spec.LossType.MEAN_SQUARED_ERROR
 
     def loss_fn(self, label_batch, logits_batch, mask_batch=None, label_smoothing=0.0):
@@ -53,6 +53,9 @@ class Workload:
             "n_valid_examples": mask_batch.sum(),
             "per_example": losses,
         }
+
+    def is_output_params(self, param_key):
+        return False
 
     def has_reached_validation_target(self, eval_results):
         return False
@@ -99,7 +102,9 @@ def torch_problem(spec):
     def to_arrays(params, model_state):
         return {name: t.detach().numpy() for name, t in params.state_dict().items()}
 
-    return TorchWorkload(spec), model, None, to_batch, to_arrays
+    names = [name for name, _ in model.named_parameters()]
+    workload = TorchWorkload(spec, dict.fromkeys(names, spec.ParameterType.WEIGHT))
+    return workload, model, None, to_batch, to_arrays
 
 
 def jax_problem(spec):
@@ -139,7 +144,10 @@ def jax_problem(spec):
         leaves = jax.tree_util.tree_leaves_with_path((params, model_state))
         return {jax.tree_util.keystr(path): np.asarray(x) for path, x in leaves}
 
-    return JaxWorkload(spec), params, state, lambda batch: batch, to_arrays
+    workload = JaxWorkload(
+        spec, jax.tree.map(lambda _: spec.ParameterType.WEIGHT, params)
+    )
+    return workload, params, state, lambda batch: batch, to_arrays
 
 
 def keys(framework):

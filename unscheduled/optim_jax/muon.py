@@ -72,7 +72,7 @@ def schedule_free_muon(
       >>> grads = {"kernel": jnp.eye(2), "bias": jnp.ones(2)}
       >>> updates, state = optimizer.update(grads, optimizer.init(y), y)
       >>> print(updates["bias"].round(2), updates["kernel"].round(2)[0])
-      [-0.1 -0.1] [-0.02  0.  ]
+      [-0.09999999 -0.09999999] [-0.03  0.  ]
 
     Source: Jordan et al., "Muon", 2024, https://kellerjordan.github.io/posts/muon; its
     size: Liu et al., arXiv 2502.16982; Defazio et al., arXiv 2405.15682, Algorithm 1.
