@@ -9,6 +9,7 @@ import math
 import numpy as np
 from absl import app, flags
 
+from scripts.evidence import time_to_target
 from scripts.evidence.miniature import TABLE, run_of, spread, steps
 from scripts.evidence.miniature import as_published as others_as_published
 from scripts.evidence.miniature import runs_of as others_runs
@@ -20,6 +21,7 @@ from unscheduled.benchmark.tables import markdown_table
 from workloads_ext import registry
 
 FLAGSHIP = "refined_schedule_free"
+FIRST_CHOICE = "without Muon"  # run in PyTorch alone
 OTHERS = ("NadamW", "SF v2")
 SEEDS = {"pytorch": range(5), "jax": range(3)}
 VARIANT_SEEDS = range(2)
@@ -29,6 +31,8 @@ _WORKLOADS = {"tuning": TUNING, "held back": CONFIRMING, "all nine": registry.WO
 
 def runs_of(workload: str, name: str, framework: str, seeds: range) -> list[Run]:
     """An entry's, without dropout."""
+    if name == FIRST_CHOICE:
+        return time_to_target.runs_of(workload, time_to_target.FIRST_CHOICE, seeds)
     if name != FLAGSHIP:
         return others_runs(workload, name, framework, seeds)
     point = {"dropout_rate": 0.0}
@@ -78,26 +82,30 @@ def interval(logs: list[np.ndarray]) -> str:
 
 
 def comparison(
-    table: dict[Run, Result], framework: str, seeds: range, groups: dict
+    table: dict[Run, Result],
+    framework: str,
+    seeds: range,
+    groups: dict,
+    others: tuple[str, ...] = OTHERS,
 ) -> str:
-    """A row a workload: steps of the three, and the flagship's ratios; then means."""
-    names = (FLAGSHIP, *OTHERS)
+    """A row a workload: steps of all, and the flagship's ratios; then means."""
+    names = (FLAGSHIP, *others)
     rows, logs = [], {}
     for workload in dict.fromkeys(w for group in groups.values() for w in group):
         found = [steps(table, runs_of(workload, n, framework, seeds)) for n in names]
         cells = []
-        for other in OTHERS:
+        for other in others:
             each = log_ratios(table, workload, other, framework, seeds)
             logs[workload, other] = each
             cells.append(f"{math.exp(each.mean()):.2f}" if len(each) else "not run")
         rows.append((workload, *map(spread, found), *cells))
     for name, group in groups.items():
         means = []
-        for other in OTHERS:
+        for other in others:
             each = [logs[w, other] for w in group]
             means.append(interval(each) if all(map(len, each)) else "not run")
-        rows.append((f"geometric mean, {name}", "", "", "", *means))
-    ratios = (f"of {other}" for other in OTHERS)
+        rows.append((f"geometric mean, {name}", *("" for _ in names), *means))
+    ratios = (f"of {other}" for other in others)
     return markdown_table(("workload", *names, *ratios), rows)
 
 
@@ -118,6 +126,9 @@ def main(_) -> None:
     blocks = {f: comparison(table, f, SEEDS[f], _WORKLOADS) for f in FRAMEWORKS}
     variants = {"variants": [*registry.VARIANTS]}
     blocks["variants"] = comparison(table, "pytorch", VARIANT_SEEDS, variants)
+    blocks["first"] = comparison(
+        table, "pytorch", SEEDS["pytorch"], _WORKLOADS | variants, (FIRST_CHOICE,)
+    )
     blocks["dropout"] = with_dropout(table)
     publish(FLAGSHIP, blocks)
 

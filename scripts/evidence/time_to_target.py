@@ -41,8 +41,9 @@ _SCHEDULE_FREE_WINDOW = 10.0  # C of Algorithm 1 at the published β1 of 0.9
 _SHORTER = {"decoupling_c": 5 * _SCHEDULE_FREE_WINDOW}
 _OWN = {"label_smoothing": None}  # the workload's
 _WINDOW_OWN = {**_SHORTER, **_OWN}
-CHOSEN = {**_WINDOW_OWN, "learning_rate": 0.005}
-_LINEAR_MUON = {**CHOSEN, "linear_muon": 1}
+FIRST_CHOICE = {**_WINDOW_OWN, "learning_rate": 0.005}
+_LINEAR_MUON = {**FIRST_CHOICE, "linear_muon": 1}
+CHOSEN = {**_LINEAR_MUON, "muon": 1.0}
 ROUNDS = {
     "one change": Round(
         {
@@ -82,9 +83,9 @@ ROUNDS = {
             "and r 2": {**_SHORTER, "r": 2.0},
             "and own smoothing": _WINDOW_OWN,
             "and rate .005": {**_SHORTER, "learning_rate": 0.005},
-            "and rate .005, own smoothing": CHOSEN,
+            "and rate .005, own smoothing": FIRST_CHOICE,
             "C 10x, rate .005, own smoothing": {
-                **CHOSEN,
+                **FIRST_CHOICE,
                 "decoupling_c": 10 * _SCHEDULE_FREE_WINDOW,
             },
             "rate .005, evaluated at an average of window C 5x": {
@@ -97,23 +98,23 @@ ROUNDS = {
     "with Muon": Round(
         {
             "rate .0025, Muon three times that": {**_WINDOW_OWN, "muon": 3.0},
-            "rate .005, Muon the same": {**CHOSEN, "muon": 1.0},
-            "rate .005, AdamW's step from Muon's": {**CHOSEN, "adaptive_muon": 1},
+            "rate .005, Muon the same": {**FIRST_CHOICE, "muon": 1.0},
+            "rate .005, AdamW's step from Muon's": {**FIRST_CHOICE, "adaptive_muon": 1},
             "rate .0025, AdamW's step from Muon's": {
                 **_WINDOW_OWN,
                 "adaptive_muon": 1,
             },
-            "rate .005, Muon the same, linear layers": {**_LINEAR_MUON, "muon": 1.0},
+            "rate .005, Muon the same, linear layers": CHOSEN,
             "rate .005, Muon twice that, linear layers": {**_LINEAR_MUON, "muon": 2.0},
             "rate .005, Muon half that, linear layers": {**_LINEAR_MUON, "muon": 0.5},
             "rate .005, AdamW's step from Muon's, linear layers": {
                 **_LINEAR_MUON,
                 "adaptive_muon": 1,
             },
-            "no Muon, rate .005": CHOSEN,
-            "no Muon, rate .005, warmup .05": {**CHOSEN, "warmup_factor": 0.05},
-            "no Muon, rate .0035": {**CHOSEN, "learning_rate": 0.0035},
-            "no Muon, rate .005, clipped at 1": {**CHOSEN, "grad_clip": 1.0},
+            "no Muon, rate .005": FIRST_CHOICE,
+            "no Muon, rate .005, warmup .05": {**FIRST_CHOICE, "warmup_factor": 0.05},
+            "no Muon, rate .0035": {**FIRST_CHOICE, "learning_rate": 0.0035},
+            "no Muon, rate .005, clipped at 1": {**FIRST_CHOICE, "grad_clip": 1.0},
         },
         range(3),
         goes_on=0.6,
@@ -121,14 +122,14 @@ ROUNDS = {
     "echoes": Round(
         {
             f"echo {count}{' apart' * bool(spacing)}": {
-                **CHOSEN,
+                **FIRST_CHOICE,
                 "echo": count,
                 "spacing": spacing,
             }
             for count, spacing in ((2, 0), (3, 0), (4, 0), (2, 4), (4, 4))
         },
         range(1),
-        CHOSEN,
+        FIRST_CHOICE,
     ),
 }
 

@@ -1,13 +1,9 @@
-"""Schedule-Free over Muon's step for matrices, and over AdamW's for the rest."""
+"""Muon under Schedule-Free in the ways that the race tries."""
 
 import torch
 
+from unscheduled.optim_torch.muon import orthogonalized
 from unscheduled.optim_torch.schedule_free import AdamWScheduleFree, SGDScheduleFree
-
-# Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024.
-_NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
-_ITERATIONS = 5
-_SCALE = 0.2  # times the root of the longer side, for steps of AdamW's size: 2502.16982
 
 
 class MuonScheduleFree:
@@ -66,14 +62,6 @@ class MuonScheduleFree:
 
 
 def orthogonal(gradient: torch.Tensor) -> torch.Tensor:
-    """About U Vᵀ of the gradient's U S Vᵀ, times `_SCALE` roots of the longer side."""
-    x = gradient.flatten(1)
-    is_tall = len(x) > x.shape[1]
-    x = x.mT if is_tall else x
-    x = x / (x.norm() + 1e-7)
-    a, b, c = _NEWTON_SCHULZ
-    for _ in range(_ITERATIONS):
-        square = x @ x.mT
-        x = a * x + (b * square + c * square @ square) @ x
-    x = x.mT if is_tall else x
-    return _SCALE * max(x.shape) ** 0.5 * x.reshape(gradient.shape)
+    """Muon's direction, the first axis against all others."""
+    (direction,) = orthogonalized([gradient.flatten(1)])
+    return direction.reshape(gradient.shape)
