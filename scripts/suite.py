@@ -25,12 +25,13 @@ from unscheduled.benchmark.write import alone
 from workloads_ext.registry import ALL, WORKLOADS
 
 ROOT = Path(__file__).resolve().parents[1]
+ENTRIES = ("refined_schedule_free", "schedule_free_adamw", "nadamw")
 # One thread for torch: as fast as two on models of this size, and never waiting.
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 flags.DEFINE_string("data_dir", "data", "Where data sets are, or are made.")
 flags.DEFINE_string("experiment_dir", "runs/suite", "Where runs are written.")
-flags.DEFINE_list("entries", "schedule_free_adamw,nadamw", "Algorithms to train.")
+flags.DEFINE_list("entries", [*ENTRIES], "Algorithms to train.")
 flags.DEFINE_multi_enum("framework", ["pytorch"], FRAMEWORKS, "Frameworks to train in.")
 flags.DEFINE_list("workloads", [*WORKLOADS], "Workloads to train on.")
 flags.DEFINE_integer("studies", 1, "Runs of each, by seed.", lower_bound=1)
