@@ -42,6 +42,12 @@ flags.DEFINE_enum(
     "The machine's, one run at a time; or one that counts a fixed time a step, two "
     "runs at a time, whose results are always the same on one machine.",
 )
+flags.DEFINE_float(
+    "fetch",
+    0.0,
+    "Steps that a fetch takes, of the time that the steps clock gives a step.",
+    lower_bound=0.0,
+)
 
 
 class Run(NamedTuple):
@@ -72,8 +78,9 @@ def script(name: str, *arguments: str | Path, **options) -> subprocess.Completed
 def train(run: Run) -> str:
     """Trains a run; returns the line that says how it ended."""
     target, clock = read_target(run.workload), flags.FLAGS.clock
+    step_sec = target.max_allowed_runtime_sec / target.step_hint
     if clock == "steps":
-        clock = f"steps:{target.max_allowed_runtime_sec / target.step_hint}"
+        clock = f"steps:{step_sec}"
     result = script(
         "run.py",
         f"--workload={run.workload}",
@@ -84,6 +91,7 @@ def train(run: Run) -> str:
         f"--experiment_dir={folder() / run.submission}",
         f"--experiment_name=study_{run.study}",
         f"--clock={clock}",
+        f"--fetch_sec={flags.FLAGS.fetch * step_sec}",
         "--nosave_intermediate_checkpoints",
         "--resume_last_run",
         f"--rng_seed={run.study}",

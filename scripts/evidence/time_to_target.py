@@ -126,7 +126,7 @@ ROUNDS = {
                 "echo": count,
                 "spacing": spacing,
             }
-            for count, spacing in ((2, 0), (3, 0), (4, 0), (2, 4), (4, 4))
+            for count, spacing in ((2, 0), (3, 0), (4, 0), (2, 4), (3, 4), (4, 4))
         },
         range(1),
         FIRST_CHOICE,
@@ -218,20 +218,20 @@ def waiting_table(table: dict[Run, Result]) -> str:
     Fetches go on while steps are taken, so e steps on each batch take max(fetch, e).
     """
     candidates, seeds, base, _ = ROUNDS["echoes"]
-    at_once = {p["echo"] or 1: p for p in candidates.values() if not p["spacing"]}
+    steps = {}
+    for label, point in candidates.items():
+        logs = [log_ratios(table, w, point, base, seeds) for w in TUNING]
+        if all(logs):
+            steps[label] = math.exp(np.mean([np.mean(each) for each in logs]))
     rows = []
     for fetch in (0.5, 1.0, 2.5, 5.0):
         cells = []
-        for echo, point in at_once.items():
-            logs = [log_ratios(table, w, point, base, seeds) for w in TUNING]
-            if not all(logs):
-                return "Not run yet."
-            steps = math.exp(np.mean([np.mean(each) for each in logs]))
-            time = steps / echo * max(fetch, echo) / max(fetch, 1)
+        for label, more in steps.items():
+            echo = candidates[label]["echo"] or 1
+            time = more / echo * max(fetch, echo) / max(fetch, 1)
             cells.append(f"{time:.2f}")
         rows.append((f"{fetch:g}", *cells, str(steps_a_batch(fetch))))
-    names = ("steps a fetch takes", *(f"echo {echo}" for echo in at_once))
-    return markdown_table((*names, "the entry takes"), rows)
+    return markdown_table(("steps a fetch takes", *steps, "the entry takes"), rows)
 
 
 def main(_) -> None:
