@@ -57,10 +57,13 @@ def test_nothing_is_said_of_what_was_not_run():
 
 def test_a_projection_changes_what_it_assumes():
     """A ratio of 1 that changes the score, or steps of another entry."""
-    (line,) = projection.assumptions({"ogbg": 0.5}, "jax")
-    assert line == "schedule_free_adamw_jax_v2/ogbg=steps*0.500"
+    lines = projection.assumptions({"ogbg": 0.5, "fastmri": 0.5}, "jax")
+    assert lines == [
+        "schedule_free_adamw_jax_v2/ogbg=steps*0.535",  # and 1.07 for Muon
+        "schedule_free_adamw_jax_v2/fastmri=steps*0.500",
+    ]
     same = projection.project(
-        projection.assumptions({"ogbg": 1.0, "wmt": 1.0}, "pytorch"), "pytorch"
+        projection.assumptions({"fastmri": 1.0, "criteo1tb": 1.0}, "pytorch"), "pytorch"
     )
     assert same["score"] == pytest.approx(same["before"], abs=1e-12)
     half = projection.project(["schedule_free_adamw_v2/ogbg=steps*0.5"], "pytorch")
@@ -71,7 +74,7 @@ def test_a_projection_changes_what_it_assumes():
 def test_the_language_model_is_reached_without_smoothing():
     """A cell of the entry with smoothing, which never gets there."""
     lines = projection.assumptions({"finewebedu_lm": 0.5}, "pytorch")
-    assert lines == ["schedule_free_adamw_v2/finewebedu_lm=28500steps"]
+    assert lines == ["schedule_free_adamw_v2/finewebedu_lm=30780steps"]
     assert projection.project(lines, "pytorch")["score"] > 0.6
 
 
