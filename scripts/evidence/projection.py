@@ -26,8 +26,8 @@ _PUBLISHED = {"pytorch": "schedule_free_adamw_v2", "jax": "schedule_free_adamw_j
 _LM, _LM_STEPS = "finewebedu_lm", 57_000
 
 
-# A step with Muon, on each rank, over one without, there: medians in PyTorch, the middle
-# of muon_torch_replicated_jax_hps and _torch_hps, over that of the entries without Muon.
+# A step with Muon, on each rank, over one without, there: medians in PyTorch, the
+# middle of muon_torch_replicated_jax_hps and _torch_hps over the entries without Muon.
 _MUON_MS = {
     "finewebedu_lm": 1.08,
     "imagenet_vit": 1.07,
