@@ -60,10 +60,10 @@ def schedule_free_muon(
 
     Args:
       muon_momentum: μ in [0, 1).
-      row_axes: from the parameters to a tree like them, with how many leading axes of
-        each are the rows of a matrix (all others are its columns); 0 for AdamW's step,
-        as for embeddings and output layers. None: 1 for those of two axes.
-        `optax.inject_hyperparams` takes it as a static argument.
+      row_axes: from parameters, or a tree like them, to a tree with how many leading
+        axes of each are the rows of a matrix (all others are its columns); 0 for
+        AdamW's step, as for embeddings and output layers. None: 1 for those of two
+        axes. `optax.inject_hyperparams` takes it as a static argument.
       others: as `schedule_free_adamw` has them.
 
     Example:
@@ -88,26 +88,26 @@ def schedule_free_muon(
     def init(params):
         return MuonState(jnp.zeros((), jnp.int32), trees.zeros(params))
 
-    def update(grads, state, params=None):
-        scalars = {
-            "rate": -rate(state.count),
-            "correction": bias_correction(state.count + 1, b2),
-            "eps": eps,
-        }
+    def update(updates, state, params=None):
+        del params
+        t, minus_rate = state.count + 1, -rate(state.count)
+        rows = (row_axes or _row_axes)(state.moments)
 
-        def advance(rows, m, g):
-            return moment(m, g, *((muon_momentum, 1) if rows else (b2, 2)))
+        def advance(rows, moments, g):
+            return moment(moments, g, *((muon_momentum, 1) if rows else (b2, 2)))
 
-        def step(rows, g, m):
+        def step(rows, g, moments):
             if rows:
-                direction = functools.partial(_orthogonal, row_axes=rows)
-                return trees.leafwise(direction, m, rate=scalars["rate"])
-            return trees.leafwise(_adapted, g, m, **scalars)
+                direction = functools.partial(orthogonalized, row_axes=rows)
+                direction = trees.leafwise(direction, moments)
+            else:
+                scalars = {"correction": bias_correction(t, b2), "eps": eps}
+                direction = trees.leafwise(normalized, g, moments, **scalars)
+            return trees.leafwise(lambda d, rate: rate * d, direction, rate=minus_rate)
 
-        rows = (row_axes or _row_axes)(params)
-        moments = jax.tree.map(advance, rows, state.moments, grads)
-        updates = jax.tree.map(step, rows, grads, moments)
-        return updates, MuonState(state.count + 1, moments)
+        moments = jax.tree.map(advance, rows, state.moments, updates)
+        steps = jax.tree.map(step, rows, updates, moments)
+        return steps, MuonState(t, moments)
 
     return schedule_free(
         optax.GradientTransformation(init, update),
@@ -118,14 +118,6 @@ def schedule_free_muon(
         weight_lr_power=weight_lr_power,
         decoupling_c=decoupling_c,
     )
-
-
-def _adapted(g, v, rate, correction, eps):
-    return rate * normalized(g, v, correction, eps)
-
-
-def _orthogonal(m, rate, row_axes):
-    return rate * orthogonalized(m, row_axes)
 
 
 def orthogonalized(m: jax.Array, row_axes: int = 1) -> jax.Array:

@@ -75,6 +75,7 @@ class Averaged:
         self._parameters = [p for g in self.param_groups for p in g["params"]]
         self._averages = [p.detach().clone() for p in self._parameters]
         self._steps, self._at_average = 0, False
+        self.found_inf = torch.zeros(())
 
     def step(self):
         self._inner.found_inf = self.found_inf
