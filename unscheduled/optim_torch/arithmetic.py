@@ -168,6 +168,16 @@ def _filled(number: float, like: torch.Tensor) -> torch.Tensor:
     return torch.full((), number, dtype=torch.float64, device=like.device)
 
 
+def normalization(beta2: float, eps: float, t: Any, divide: Any) -> tuple:
+    """How to divide by sqrt(v̂) + ε, for a direction g: (whether to, ε', a factor).
+
+    g / (sqrt(v / (1 - β2^t)) + ε) is root g / (sqrt(v) + ε root) with
+    root = sqrt(1 - β2^t), which saves a pass over the memory.
+    """
+    root = (1 - beta2**t) ** 0.5
+    return divide, where(divide, eps * root, 1.0), where(divide, root, 1.0)
+
+
 def on_device(scalars: Any, dtype: torch.dtype) -> Any:
     """Those of the scalars that are tensors in this dtype, the others as they are."""
     tensors = [s.double() for s in scalars if torch.is_tensor(s)]

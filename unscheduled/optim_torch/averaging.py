@@ -6,9 +6,8 @@ from typing import Any, ClassVar
 import torch
 
 from . import arithmetic
-from .arithmetic import FOREACH, Scalar, ScheduleFreeScalars, where
+from .arithmetic import FOREACH, Scalar, ScheduleFreeScalars, normalization, where
 from .base import LOW_PRECISION, parts, state_like, untraced
-from .radam import normalization
 from .stepping import SteppingOptimizer
 
 # What the state counts, under names that a wrapped optimizer has not, which may have a

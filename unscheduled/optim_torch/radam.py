@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import torch
 
 from . import arithmetic
-from .arithmetic import MomentumScalars, Scalar, where
+from .arithmetic import MomentumScalars, Scalar, normalization, where
 from .base import state_like
 from .stepping import SteppingOptimizer
 
@@ -94,16 +94,6 @@ class AdamOptimizer(SteppingOptimizer):
             gradient_scale=-rate * sign * of_g * factor if of_g is not None else 0.0,
         )
         return {"step": state["step"] + taken}, scalars
-
-
-def normalization(beta2: float, eps: float, t: Any, divide: Any) -> tuple:
-    """How to divide by sqrt(v̂) + ε, for a direction g: (whether to, ε', a factor).
-
-    g / (sqrt(v / (1 - β2^t)) + ε) is root g / (sqrt(v) + ε root) with
-    root = sqrt(1 - β2^t), which saves a pass over the memory.
-    """
-    root = (1 - beta2**t) ** 0.5
-    return divide, where(divide, eps * root, 1.0), where(divide, root, 1.0)
 
 
 class RAdam(AdamOptimizer):
