@@ -130,3 +130,12 @@ def test_a_complex_matrix_is_two_real_ones():
     )
     for part, value in ((z.real, pair[..., 0]), (z.imag, pair[..., 1])):
         np.testing.assert_allclose(part, value - 0.1 * orthogonalized(value), atol=1e-5)
+
+
+def test_sharded_matrices_are_refused():
+    """Parts of a matrix that are orthogonalized one by one."""
+    p = torch.nn.Parameter(torch.zeros(2, 2))
+    p.to_local = lambda: p  # as a DTensor has it
+    with pytest.raises(ValueError, match="whole matrices"):
+        optim_torch.MuonScheduleFree([p])
+    optim_torch.MuonScheduleFree([p], use_muon=False)

@@ -74,7 +74,8 @@ class MuonScheduleFree(ScheduleFreeOptimizer):
 
     def _check_group(self, group: dict[str, Any]) -> None:
         super()._check_group(group)
-        if any(p.dim() == 2 and hasattr(p, "to_local") for p in group["params"]):
+        matrices = [p for p in group["params"] if p.dim() == 2 and group["use_muon"]]
+        if any(hasattr(p, "to_local") for p in matrices):
             raise ValueError("Muon needs whole matrices, got a sharded one (DTensor).")
 
     def _initialize(self, p: torch.Tensor, group: dict[str, Any]) -> dict[str, Any]:
