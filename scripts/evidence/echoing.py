@@ -52,7 +52,7 @@ def table(found: dict[str, dict[str, dict[str, str]]]) -> str:
         before = FETCH * _time_sec(alone)  # every step waits for its batch
         ratio = _time_sec(waiting) / before
         logs.append(math.log(ratio))
-        steps = (each["steps"] for each in (alone, waiting))
+        steps = (each["steps"].removesuffix(".0") for each in (alone, waiting))
         rows.append((workload, *steps, f"{ratio:.2f}"))
     mean = f"{math.exp(np.mean(logs)):.2f}"
     rows.append(("geometric mean", "", "", mean))
