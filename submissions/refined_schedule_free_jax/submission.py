@@ -2,8 +2,9 @@
 
 Schedule-Free (Defazio et al., arXiv 2405.15682) over Muon's step for hidden matrices
 (Jordan et al., 2024) and AdamW's for the rest, with an averaging window of its own
-length (C of Song et al., arXiv 2507.09846), and two steps on a batch where it would wait
-for the next one (Choi et al., arXiv 1907.05550). Only the warmup depends on `step_hint`.
+length (C of Song et al., arXiv 2507.09846), and two steps on a batch where it would
+wait for the next one (Choi et al., arXiv 1907.05550). Only the warmup depends on
+`step_hint`.
 """
 
 from typing import NamedTuple
