@@ -266,7 +266,7 @@ def test_a_trainer_echoes_and_goes_on_after_a_checkpoint(framework):
 def test_batch_norm_takes_each_batch_once():
     """Statistics of two batches, each several times, instead of eight."""
     recent, (batch, other) = RecentBatches(), stub.batches(2)
-    for each in (batch, batch, batch, other, other):
+    for each in (batch, batch, other, batch, other):
         recent.append(each)
     assert len(recent) == 2
     assert batches_to_refresh_from(5) == 1

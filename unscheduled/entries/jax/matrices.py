@@ -10,7 +10,6 @@ from ... import spec
 _KIND = spec.ParameterType
 _NEVER = (_KIND.EMBEDDING, _KIND.BIAS, _KIND.ATTENTION_BIAS)
 # Kernels with an axis for the heads: its neighbours say what it belongs to.
-_FROM_HEADS = (_KIND.ATTENTION_OUT,)
 _TO_HEADS = (_KIND.ATTENTION_Q, _KIND.ATTENTION_K, _KIND.ATTENTION_V)
 
 
@@ -28,7 +27,7 @@ def row_axes(workload: spec.Workload) -> Callable[[Any], Any]:
         if kind in _NEVER or workload.is_output_params(module):
             return 0
         if parameter.ndim == 3:
-            return 2 * (kind in _FROM_HEADS) + (kind in _TO_HEADS)
+            return 2 if kind is _KIND.ATTENTION_OUT else int(kind in _TO_HEADS)
         return int(parameter.ndim == 2)
 
     def of_all(params):
