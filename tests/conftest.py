@@ -1,12 +1,29 @@
 """Fixtures that all tests share."""
 
 import os
+import tempfile
 
 import pytest
 
 # The models here are too small to gain from more threads, and torch's threads spin:
 # beside any other process on the same cores they make a step several times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+# What JAX compiles for one test it need not compile again for the next, nor for the
+# processes that tests start. A folder with a largest size is used under a lock.
+_COMPILED = {
+    "JAX_COMPILATION_CACHE_MAX_SIZE": str(2**30),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+}
+
+
+def pytest_configure(config):
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return  # the user's, or that of the session whose worker this is
+    folder = tempfile.TemporaryDirectory(prefix="compiled_")
+    config.add_cleanup(folder.cleanup)
+    os.environ |= _COMPILED | {"JAX_COMPILATION_CACHE_DIR": folder.name}
 
 
 def pytest_addoption(parser):
