@@ -11,11 +11,9 @@ import torch
 from absl import app, flags
 
 from scripts.evidence import pages
-from unscheduled import spec
+from scripts.evidence.steps import mean_loss, start
 from unscheduled.benchmark.tables import markdown_table
 from unscheduled.optim_torch import RAdam
-from unscheduled.runner.seeds import NumpyRandom
-from workloads_ext import registry
 
 WORKLOAD, RATE, BETAS = "numbers_transformer", 0.005, (0.9, 0.999)
 STEPS, WARMUP, COLLECTED = 100, 20, 20
@@ -48,20 +46,12 @@ VARIANTS = {
 def train(data_dir: str, name: str, seed: int) -> tuple[np.ndarray, list[float]]:
     """(histograms (steps, bins) of the share of gradients, the loss at each step)."""
     variant = VARIANTS[name]
-    workload: Any = registry.load(WORKLOAD, "pytorch")
-    source = NumpyRandom()
-    model_rng, data_rng = source.split(source.key(seed), 2)
-    queue = workload._build_input_queue(data_rng, "train", data_dir, 64)
-    model, _ = workload.init_model_fn(model_rng)
+    workload, model, queue, _ = start(WORKLOAD, data_dir, 64, seed)
     parameters = list(model.parameters())
     optimizer = variant.optimizer(parameters, lr=RATE, betas=BETAS, **variant.options)
     histograms, losses = [], []
     for step in range(1, STEPS + 1):
-        batch = next(queue)
-        mode = spec.ForwardPassMode.TRAIN
-        logits, _ = workload.model_fn(model, batch, None, mode, None, False, 0.0)
-        loss = workload.loss_fn(batch["targets"], logits, batch.get("weights"))
-        mean = loss["summed"] / loss["n_valid_examples"]
+        mean = mean_loss(workload, model, next(queue), 0.0)
         optimizer.zero_grad()
         mean.backward()
         sizes = torch.cat([p.grad.flatten() for p in parameters]).abs().numpy()

@@ -13,12 +13,10 @@ from absl import app, flags
 from scipy.special import betaln
 
 from scripts.evidence import pages
-from unscheduled import spec
+from scripts.evidence.steps import mean_loss, start
 from unscheduled.benchmark.tables import markdown_table
 from unscheduled.optim_numpy.radam import rectification, rho, rho_inf
 from unscheduled.optim_torch import RAdam
-from unscheduled.runner.seeds import NumpyRandom
-from workloads_ext import registry
 
 BETA2 = 0.999
 SAMPLES = 20_000
@@ -99,21 +97,13 @@ def train(
     data_dir: str, variant: Variant, beta2: float, rate: float, seed: int
 ) -> float:
     """The validation loss, nats a byte, after the last step; inf where it diverged."""
-    workload: Any = registry.load("stdlib_lm", "pytorch")
-    source = NumpyRandom()
-    model_rng, data_rng = source.split(source.key(seed), 2)
-    queue = workload._build_input_queue(data_rng, "train", data_dir, BATCH_SIZE)
-    model, _ = workload.init_model_fn(model_rng)
+    workload, model, queue, data_rng = start("stdlib_lm", data_dir, BATCH_SIZE, seed)
     make: Any = variant.optimizer
     optimizer = make(model.parameters(), lr=rate, betas=(0.9, beta2), foreach=True)
     for factor in variant.factors(beta2):
         if variant.optimizer is not RAdam:
             optimizer.param_groups[0]["lr"] = rate * float(factor)
-        batch = next(queue)
-        mode = spec.ForwardPassMode.TRAIN
-        logits, _ = workload.model_fn(model, batch, None, mode, None, False)
-        loss = workload.loss_fn(batch["targets"], logits)
-        (loss["summed"] / loss["n_valid_examples"]).backward()
+        mean_loss(workload, model, next(queue)).backward()
         optimizer.step()
         optimizer.zero_grad()
     examples, size = workload.num_validation_examples, workload.eval_batch_size
