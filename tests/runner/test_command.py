@@ -45,24 +45,10 @@ def arguments(tmp_path, data_dir, framework="pytorch", **flags):
     return [f"--{name}={value}" for name, value in values.items()]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def compiled(tmp_path_factory):
-    """What `run` compiles with JAX, its processes compile once."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(
-            CACHE, "JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("c"))
-        )
-        yield
-
-
-CACHE = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
-
-
 def run(*flags):
     return subprocess.run(
         [sys.executable, "scripts/run.py", *flags],
         cwd=REPOSITORY,
-        env=os.environ | CACHE,
         capture_output=True,
         text=True,
         timeout=TIMEOUT_SEC,
@@ -230,8 +216,11 @@ def test_a_clock_that_is_set_back_changes_no_time(tmp_path, data_dir):
     assert 0 < outcome["submission_time_sec"] < TIMEOUT_SEC
 
 
-def test_ctrl_c_while_jax_compiles_ends_a_run_in_a_sentence(tmp_path, data_dir):
+def test_ctrl_c_while_jax_compiles_ends_a_run_in_a_sentence(
+    tmp_path, data_dir, monkeypatch
+):
     """A crash, as the interpreter ends with JAX's threads still at work."""
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")  # so that it does compile
     process = subprocess.Popen(
         [sys.executable, "scripts/run.py", *arguments(tmp_path, data_dir, "jax")],
         cwd=REPOSITORY,

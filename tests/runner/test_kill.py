@@ -41,7 +41,6 @@ def command(data_dir, experiment_dir, workload, framework, entry):
 def compiled(tmp_path, monkeypatch):
     """JAX compiles once for all processes of a test."""
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "compiled"))
-    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 
 def run_to_the_end(arguments):
