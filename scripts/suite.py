@@ -124,7 +124,8 @@ def train_all() -> None:
 def show() -> None:
     """Prints the table, and writes a report beside the logs."""
     script("score.py", folder())
-    options = ["--baseline=nadamw_pytorch"] if "nadamw" in flags.FLAGS.entries else []
+    baseline = f"--baseline=nadamw_{flags.FLAGS.framework[0]}"
+    options = [baseline] if "nadamw" in flags.FLAGS.entries else []
     script("report.py", folder(), f"--out={folder() / 'report.html'}", *options)
 
 

@@ -16,7 +16,7 @@ entries=adamw,schedule_free_adamw,refined_schedule_free
 if [ "$device" = cpu ]; then
   export CUDA_VISIBLE_DEVICES= JAX_PLATFORMS=cpu
   tests=(-k "schedule_free_adamw and specification") sizes=(--sets=tiny --steps=3)
-  models=(--tiny)
+  models=(--tiny) entries=refined_schedule_free
   workloads=(--workloads=flights_dlrm --steps=3)
 fi
 
