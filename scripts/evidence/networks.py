@@ -116,6 +116,14 @@ def value_at(result: Result, step: float) -> float:
     return [e.validation for e in result.evaluations if e.step <= step + 1][-1]
 
 
+def mean_of(values: list[float]) -> str:
+    """Mean ± standard deviation (how many)."""
+    if not values:
+        return "not run"
+    spread = f" ± {np.std(values, ddof=1):.2g}" if len(values) > 1 else ""
+    return f"{np.mean(values):.4g}{spread} ({len(values)})"
+
+
 def rows_of(
     table: Table, cases: dict[str, tuple[Algorithm, ...]], shares: Iterable[float]
 ) -> str:
@@ -135,8 +143,7 @@ def rows_of(
                 runs = [run_at(workload, algorithm, rate, share, s) for s in SEEDS]
                 step = round(share * target.step_hint)
                 values = [value_at(table[run], step) for run in runs if run in table]
-                spread = f" ± {np.std(values, ddof=1):.2g}" if len(values) > 1 else ""
-                cells.append(f"{np.mean(values):.4g}{spread} ({len(values)})")
+                cells.append(mean_of(values))
             rows.append((workload, algorithm.name, f"{rate:g}", *cells))
     headings = ("workload", "algorithm", "rate", *(f"{s:g} hint" for s in shares))
     return markdown_table(headings, rows)
