@@ -11,13 +11,13 @@ device=${1:-cuda} page=${2:-docs/evidence/gpu.md}
 python=${PYTHON:-.venv/bin/python}
 export PYTHONUNBUFFERED=1
 data=(--data_dir="${DATA_DIR:-data}")
-tests=(-k "") sizes=(--sets=resnet50 --steps=20) models=() workloads=()
+tests=(-k "") sizes=(--sets=resnet50 --steps=20) models=() workloads=() large=32
 entries=adamw,schedule_free_adamw,refined_schedule_free
 if [ "$device" = cpu ]; then
   export CUDA_VISIBLE_DEVICES= JAX_PLATFORMS=cpu
   tests=(-k "schedule_free_adamw and specification") sizes=(--sets=tiny --steps=3)
   models=(--tiny) entries=refined_schedule_free
-  workloads=(--workloads=flights_dlrm --steps=3)
+  workloads=(--workloads=flights_dlrm --steps=3) large=2
 fi
 
 part() { # TITLE SECONDS ARGUMENTS: a command of Python
@@ -54,7 +54,7 @@ END
   part "Whole entries in PyTorch, each step waited for" 60 \
     -m tests.gpu.steps --framework=pytorch --models=ResNet,Conformer-sized \
     "--algorithms=$entries" ${models[@]+"${models[@]}"}
-  for scale in 1 32; do
+  for scale in 1 "$large"; do
     part "Embedded workloads in PyTorch, sizes times $scale" 45 \
       -m tests.gpu.workloads --framework=pytorch "--scale=$scale" "${data[@]}" \
       ${workloads[@]+"${workloads[@]}"}

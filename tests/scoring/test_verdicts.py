@@ -159,8 +159,13 @@ def test_course():
     rows = [(1, 10, 100.0), (2, 20, 1.0), (3, 30, 10.0)]
     found = course(make_trial(rows, metric="loss"), Target("loss", 0.5))
     assert found.lost == pytest.approx(1 / 2)  # of two powers of ten, one
-    rows = [(1, 10, 0.1), (2, 20, np.nan)]
-    assert course(make_trial(rows), ACCURACY).lost == 1
+    for best in np.linspace(0.05, 0.6, 200):  # exactly 0, on every machine
+        rows = [(1, 10, 1.0), (2, 20, best)]
+        found = course(make_trial(rows, metric="loss"), Target("loss", 0.5))
+        assert found.lost == 0
+    for end in (np.nan, np.inf):
+        rows = [(1, 10, 0.1), (2, 20, end)]
+        assert course(make_trial(rows), ACCURACY).lost == 1
     assert course(make_trial([(1, 10, np.nan)]), ACCURACY) == Course(1, 10, NAN, 1)
     assert course(make_trial([]), ACCURACY) == Course()
 

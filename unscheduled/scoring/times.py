@@ -173,12 +173,13 @@ def course(trial: Trial, target: Target) -> Course:
     sign = 1 if target.lower_is_better else -1
     lacks = np.maximum(sign * (values[finite] - target.value), 0)
     near = finite[(lacks <= 1.05 * lacks.min()).argmax()]
-    best, known, lost = target.best(values), values[finite], 1.0
-    if not np.isnan(values[-1]):
-        if target.lower_is_better and best > 0:
-            known, best = np.log(known), math.log(best)
-        progress = abs(float(best - known[0]))
-        lost = abs(float(best - known[-1])) / progress if progress else 0.0
+    lost = 1.0
+    if np.isfinite(values[-1]):
+        points = [float(values[finite[0]]), target.best(values), float(values[-1])]
+        if target.lower_is_better and points[1] > 0:
+            points = [math.log(point) for point in points]  # np.log: differs by machine
+        first, best, last = points
+        lost = abs(best - last) / abs(best - first) if best != first else 0.0
     return Course(end_sec, end_steps, float(trial.score[near]), lost)
 
 
