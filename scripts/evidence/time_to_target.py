@@ -4,6 +4,7 @@ docs/evidence/time_to_target.md is the protocol, written before the first run. T
 are in the table of miniature.py, which has those of the published settings.
 """
 
+import itertools
 import math
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -130,6 +131,19 @@ ROUNDS = {
         },
         range(1),
         FIRST_CHOICE,
+    ),
+    "echoes further apart": Round(
+        {
+            f"echo {count}, {spacing} apart": {
+                **CHOSEN,
+                "echo": count,
+                "spacing": spacing,
+            }
+            for spacing, count in itertools.product((4, 8, 16), (2, 3))
+        },
+        range(2),
+        CHOSEN,
+        goes_on=math.inf,
     ),
 }
 
