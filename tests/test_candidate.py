@@ -9,9 +9,11 @@ import torch
 
 from scripts import run_table
 from scripts.evidence import time_to_target
+from scripts.evidence.candidate_pytorch.decay_at_z import DecayAtZ
 from scripts.evidence.candidate_pytorch.muon import MuonScheduleFree, orthogonal
+from scripts.evidence.candidate_pytorch.polyak import PolyakRate
 from scripts.evidence.candidate_pytorch.submission import Echo
-from unscheduled.optim_torch.schedule_free import AdamWScheduleFree
+from unscheduled.optim_torch.schedule_free import AdamWScheduleFree, SGDScheduleFree
 
 
 @pytest.mark.slow
@@ -79,3 +81,45 @@ def test_matrices_and_others_take_their_own_steps():
     both.step()
     for old, new in zip(kept, (matrix, other), strict=True):
         np.testing.assert_array_equal(old, new.detach())
+
+
+@pytest.mark.parametrize("beta", [0.5, 0.8])
+def test_decay_at_z(beta):
+    """Weights that decay where y is, or an average that loses what z lost."""
+    rng = np.random.default_rng(0)
+    start, gradients = rng.normal(size=4), rng.normal(size=(6, 4))
+    parameter = torch.nn.Parameter(torch.tensor(start))
+    inner = SGDScheduleFree([parameter], lr=0.1, momentum=beta)
+    optimizer = DecayAtZ(inner, 0.3, warmup_steps=0)
+    x, z = start.copy(), start.copy()
+    for t, gradient in enumerate(gradients, start=1):
+        z = (1 - 0.1 * 0.3 * (t > 1)) * z - 0.1 * gradient  # z comes with the first
+        x += (z - x) / t
+        parameter.grad = torch.tensor(gradient)
+        optimizer.step()
+        y = (1 - beta) * z + beta * x
+        np.testing.assert_allclose(parameter.detach(), y, rtol=1e-12)
+
+
+def test_polyak_rate():
+    """Another rate than that of the equation, or decay that goes another way."""
+    rng = np.random.default_rng(0)
+    parameter = torch.nn.Parameter(torch.tensor(rng.normal(size=4)))
+    inner = AdamWScheduleFree([parameter], lr=9.0, weight_decay=0.1)
+    optimizer = PolyakRate(inner, 0.5, 0.01)
+    (group,) = inner.param_groups
+    norms, weights = [], 0.95 ** np.arange(5)[::-1]
+    for t in range(5):
+        gradient = rng.normal(size=4)
+        y = parameter.detach().numpy()
+        z = inner.state[parameter]["z"].numpy() if t else y
+        norms.append(np.abs(gradient).sum() * np.sqrt(np.pi / 2))
+        norm = np.average(norms, weights=weights[-t - 1 :])
+        expected = 0.5 * (2.0 + gradient @ (z - y)) / norm
+        optimizer.loss, parameter.grad = 2.0, torch.tensor(gradient)
+        optimizer.step()
+        assert group["lr"] == pytest.approx(expected, rel=1e-12)
+        assert group["weight_decay"] == pytest.approx(0.1 * expected / 0.01)
+    optimizer.loss = -100.0  # and never uphill
+    optimizer.step()
+    assert group["lr"] == 0

@@ -120,6 +120,33 @@ ROUNDS = {
         range(3),
         goes_on=0.6,
     ),
+    "around the choice": Round(
+        {
+            label: {**CHOSEN, **change}
+            for label, change in {
+                "β1 .95": {"one_minus_beta1": 0.05},
+                "β1 .98": {"one_minus_beta1": 0.02},
+                "β2 .98": {"beta2": 0.98},
+                "β2 .999": {"beta2": 0.999},
+                "r .5": {"r": 0.5},
+                "window C 2.5x": {"decoupling_c": 2.5 * _SCHEDULE_FREE_WINDOW},
+                "window C 10x": {"decoupling_c": 10 * _SCHEDULE_FREE_WINDOW},
+                "no decay": {"weight_decay": 0.0},
+                "decay .3": {"weight_decay": 0.3},
+                "decay at z": {"decay_at_z": 1},
+                "clipped at 1": {"grad_clip": 1.0},
+                "Muon, no momentum": {"muon_momentum": 0.0},
+                "Muon, momentum .95": {"muon_momentum": 0.95},
+                "warmup .05": {"warmup_factor": 0.05},
+                "no warmup": {"warmup_factor": 0.0},
+                "Polyak rate": {"polyak": 1.0},
+                "Polyak rate, a third": {"polyak": 1 / 3},
+                "Polyak rate, no Muon": {"muon": 0.0, "polyak": 1.0},
+            }.items()
+        },
+        range(3),
+        CHOSEN,
+    ),
     "echoes": Round(
         {
             f"echo {count}{' apart' * bool(spacing)}": {

@@ -2,11 +2,12 @@
 
 import torch
 
+from scripts.evidence.candidate_pytorch.around import Around
 from unscheduled.optim_torch.muon import orthogonalized
 from unscheduled.optim_torch.schedule_free import AdamWScheduleFree, SGDScheduleFree
 
 
-class MuonScheduleFree:
+class MuonScheduleFree(Around):
     """Steps `matrices` along orthogonalised moving averages of their gradients.
 
     Args:
@@ -17,31 +18,20 @@ class MuonScheduleFree:
       momentum: of the moving average; 0 for the gradient itself.
     """
 
-    can_skip = True
-
     def __init__(self, matrices, others, scale, momentum, **options):
         self._matrices, self._momentum = list(matrices), momentum
         self._averages = [torch.zeros_like(p) for p in self._matrices]
         if scale is None:
-            self._inner = [AdamWScheduleFree([*matrices, *others], **options)]
+            super().__init__(AdamWScheduleFree([*matrices, *others], **options))
             return
         shared = {
             name: options[name] for name in options if name not in ("lr", "betas")
         }
         rate, beta1 = scale * options["lr"], options["betas"][0]
-        self._inner = [
+        super().__init__(
             SGDScheduleFree(self._matrices, lr=rate, momentum=beta1, **shared),
             AdamWScheduleFree(others, **options),
-        ]
-
-    @property
-    def found_inf(self):
-        return self._inner[0].found_inf
-
-    @found_inf.setter
-    def found_inf(self, value):
-        for optimizer in self._inner:
-            optimizer.found_inf = value
+        )
 
     @torch.no_grad()
     def step(self):
@@ -49,16 +39,7 @@ class MuonScheduleFree:
             if p.grad is not None:
                 average.lerp_(p.grad.nan_to_num(0, 0, 0), 1 - self._momentum)
                 p.grad = orthogonal(average)
-        for optimizer in self._inner:
-            optimizer.step()
-
-    def train(self):
-        for optimizer in self._inner:
-            optimizer.train()
-
-    def eval(self):
-        for optimizer in self._inner:
-            optimizer.eval()
+        super().step()
 
 
 def orthogonal(gradient: torch.Tensor) -> torch.Tensor:

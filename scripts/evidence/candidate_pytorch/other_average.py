@@ -2,8 +2,10 @@
 
 import torch
 
+from scripts.evidence.candidate_pytorch.around import Around
 
-class OtherAverage:
+
+class OtherAverage(Around):
     """Keeps another average of z than x beside a Schedule-Free optimizer.
 
     Args:
@@ -12,41 +14,31 @@ class OtherAverage:
       warmup_steps: before the average begins.
     """
 
-    can_skip = True
-
     def __init__(self, optimizer, share: float, warmup_steps: int):
-        self._inner, self._share, self._warmup = optimizer, share, warmup_steps
-        self._parameters = [p for g in optimizer.param_groups for p in g["params"]]
-        self._averages = [p.detach().clone() for p in self._parameters]
+        super().__init__(optimizer)
+        self._share, self._warmup = share, warmup_steps
+        self._averages = [p.detach().clone() for p in self.parameters()]
         self._steps = 0
         self._xs = None  # where the parameters hold the average
 
-    @property
-    def found_inf(self):
-        return self._inner.found_inf
-
-    @found_inf.setter
-    def found_inf(self, value):
-        self._inner.found_inf = value
-
     @torch.no_grad()
     def step(self):
-        self._inner.step()
+        super().step()
         self._steps += 1
-        zs = [self._inner.state[p]["z"] for p in self._parameters]
+        zs = [self.z_of(p) for p in self.parameters()]
         weight = min(1.0, self._share / max(1, self._steps - self._warmup))
         torch._foreach_lerp_(self._averages, zs, weight)
 
     @torch.no_grad()
     def eval(self):
-        self._inner.eval()
+        super().eval()
         if self._xs is None:
-            self._xs = [p.detach().clone() for p in self._parameters]
-            torch._foreach_copy_(self._parameters, self._averages)
+            self._xs = [p.detach().clone() for p in self.parameters()]
+            torch._foreach_copy_(self.parameters(), self._averages)
 
     @torch.no_grad()
     def train(self):
         if self._xs is not None:
-            torch._foreach_copy_(self._parameters, self._xs)
+            torch._foreach_copy_(self.parameters(), self._xs)
             self._xs = None
-        self._inner.train()
+        super().train()

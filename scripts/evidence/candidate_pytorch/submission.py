@@ -1,10 +1,12 @@
 """Schedule-Free AdamW with every change that time_to_target.md tries; not an entry."""
 
 from collections import deque
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from scripts.evidence.candidate_pytorch.decay_at_z import DecayAtZ
 from scripts.evidence.candidate_pytorch.muon import MuonScheduleFree
 from scripts.evidence.candidate_pytorch.other_average import OtherAverage
+from scripts.evidence.candidate_pytorch.polyak import PolyakRate, PolyakTrainer
 from submissions.schedule_free_adamw_pytorch import submission as schedule_free_adamw
 from unscheduled import spec
 from unscheduled.entries.api import prepare_for_eval, resolve, update_params
@@ -43,6 +45,8 @@ class Hyperparameters(NamedTuple):
     echo: int = 1  # steps a fetched batch; 0 for as many as waiting is worth
     evaluated: float = 0.0  # at the average of the last 1 / evaluated steps; 0 for x
     spacing: int = 0  # fetches from one step on a batch to the next
+    decay_at_z: int = 0  # 1 for decay where z is, not y
+    polyak: float = 0.0  # times ScheduleFree+'s rate; 0 for the rate as it is
 
 
 def init_optimizer_state(workload, model_params, model_state, hyperparameters, rng):
@@ -52,7 +56,7 @@ def init_optimizer_state(workload, model_params, model_state, hyperparameters, r
         shared = {
             "lr": learning_rate,
             "betas": (1 - hp.one_minus_beta1, hp.beta2),
-            "weight_decay": hp.weight_decay,
+            "weight_decay": 0.0 if hp.decay_at_z else hp.weight_decay,
             "r": hp.r,
             "weight_lr_power": hp.weight_lr_power,
             "decoupling_c": hp.decoupling_c,
@@ -60,23 +64,30 @@ def init_optimizer_state(workload, model_params, model_state, hyperparameters, r
         params = list(model_params.parameters())
         matrices, others = split(workload, model_params, bool(hp.linear_muon))
         warmup = int(hp.warmup_factor * 0.75 * workload.step_hint)
+        optimizer: Any
         if hp.rectified:
             optimizer = RAdamScheduleFree(params, **shared)
         elif (hp.muon or hp.adaptive_muon) and matrices:
             options = {**shared, "warmup_steps": warmup}
             scale = None if hp.adaptive_muon else hp.muon
-            return MuonScheduleFree(
+            optimizer = MuonScheduleFree(
                 matrices, others, scale, hp.muon_momentum, **options
             )
         else:
             optimizer = AdamWScheduleFree(params, **shared, warmup_steps=warmup)
+        if hp.decay_at_z:
+            return DecayAtZ(optimizer, hp.weight_decay, warmup)
+        if hp.polyak:
+            factor = hp.polyak * learning_rate / hp.learning_rate  # of the guard
+            return PolyakRate(optimizer, factor, _PUBLISHED.learning_rate)
         if hp.evaluated:
             return OtherAverage(optimizer, hp.evaluated, warmup)
         if not hp.sync_period:
             return optimizer
         return Lookahead(optimizer, k=hp.sync_period, alpha=hp.slow_step_size)
 
-    trainer = Trainer(workload, model_params, make_optimizer, hp, echoes=not hp.echo)
+    trainer_of = PolyakTrainer if hp.polyak else Trainer
+    trainer = trainer_of(workload, model_params, make_optimizer, hp, echoes=not hp.echo)
     batches = Echo(hp.echo, hp.spacing) if hp.echo else trainer
     return {"trainer": trainer, "batches": batches}
 
