@@ -1,26 +1,16 @@
 """The suite of embedded workloads, as one command."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
+
+from tests import warm
 
 pytest.importorskip("jax")
 pytestmark = pytest.mark.slow
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-
 
 def run(script, **flags):
-    result = subprocess.run(
-        [sys.executable, f"scripts/{script}.py", *(f"--{k}={flags[k]}" for k in flags)],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    command = [f"scripts/{script}.py", *(f"--{k}={flags[k]}" for k in flags)]
+    result = warm.run(command, 300)
     assert result.returncode == 0, result.stderr
     return result.stdout
 

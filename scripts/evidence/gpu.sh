@@ -11,17 +11,18 @@ device=${1:-cuda} page=${2:-docs/evidence/gpu.md}
 python=${PYTHON:-.venv/bin/python}
 export PYTHONUNBUFFERED=1
 data=(--data_dir="${DATA_DIR:-data}")
-tests=(-k "") sizes=(--sets=resnet50 --steps=20) models=() workloads=() large=32
+slower=1 tests=(-k "") sizes=(--sets=resnet50 --steps=20) models=() workloads=() large=32
 entries=adamw,schedule_free_adamw,refined_schedule_free
 if [ "$device" = cpu ]; then
   export CUDA_VISIBLE_DEVICES= JAX_PLATFORMS=cpu
-  tests=(-k "schedule_free_adamw and specification") sizes=(--sets=tiny --steps=3)
+  slower=4 tests=(-k "schedule_free_adamw and specification and foreach")
+  sizes=(--sets=tiny --steps=3)
   models=(--tiny) entries=refined_schedule_free
   workloads=(--workloads=flights_dlrm --steps=3) large=2
 fi
 
 part() { # TITLE SECONDS ARGUMENTS: a command of Python
-  local title=$1 seconds=$2 start=$SECONDS
+  local title=$1 seconds=$((slower * $2)) start=$SECONDS
   shift 2
   printf '\n## %s\n\n```\n$ python %s\n' "$title" "$*"
   timeout "$seconds" "$python" "$@" 2>&1 | grep --line-buffered -v '^USDT:\|dataset_info.py\|dataset_builder.py' # torch's, TFDS's

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from absl import flags
 
+from tests import warm
 from tests.runner import fakes
 from unscheduled.benchmark.errors import UserError
 from unscheduled.runner import main
@@ -46,14 +47,7 @@ def arguments(tmp_path, data_dir, framework="pytorch", **flags):
 
 
 def run(*flags):
-    return subprocess.run(
-        [sys.executable, "scripts/run.py", *flags],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_SEC,
-        check=False,
-    )
+    return warm.run(["scripts/run.py", *flags], TIMEOUT_SEC)
 
 
 def assert_one_sentence(result, *parts):

@@ -2,26 +2,22 @@
 
 import csv
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests import warm
 from unscheduled.benchmark.targets import read_target
 
 pytestmark = pytest.mark.slow
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 LAST_STEP = 24
 TIMEOUT_SEC = 300
 
 
 def command(data_dir, experiment_dir, workload, framework, entry):
     return [
-        sys.executable,
         "scripts/run.py",
         f"--workload={workload}",
         f"--framework={framework}",
@@ -37,41 +33,24 @@ def command(data_dir, experiment_dir, workload, framework, entry):
     ]
 
 
-@pytest.fixture(autouse=True)
-def compiled(tmp_path, monkeypatch):
-    """JAX compiles once for all processes of a test."""
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "compiled"))
-
-
 def run_to_the_end(arguments):
-    result = subprocess.run(
-        arguments,
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_SEC,
-        check=False,
-    )
+    result = warm.run(arguments, TIMEOUT_SEC)
     assert result.returncode == 0, result.stderr
 
 
-def kill_when(arguments, happened):
+def kill_when(arguments, output, happened):
     """Starts the run and kills it at the moment that `happened()` is true."""
-    process = subprocess.Popen(
-        arguments, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
+    process = warm.start(arguments, output)
     end = time.monotonic() + TIMEOUT_SEC
     try:
         while not happened():
-            ended = process.poll() is not None
-            assert not ended, f"it ended first: {process.stderr.read().decode()}"
+            assert process.is_alive(), f"it ended: {(output / 'err').read_text()}"
             assert time.monotonic() < end, "the moment did not come"
-            time.sleep(0)  # a save of these models takes milliseconds
+            time.sleep(0.0005)  # a save of these models takes milliseconds
     finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stderr.close()
-    assert process.returncode == -signal.SIGKILL
+        process.kill()
+        process.join()
+    assert process.exitcode == -signal.SIGKILL
 
 
 def measurements(trial):
@@ -132,9 +111,12 @@ def test_killed_runs_end_bit_for_bit_like_whole_ones(
     def whole_checkpoints():
         return [p for p in broken.glob("checkpoint_*") if ".tmp" not in p.name]
 
-    kill_when(arguments, lambda: (broken / "flags_0.json").exists())  # no checkpoint
-    kill_when(arguments, lambda: len(whole_checkpoints()) >= 2)  # between evaluations
-    kill_when(arguments, lambda: list(broken.glob("checkpoint_*.tmp*")))  # in a save
+    for happened in (
+        lambda: (broken / "flags_0.json").exists(),  # there is no checkpoint
+        lambda: len(whole_checkpoints()) >= 2,  # between evaluations
+        lambda: list(broken.glob("checkpoint_*.tmp*")),  # in a save
+    ):
+        kill_when(arguments, tmp_path, happened)
     run_to_the_end(arguments)
 
     assert measurements(broken) == measurements(whole)

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 REPOSITORY = Path(__file__).resolve().parents[2]
 TIMEOUT_SEC = 600
 STEPS = 6
-CASES = [("schedule_free_adamw", "digits_resnet"), ("nadamw", "stdlib_lm")]
+CASES = [("schedule_free_adamw", "digits_resnet"), ("nadamw", "flights_dlrm")]
 TWO_RANKS = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
 # Sums over the batch in another order: 1e-7 of a loss in a step, growing with steps.
 TOLERANCE = 1e-5
