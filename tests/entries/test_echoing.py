@@ -87,7 +87,7 @@ def test_as_many_steps_as_waiting_is_worth(fetch, count, is_asynchronous):
     """Steps that go on waiting, or worn batches where fresh ones are there."""
     machine = Machine(fetch, is_asynchronous=is_asynchronous)
     echoing = machine.echoing()
-    batches = train(machine, echoing, 28 + 30 * count)  # one measurement and more
+    batches = train(machine, echoing, 28 + APART + 18 * count)  # one measurement
     assert echoing.count == count
     assert [batches.count(batch) for batch in range(30, 45)] == [count] * 15
 
@@ -144,6 +144,7 @@ def test_it_looks_again():
     machine.fetch = 0.1
     train(machine, echoing, 3000)
     assert echoing.count == 1
+    assert not echoing._recent  # memory for what is not used again
 
 
 def test_an_evaluation_is_no_step():
@@ -160,17 +161,22 @@ def test_an_evaluation_is_no_step():
 
 
 def test_after_a_pause_comes_a_fresh_batch():
-    """A resumed run, which has no old batch, would take other steps."""
+    """An echo that a resumed run has not, or earlier batches that are gone."""
     machine = Machine(9.0)
     echoing = machine.echoing()
-    train(machine, echoing, 81)
+    train(machine, echoing, 101)  # to between a fetch and its echo
     assert echoing.count == 2
     resumed = machine.echoing()
     resumed.load_state_dict(echoing.state_dict())
     echoing.pause()
     assert resumed.state_dict() == echoing.state_dict()
-    assert train(machine, resumed, 2) == [machine.batches] * 2
-    assert train(machine, echoing, 2) == [machine.batches] * 2
+    last = machine.batches
+    taken = train(machine, echoing, 3)
+    assert taken == [last + 1, last + 1 - APART, last + 2]
+    alone = machine.batches
+    fresh = train(machine, resumed, APART)
+    assert fresh == [alone + 1 + number for number in range(APART)]
+    assert train(machine, resumed, 2) == [alone + APART + 1, alone + 1]
 
 
 def test_ranks_decide_together():
@@ -252,15 +258,18 @@ def test_a_trainer_echoes_and_goes_on_after_a_checkpoint(framework):
             taken.append(next(i for i, b in enumerate(batches) if b is batch))
         return taken
 
-    train(training, 60)
-    taken = train(training, 20)
-    assert taken[1:] != sorted(taken[1:])  # some are earlier ones
-    assert max(map(taken.count, taken)) == 2
+    kept = 28  # the number of the first batch that is, after a measurement
+    taken = train(training, kept + 3 * APART)
+    assert taken[kept + APART :: 2] == [kept + APART + n for n in range(APART)]
+    assert taken[kept + APART + 1 :: 2] == [kept + n for n in range(APART)]
+    training.evaluate(1.0)
+    fetched = machine.batches
+    assert train(training, 2) == [fetched, fetched - APART]
     training.evaluate(1.0)
     resumed = training.resumed()
     slow_down(resumed, machine)
-    fetched = machine.batches
-    assert train(resumed, 2) == [fetched] * 2  # the next one, from 0
+    assert train(resumed, APART) == [fetched + 1 + n for n in range(APART)]
+    assert train(resumed, 2) == [fetched + 1 + APART, fetched + 1]
 
 
 def test_batch_norm_takes_each_batch_once():

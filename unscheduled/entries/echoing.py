@@ -16,7 +16,7 @@ from .. import spec
 from .api import trainer_of
 
 MOST = 2  # steps on a batch; more cost a target (docs/evidence/echoing.md)
-APART = 4  # fetches from one of them to the next
+APART = 16  # fetches from one of them to the next
 WORTH = 0.6  # of a step on a batch that was used before, in fresh ones
 _FIRST, _FACTOR = 16, 4  # fetches before the first measurement; to the next, times that
 _STEPS, _FETCHES = 4, 8  # that a measurement takes
@@ -44,7 +44,8 @@ class DataEchoing:
     """Takes batches from a queue, and each as often as `steps_a_batch` says.
 
     A fetch is followed by steps on the batch it gave and on those `APART`, twice that
-    and so on fetches ago, or the oldest there is.
+    and so on fetches ago, as far as there are. They are kept over evaluations, but not
+    in a checkpoint: a resumed run fetches them anew.
 
     What it needs for that is measured now and then, with one step on each batch: some
     steps alone, between waits for the device, then fetches and steps as they come. Of
@@ -66,14 +67,12 @@ class DataEchoing:
         self._synchronize, self._agree, self._now = synchronize, agree, now
         self.count = 1
         self._fetches, self._due = 0, _FIRST
+        # Newest first; empty where each batch is used once.
+        self._recent = collections.deque[Any](maxlen=(MOST - 1) * APART + 1)
         self.pause()
 
     def pause(self) -> None:
-        """Before an evaluation: what comes after it is a fresh batch.
-
-        So training that goes on from here needs no batch that was fetched before.
-        """
-        self._recent = collections.deque(maxlen=(MOST - 1) * APART + 1)  # newest first
+        """Before an evaluation: it is no part of a measurement, nor of a wait."""
         self._turn = 0  # of the steps after a fetch; 0 for the next fetch
         self._steps: list[float] = []
         self._waited = 0.0
@@ -81,8 +80,8 @@ class DataEchoing:
 
     def next(self, queue: Iterator[Any]) -> Any:
         """The batch of the next step."""
-        if self._turn:
-            fetches_ago = min(self._turn * APART, len(self._recent) - 1)
+        fetches_ago = self._turn * APART
+        if 0 < fetches_ago < len(self._recent):
             self._turn = (self._turn + 1) % self.count
             return self._recent[fetches_ago]
         if self._place or self._fetches >= self._due:
@@ -92,9 +91,9 @@ class DataEchoing:
         self._fetches += 1
         self._fetched = self._now()
         self._waited += self._fetched - start
-        if self.count > 1 and not self._place:
+        if self.count > 1:
             self._recent.appendleft(batch)
-            self._turn = 1
+            self._turn = 0 if self._place else 1
         return batch
 
     def _measure(self) -> None:
@@ -114,6 +113,8 @@ class DataEchoing:
             period = min(now - self._start, _FETCHES * step + self._waited) / _FETCHES
             step, period = self._agree([step, period])
             self.count = steps_a_batch(period / step)
+            if self.count == 1:
+                self._recent.clear()
             self._due *= _FACTOR
             self.pause()
 
@@ -121,6 +122,8 @@ class DataEchoing:
         return {"count": self.count, "fetches": self._fetches, "due": self._due}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Goes on as often, without the batches that had been fetched before."""
+        self._recent.clear()
         self.count = state_dict["count"]
         self._fetches, self._due = state_dict["fetches"], state_dict["due"]
         self.pause()
