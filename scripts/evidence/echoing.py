@@ -3,8 +3,6 @@
 docs/evidence/echoing.md. Two suites of runs, which are resumed where they are there.
 """
 
-import csv
-import io
 import math
 import subprocess
 import sys
@@ -13,14 +11,19 @@ from pathlib import Path
 import numpy as np
 from absl import app, flags
 
+from scripts.evidence.miniature import spread
 from scripts.evidence.pages import ROOT, publish
 from unscheduled.benchmark.tables import markdown_table
+from unscheduled.benchmark.targets import BENCHMARKS, load_benchmark
+from unscheduled.scoring.logs import read_logs
+from unscheduled.scoring.times import Hit, study_results
 from workloads_ext.registry import WORKLOADS
 
 flags.DEFINE_string("experiment_dir", "runs/echoing", "Where runs are written.")
 
 ENTRY = "refined_schedule_free"
 FETCH = 2.5  # steps that a fetch takes
+STUDIES = 3
 FETCHES = {"without waiting": 0.0, "with fetches": FETCH}
 
 
@@ -29,43 +32,40 @@ def train(name: str) -> Path:
     folder = Path(flags.FLAGS.experiment_dir) / name.replace(" ", "_")
     command = [sys.executable, str(ROOT / "scripts" / "suite.py"), "--clock=steps"]
     options = {"entries": ENTRY, "fetch": FETCHES[name], "experiment_dir": folder}
-    options["data_dir"] = flags.FLAGS.data_dir
+    options |= {"studies": STUDIES, "data_dir": flags.FLAGS.data_dir}
     command += [f"--{option}={value}" for option, value in options.items()]
     subprocess.run(command, check=True)
     return folder
 
 
-def results(folder: Path) -> dict[str, dict[str, str]]:
-    """By workload, what scoring says of the runs in a folder."""
-    command = [sys.executable, str(ROOT / "scripts" / "score.py"), str(folder)]
-    text = subprocess.run(
-        [*command, "--format=csv"], check=True, stdout=subprocess.PIPE, text=True
-    ).stdout
-    return {row["workload"]: row for row in csv.DictReader(io.StringIO(text))}
+def hits(folder: Path) -> dict[tuple[str, str], Hit]:
+    """By workload and study, where the target was reached."""
+    trials = read_logs([folder]).trials
+    studies = study_results(trials, load_benchmark(BENCHMARKS["ext"]))
+    return {(study.workload, study.study): study.hit for study in studies}
 
 
-def table(found: dict[str, dict[str, dict[str, str]]]) -> str:
+def table(found: dict[str, dict[tuple[str, str], Hit]]) -> str:
     """A row a workload: time to target with echoes over that without, by fetches."""
+    alone, waiting = (found[name] for name in FETCHES)
     rows, logs = [], []
     for workload in WORKLOADS:
-        alone, waiting = (found[name][workload] for name in FETCHES)
-        before = FETCH * _time_sec(alone)  # every step waits for its batch
-        ratio = _time_sec(waiting) / before
-        logs.append(math.log(ratio))
-        steps = (each["steps"].removesuffix(".0") for each in (alone, waiting))
-        rows.append((workload, *steps, f"{ratio:.2f}"))
-    mean = f"{math.exp(np.mean(logs)):.2f}"
-    rows.append(("geometric mean", "", "", mean))
+        keys = sorted(key for key in alone if key[0] == workload)
+        steps = (spread([each[k].steps for k in keys]) for each in found.values())
+        # Without echoes every step waits for its batch.
+        ratios = [waiting[k].time_sec / (FETCH * alone[k].time_sec) for k in keys]
+        logs.append(np.log(ratios))
+        rows.append((workload, *steps, f"{math.exp(np.mean(logs[-1])):.2f}"))
+    of_studies = np.exp(np.mean(logs, axis=0))
+    mean = math.exp(np.mean(logs))
+    spread = f"{mean:.2f} ({min(of_studies):.2f} to {max(of_studies):.2f})"
+    rows.append(("geometric mean", "", "", spread))
     names = ("workload", *(f"steps, {name}" for name in FETCHES), "time to target")
     return markdown_table(names, rows)
 
 
-def _time_sec(result: dict[str, str]) -> float:
-    return float(result["time_sec"] or math.inf)  # empty for a miss
-
-
 def main(_) -> None:
-    found = {name: results(train(name)) for name in FETCHES}
+    found = {name: hits(train(name)) for name in FETCHES}
     publish("echoing", {"clocked": table(found)})
 
 

@@ -253,12 +253,12 @@ def round_table(table: dict[Run, Result], name: str) -> str:
     return markdown_table(names, [row for _, row in rows]) if rows else "Not run yet."
 
 
-def waiting_table(table: dict[Run, Result]) -> str:
+def waiting_table(table: dict[Run, Result], name: str) -> str:
     """Time to the target with echoes over that without, by what a fetch takes.
 
     Fetches go on while steps are taken, so e steps on each batch take max(fetch, e).
     """
-    candidates, seeds, base, _ = ROUNDS["echoes"]
+    candidates, seeds, base, _ = ROUNDS[name]
     steps = {}
     for label, point in candidates.items():
         logs = [log_ratios(table, w, point, base, seeds) for w in TUNING]
@@ -293,7 +293,11 @@ def main(_) -> None:
     table = read_table(TABLE)
     names = {name: name.replace(" ", "_") for name in ROUNDS}
     blocks = {block: round_table(table, n) for n, block in names.items()}
-    blocks |= {"waiting": waiting_table(table), "compute": compute(table)}
+    blocks |= {
+        "waiting": waiting_table(table, "echoes"),
+        "waiting_further_apart": waiting_table(table, "echoes further apart"),
+        "compute": compute(table),
+    }
     publish("time_to_target", blocks)
 
 

@@ -14,6 +14,9 @@ from tests.entries.submissions import FRAMEWORKS
 from unscheduled.entries import api
 from unscheduled.entries.batch_norm import RecentBatches, batches_to_refresh_from
 from unscheduled.entries.echoing import (
+    _FETCHES,
+    _FIRST,
+    _STEPS,
     APART,
     MOST,
     WORTH,
@@ -28,6 +31,7 @@ from unscheduled.optim_jax.schedule_free import (
 )
 from unscheduled.optim_torch.schedule_free import AdamWScheduleFree
 
+MEASURED = _FIRST + _STEPS + _FETCHES  # fetches up to the end of a measurement
 TRAININGS = {"pytorch": stub_torch.Training, "jax": stub_jax.Training}
 
 
@@ -87,9 +91,10 @@ def test_as_many_steps_as_waiting_is_worth(fetch, count, is_asynchronous):
     """Steps that go on waiting, or worn batches where fresh ones are there."""
     machine = Machine(fetch, is_asynchronous=is_asynchronous)
     echoing = machine.echoing()
-    batches = train(machine, echoing, 28 + APART + 18 * count)  # one measurement
+    batches = train(machine, echoing, MEASURED + APART + 18 * count)
     assert echoing.count == count
-    assert [batches.count(batch) for batch in range(30, 45)] == [count] * 15
+    first = MEASURED + 2
+    assert [batches.count(first + n) for n in range(15)] == [count] * 15
 
 
 def test_a_device_that_works_while_the_host_fetches_does_not_wait():
@@ -107,7 +112,9 @@ def test_slow_steps_are_no_waiting(is_asynchronous):
     batches = []
     for step in range(100):
         batches += train(machine, echoing, 1)
-        machine.step_sec = 1.0 if step < 21 else 5.0  # after the measured steps
+        machine.step_sec = (
+            1.0 if step <= _FIRST + _STEPS else 5.0
+        )  # after the measured steps
     assert batches == [*range(1, 101)]
 
 
@@ -164,7 +171,7 @@ def test_after_a_pause_comes_a_fresh_batch():
     """An echo that a resumed run has not, or earlier batches that are gone."""
     machine = Machine(9.0)
     echoing = machine.echoing()
-    train(machine, echoing, 101)  # to between a fetch and its echo
+    train(machine, echoing, MEASURED + APART + 3)  # to between a fetch and its echo
     assert echoing.count == 2
     resumed = machine.echoing()
     resumed.load_state_dict(echoing.state_dict())
@@ -258,10 +265,10 @@ def test_a_trainer_echoes_and_goes_on_after_a_checkpoint(framework):
             taken.append(next(i for i, b in enumerate(batches) if b is batch))
         return taken
 
-    kept = 28  # the number of the first batch that is, after a measurement
-    taken = train(training, kept + 3 * APART)
-    assert taken[kept + APART :: 2] == [kept + APART + n for n in range(APART)]
-    assert taken[kept + APART + 1 :: 2] == [kept + n for n in range(APART)]
+    kept = MEASURED  # the number of the first batch that is
+    taken = train(training, kept + APART + 8)
+    assert taken[kept + APART :: 2] == [kept + APART + n for n in range(4)]
+    assert taken[kept + APART + 1 :: 2] == [kept + n for n in range(4)]
     training.evaluate(1.0)
     fetched = machine.batches
     assert train(training, 2) == [fetched, fetched - APART]

@@ -18,8 +18,8 @@ from .api import trainer_of
 MOST = 2  # steps on a batch; more cost a target (docs/evidence/echoing.md)
 APART = 16  # fetches from one of them to the next
 WORTH = 0.6  # of a step on a batch that was used before, in fresh ones
-_FIRST, _FACTOR = 16, 4  # fetches before the first measurement; to the next, times that
-_STEPS, _FETCHES = 4, 8  # that a measurement takes
+_FIRST, _FACTOR = 8, 8  # fetches before the first measurement; to the next, times that
+_STEPS, _FETCHES = 3, 6  # that a measurement takes
 
 
 def steps_a_batch(period: float) -> int:
