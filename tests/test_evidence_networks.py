@@ -12,6 +12,7 @@ import torch
 from scripts.evidence import echoing, gradients, networks
 from scripts.evidence.network_pytorch.submission import Averaged
 from scripts.run_table import Evaluation, Result
+from unscheduled.scoring.times import MISS, Hit
 
 
 def ending_at(run, values):
@@ -91,14 +92,14 @@ def test_gradients_of_each_variant(data_dir, monkeypatch):
 def test_echoing_is_compared_with_waiting_at_every_step(monkeypatch):
     """A ratio to a run that did not wait."""
     monkeypatch.setattr(echoing, "WORKLOADS", ("a", "b"))
-    alone = {
-        "a": {"time_sec": "10", "steps": "100"},
-        "b": {"time_sec": "4", "steps": "9"},
-    }
-    waiting = {
-        "a": {"time_sec": "12.5", "steps": "120"},
-        "b": {"time_sec": "", "steps": ""},
-    }
+    alone = {("a", "0"): Hit(10, 100, 3), ("b", "0"): Hit(4, 9, 1)}
+    waiting = {("a", "0"): Hit(12.5, 120, 4), ("b", "0"): MISS}
     text = echoing.table({"without waiting": alone, "with fetches": waiting})
     assert "| a | 100 | 120 | 0.50 |" in text
-    assert "| b | 9 |  | inf |" in text
+    assert "| b | 9 | missed | inf |" in text
+    alone |= {("a", "1"): Hit(10, 100, 3), ("b", "1"): Hit(4, 9, 1)}
+    waiting |= {("a", "1"): Hit(25, 140, 5), ("b", "1"): Hit(10, 10, 2)}
+    waiting["b", "0"] = Hit(2.5, 8, 1)
+    text = echoing.table({"without waiting": alone, "with fetches": waiting})
+    assert "| a | 100 (100 to 100) | 130 (120 to 140) | 0.71 |" in text
+    assert "| geometric mean |  |  | 0.59 (0.35 to 1.00) |" in text

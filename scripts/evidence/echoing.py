@@ -58,8 +58,8 @@ def table(found: dict[str, dict[tuple[str, str], Hit]]) -> str:
         rows.append((workload, *steps, f"{math.exp(np.mean(logs[-1])):.2f}"))
     of_studies = np.exp(np.mean(logs, axis=0))
     mean = math.exp(np.mean(logs))
-    spread = f"{mean:.2f} ({min(of_studies):.2f} to {max(of_studies):.2f})"
-    rows.append(("geometric mean", "", "", spread))
+    summary = f"{mean:.2f} ({min(of_studies):.2f} to {max(of_studies):.2f})"
+    rows.append(("geometric mean", "", "", summary))
     names = ("workload", *(f"steps, {name}" for name in FETCHES), "time to target")
     return markdown_table(names, rows)
 
