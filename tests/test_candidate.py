@@ -33,6 +33,18 @@ def test_without_a_change_it_is_the_entry(data_dir):
     assert evaluations[0] == evaluations[1] != evaluations[2]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("change", [{"polyak": 1.0}, {"decay_at_z": 1}])
+def test_changes_go_around_muon(data_dir, change):
+    """A change that a search would find broken after hours."""
+    point = run_table.point_of({**time_to_target.CHOSEN, **change})
+    run = run_table.Run(
+        "stdlib_lm", "pytorch", time_to_target.ENTRY, point, 0, 4, 10, 2, False
+    )
+    evaluations = run_table.train(run, data_dir).evaluations
+    assert all(np.isfinite(each.validation) for each in evaluations)
+
+
 def test_echoes_at_once_and_apart():
     """Batches that are lost, or used another number of times."""
     at_once = Echo(3, 0)

@@ -25,10 +25,14 @@ class Around:
     def parameters(self):
         return [p for group in self.param_groups for p in group["params"]]
 
+    @property
+    def state(self):
+        inner = (optimizer.state for optimizer in self._inner)
+        return {parameter: state for each in inner for parameter, state in each.items()}
+
     def z_of(self, parameter):
         """z of Schedule-Free."""
-        states = (optimizer.state for optimizer in self._inner)
-        return next(state[parameter]["z"] for state in states if parameter in state)
+        return self.state[parameter]["z"]
 
     def step(self):
         for optimizer in self._inner:
