@@ -124,7 +124,6 @@ ROUNDS = {
         {
             label: {**CHOSEN, **change}
             for label, change in {
-                "Polyak rate": {"polyak": 1.0},
                 "decay at z": {"decay_at_z": 1},
                 "β1 .95": {"one_minus_beta1": 0.05},
                 "r .5": {"r": 0.5},
@@ -138,6 +137,7 @@ ROUNDS = {
                 "decay .3": {"weight_decay": 0.3},
                 "Muon, momentum .95": {"muon_momentum": 0.95},
                 "Muon, no momentum": {"muon_momentum": 0.0},
+                "Polyak rate": {"polyak": 1.0},
                 "Polyak rate, a third": {"polyak": 1 / 3},
                 "window C 10x": {"decoupling_c": 10 * _SCHEDULE_FREE_WINDOW},
                 "no warmup": {"warmup_factor": 0.0},
