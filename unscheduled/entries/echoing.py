@@ -45,7 +45,7 @@ class DataEchoing:
 
     A fetch is followed by steps on the batch it gave and on those `APART`, twice that
     and so on fetches ago, as far as there are. They are kept over evaluations, but not
-    in a checkpoint: a resumed run fetches them anew.
+    in a checkpoint: a resumed run begins without.
 
     What it needs for that is measured now and then, with one step on each batch: some
     steps alone, between waits for the device, then fetches and steps as they come. Of
