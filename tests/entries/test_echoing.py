@@ -112,9 +112,8 @@ def test_slow_steps_are_no_waiting(is_asynchronous):
     batches = []
     for step in range(100):
         batches += train(machine, echoing, 1)
-        machine.step_sec = (
-            1.0 if step <= _FIRST + _STEPS else 5.0
-        )  # after the measured steps
+        is_measured = step > _FIRST + _STEPS
+        machine.step_sec = 5.0 if is_measured else 1.0
     assert batches == [*range(1, 101)]
 
 
